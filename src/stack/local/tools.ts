@@ -1,0 +1,128 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { HeadwaterError } from '../../base/errors.ts';
+import { onPath } from './java.ts';
+
+export const KAFKA_VERSION = '4.2.0';
+/** 3.3.3 is compiled for Java 21; where only Java 17 is found, the last version that runs on it serves the same API. */
+export const REGISTRY_VERSIONS = { modern: '3.3.3', java17: '2.6.13.Final' } as const;
+export const REGISTRY_MODERN_JAVA = 21;
+
+const PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
+
+/** A server's program files: downloaded once into `<directory>/tools/<folder>`, complete as soon as the folder exists. */
+export interface Tool {
+  readonly name: string;
+  readonly folder: string;
+  readonly size: string;
+  readonly mavenArguments: (target: string) => readonly string[];
+}
+
+export const kafkaTool: Tool = {
+  name: `Kafka ${KAFKA_VERSION}`,
+  folder: `kafka-${KAFKA_VERSION}`,
+  size: '55 MB',
+  mavenArguments: (target) => [
+    `${PLUGIN}:copy-dependencies`,
+    '-f',
+    join(import.meta.dirname, 'pom.xml'),
+    `-Dkafka.version=${KAFKA_VERSION}`,
+    '-DincludeScope=runtime',
+    `-DoutputDirectory=${target}`,
+  ],
+};
+
+export function registryTool(version: string): Tool {
+  return {
+    name: `schema registry (Apicurio ${version})`,
+    folder: `apicurio-${version}`,
+    size: '160 MB',
+    mavenArguments: (target) => [
+      `${PLUGIN}:unpack`,
+      `-Dartifact=io.apicurio:apicurio-registry-app:${version}:tar.gz:all`,
+      `-DoutputDirectory=${target}`,
+    ],
+  };
+}
+
+export function toolFolder(directory: string, tool: Tool): string {
+  return join(directory, 'tools', tool.folder);
+}
+
+/** One line about what stops the missing tools from being downloaded, or undefined. Changes nothing. */
+export function missingForDownload(
+  directory: string,
+  tools: readonly Tool[],
+  env: NodeJS.ProcessEnv,
+): string | undefined {
+  const missing = tools.filter((tool) => !existsSync(toolFolder(directory, tool)));
+  if (missing.length === 0 || onPath('mvn', env) !== undefined) return undefined;
+  const names = missing.map((tool) => tool.name).join(' and ');
+  return `Maven (mvn) was not found on the PATH; it downloads ${names}. Install it, or use Docker.`;
+}
+
+export interface DownloadOptions {
+  readonly directory: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly signal: AbortSignal;
+  report(line: string): void;
+}
+
+/** Downloads what is missing, one after the other. Two processes may do it at once: the first to finish wins. */
+export async function download(tools: readonly Tool[], options: DownloadOptions): Promise<void> {
+  for (const tool of tools) {
+    const target = toolFolder(options.directory, tool);
+    if (existsSync(target)) continue;
+    const partial = `${target}.partial-${String(process.pid)}`;
+    const started = performance.now();
+    const seconds = (): string => `${String(Math.round((performance.now() - started) / 1000))} s`;
+    options.report(`Downloading ${tool.name} from Maven Central (${tool.size}, once) …`);
+    try {
+      mkdirSync(partial, { recursive: true });
+      await maven(tool, partial, options, seconds);
+      if (!existsSync(target)) renameSync(partial, target);
+    } finally {
+      rmSync(partial, { recursive: true, force: true });
+    }
+    options.report(`Downloaded ${tool.name} in ${seconds()}.`);
+  }
+}
+
+async function maven(
+  tool: Tool,
+  target: string,
+  options: DownloadOptions,
+  seconds: () => string,
+): Promise<void> {
+  const child = spawn(onPath('mvn', options.env) ?? 'mvn', ['-B', ...tool.mavenArguments(target)], {
+    cwd: target, // where no other pom.xml is
+    env: options.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    signal: options.signal,
+  });
+  let files = 0;
+  const errors: string[] = [];
+  const read = (line: string): void => {
+    if (/Downloaded from/.test(line)) files++;
+    if (/ERROR/.test(line) && errors.length < 3) errors.push(line.replace(/^.*ERROR\S*\s*/, ''));
+  };
+  createInterface({ input: child.stdout }).on('line', read);
+  createInterface({ input: child.stderr }).on('line', read);
+  const progress = setInterval(() => {
+    options.report(`  ${tool.name}: ${String(files)} files so far, ${seconds()}`);
+  }, 5000);
+  try {
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.once('error', reject).once('close', resolve);
+    });
+    if (code === 0) return;
+    throw new HeadwaterError(
+      'unavailable',
+      `Maven could not download ${tool.name}: ${errors.join(' ').slice(0, 600)}`,
+    );
+  } finally {
+    clearInterval(progress);
+  }
+}
