@@ -1,0 +1,79 @@
+import { backoff, sleep } from './clock.ts';
+import { HeadwaterError, isAbort, messageOf } from './errors.ts';
+
+/** Structured logging, as pino does it; nothing of a resource's content nor a secret may go in. */
+export interface Logger {
+  debug(fields: object, message: string): void;
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+  error(fields: object, message: string): void;
+}
+
+/** Long work: runs until the signal fires, then ends by itself. Throws when it cannot go on. */
+export interface Service {
+  readonly name: string;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export type ServiceState = 'starting' | 'running' | 'waiting';
+
+/** What `/readyz` tells of one service. */
+export interface ServiceHealth {
+  readonly name: string;
+  readonly state: ServiceState;
+  /** Why it waits, when it does. */
+  readonly reason: string | undefined;
+}
+
+/** A service says through this when it has become able to do its work. */
+export interface HealthReporter {
+  ready(): void;
+}
+
+/**
+ * Keeps a service running: what it throws is logged and it starts afresh after a backoff, from what it has stored.
+ * A crash of the process is the same thing, only slower; so there is one way to recover and it is used often.
+ * `bad-config` and `conflict` are not retried: they end the supervisor with the error.
+ */
+export class Supervisor {
+  readonly name: string;
+  #state: ServiceState = 'starting';
+  #reason: string | undefined;
+  readonly #start: (health: HealthReporter) => Service;
+  readonly #logger: Logger;
+
+  constructor(name: string, logger: Logger, start: (health: HealthReporter) => Service) {
+    this.name = name;
+    this.#logger = logger;
+    this.#start = start;
+  }
+
+  get health(): ServiceHealth {
+    return { name: this.name, state: this.#state, reason: this.#reason };
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    let attempt = 0;
+    const ready = (): void => {
+      attempt = 0;
+      this.#state = 'running';
+      this.#reason = undefined;
+    };
+    while (!signal.aborted) {
+      try {
+        await this.#start({ ready }).run(signal);
+        if (signal.aborted) return;
+        throw new HeadwaterError('internal', `${this.name} ended by itself`);
+      } catch (error) {
+        if (isAbort(error, signal)) return;
+        this.#state = 'waiting';
+        this.#reason = messageOf(error);
+        const fatal =
+          error instanceof HeadwaterError && (error.code === 'bad-config' || error.code === 'conflict');
+        this.#logger.error({ service: this.name, err: error, attempt }, `${this.name}: ${messageOf(error)}`);
+        if (fatal) throw error;
+        await sleep(backoff(attempt++, Math.random), signal).catch(() => undefined);
+      }
+    }
+  }
+}

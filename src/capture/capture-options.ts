@@ -1,0 +1,42 @@
+import type { Clock } from '../base/clock.ts';
+import type { HealthReporter, Logger } from '../base/service.ts';
+import type { Command, RequestMessage } from '../events/commands.ts';
+import type { ResourceChange } from '../events/resource-change.ts';
+import type { LogReader } from '../log/log.ts';
+import type { CaptureLog, CaptureMetrics, ResourceTopics } from './change-writer.ts';
+import type { PositionStore } from './position.ts';
+import type { Source } from './source.ts';
+
+/** Raw bytes added at which they are sent on. */
+export const FLUSH_BYTES = 16 << 20;
+/** A huge source transaction, or a load, goes on in another Kafka transaction after this many raw bytes. */
+export const TRANSACTION_BYTES = 96 << 20;
+
+export interface CaptureOptions {
+  readonly source: Source;
+  /** Schema of the request table in the source database. */
+  readonly schema: string;
+  readonly messagePrefix: string;
+  /** Opens the log for writing and fences every earlier writer; knows the control topics' partitions. */
+  readonly openLog: () => Promise<CaptureLog>;
+  readonly reader: LogReader;
+  readonly topics: ResourceTopics & {
+    /** Resource types that have a topic. */
+    list(): Promise<readonly string[]>;
+    /** Removes every resource topic; resolves when they are gone. */
+    deleteAll(): Promise<void>;
+  };
+  readonly positions: PositionStore;
+  readonly commandsTopic: string;
+  readonly encodeChange: (change: ResourceChange) => Buffer;
+  readonly encodeCommand: (command: Command) => Buffer;
+  /** Throws when it is no request. */
+  readonly parseRequest: (content: Buffer) => RequestMessage;
+  readonly maxResourceBytes: number;
+  readonly metrics: CaptureMetrics;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly health: HealthReporter;
+  /** Told while a load runs. */
+  readonly onLoad?: (progress: { readonly resources: number; readonly bytes: number }) => void;
+}

@@ -1,0 +1,234 @@
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { lsn } from '../base/positions.ts';
+import type { Lsn, Stamp } from '../base/positions.ts';
+import type { RequestMessage } from '../events/commands.ts';
+import type { CaptureLog } from './change-writer.ts';
+import { ChangeWriter } from './change-writer.ts';
+import { FLUSH_BYTES, TRANSACTION_BYTES } from './capture-options.ts';
+import type { CaptureOptions } from './capture-options.ts';
+import { changesOf } from './change.ts';
+import { CommandWriter } from './command-writer.ts';
+import { ConfirmedPosition } from './confirmed-position.ts';
+import { deleteLive } from './live-keys.ts';
+import type { Relation, Tuple, WalMessage } from './pgoutput.ts';
+import type { Position } from './position.ts';
+import { ReplicationStream } from './replication-stream.ts';
+import { RowReader } from './source-mapping.ts';
+import { StampClock } from './stamp-clock.ts';
+
+/** An idle database's log is let go this often at most, in ms. */
+const IDLE_INTERVAL = 10_000;
+
+/** The stream followed from a stored position, until the signal fires or something breaks. */
+export class Following {
+  readonly #options: CaptureOptions;
+  readonly #log: CaptureLog;
+  readonly #writer: ChangeWriter;
+  readonly #commands: CommandWriter;
+  readonly #stamps: StampClock;
+  readonly #confirmed: ConfirmedPosition;
+  readonly #start: Position;
+  readonly #rows = new Map<number, RowReader | null>();
+  readonly #broken = new AbortController();
+  /** The flush or commit under way: one at a time, while adding goes on. */
+  #sending: Promise<void> = Promise.resolve();
+  #transactionBytes = 0;
+  #handedOver: Lsn;
+  #requests: RequestMessage[] = [];
+  #transaction: { readonly lsn: Lsn; readonly time: number; readonly stamp: Stamp; readonly skip: boolean };
+  #idleStoredAt = 0;
+
+  constructor(options: CaptureOptions, log: CaptureLog, start: Position) {
+    this.#options = options;
+    this.#log = log;
+    this.#start = start;
+    this.#stamps = new StampClock(start.stamp);
+    this.#confirmed = new ConfirmedPosition(start.lsn);
+    this.#handedOver = start.lsn;
+    this.#transaction = { lsn: start.lsn, time: 0, stamp: start.stamp, skip: true };
+    this.#writer = new ChangeWriter({ ...options, log, encode: options.encodeChange, totals: start.types });
+    this.#commands = new CommandWriter({
+      log,
+      writer: this.#writer,
+      stamps: this.#stamps,
+      topic: options.commandsTopic,
+      encode: options.encodeCommand,
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { source, topics, health } = this.#options;
+    for (const type of await topics.list()) await this.#writer.prepare(type);
+    const { slot, publication } = source;
+    const stream = await ReplicationStream.start(source.url, { slot, publication, from: this.#start.lsn });
+    const either = AbortSignal.any([signal, this.#broken.signal]);
+    try {
+      health.ready();
+      while (!signal.aborted) {
+        for (const event of await stream.take(either)) {
+          if (event.kind === 'advanced') this.#confirmed.advancedTo(event.position);
+          else await this.#receive(event.message, signal);
+        }
+        await this.#store(stream);
+      }
+    } catch (error) {
+      throw this.#broken.signal.aborted ? this.#broken.signal.reason : error;
+    } finally {
+      await this.#sending.catch(() => undefined);
+      await stream.close();
+    }
+  }
+
+  async #receive(message: WalMessage, signal: AbortSignal): Promise<void> {
+    if (message.kind === 'begin') return this.#begin(message.commitLsn, message.commitTime);
+    if (message.kind === 'relation') return this.#describe(message.relation);
+    if (message.kind === 'commit') return this.#end(message.endLsn);
+    if (this.#transaction.skip) return;
+    switch (message.kind) {
+      case 'insert':
+        return this.#change(message.oid, undefined, message.row);
+      case 'update':
+        return this.#change(message.oid, message.old, message.row);
+      case 'delete':
+        return this.#change(message.oid, message.old, undefined);
+      case 'truncate':
+        return this.#truncate(message.oids, signal);
+      case 'message':
+        if (message.transactional && message.prefix === this.#options.messagePrefix)
+          this.#request(message.content);
+    }
+  }
+
+  #begin(commitLsn: Lsn, time: number): void {
+    const skip = commitLsn < this.#start.lsn;
+    this.#confirmed.transactionBegan();
+    this.#requests = [];
+    const stamp = skip ? this.#stamps.last : this.#stamps.change(time);
+    this.#transaction = { lsn: commitLsn, time, stamp, skip };
+  }
+
+  async #describe(relation: Relation): Promise<void> {
+    const mapping = this.#options.source.mapping.find(
+      (m) => m.schema === relation.schema && m.table === relation.table,
+    );
+    if (mapping && !relation.fullIdentity) await this.#giveUpStream(relation);
+    this.#rows.set(relation.oid, mapping ? new RowReader(relation, mapping) : null);
+  }
+
+  /** What this log lacks (large bodies that an update left alone, what a delete deleted) is nowhere: only a reload is exact. */
+  async #giveUpStream({ schema, table }: Relation): Promise<never> {
+    this.#addPosition(lsn(0n));
+    await this.#sent(() => this.#log.commit());
+    throw new HeadwaterError(
+      'unsupported',
+      `REPLICA IDENTITY of ${schema}.${table} is not FULL any more; all is loaded again`,
+    );
+  }
+
+  async #change(oid: number, old: Tuple | undefined, row: Tuple | undefined): Promise<void> {
+    const reader = this.#rows.get(oid);
+    if (!reader) return;
+    const limits = { maxBytes: this.#options.maxResourceBytes };
+    const { stamp, lsn: at } = this.#transaction;
+    const before = old && reader.read(old);
+    const after = row && reader.read(row);
+    for (const change of changesOf(before, after, { stamp, lsn: at }, limits)) {
+      if (!this.#writer.ready(change.type)) await this.#writer.prepare(change.type);
+      this.#writer.write(change);
+    }
+    if (this.#log.pendingBytes < FLUSH_BYTES) return;
+    this.#transactionBytes += this.#log.pendingBytes;
+    if (this.#transactionBytes < TRANSACTION_BYTES) return this.#send(() => this.#log.flush());
+    this.#transactionBytes = 0;
+    return this.#send(() => this.#log.commit());
+  }
+
+  #request(content: Buffer): void {
+    try {
+      this.#requests.push(this.#options.parseRequest(content));
+    } catch (error) {
+      this.#options.logger.error(
+        { err: error },
+        `a message of our prefix is no request and is left out: ${messageOf(error)}`,
+      );
+    }
+  }
+
+  /** The log's readers cannot see what this transaction did so far, so it is committed first (in part, which is harmless). */
+  async #truncate(oids: readonly number[], signal: AbortSignal): Promise<void> {
+    const truncated = oids.flatMap((oid) => this.#rows.get(oid)?.mapping ?? []);
+    if (truncated.length === 0) return;
+    await this.#sent(() => this.#log.commit());
+    const { stamp, lsn: at } = this.#transaction;
+    for (const mapping of truncated) {
+      const types = 'constant' in mapping.type ? [mapping.type.constant] : await this.#options.topics.list();
+      for (const type of types)
+        await deleteLive({
+          ...this.#options,
+          log: this.#log,
+          writer: this.#writer,
+          type,
+          point: { stamp, lsn: at },
+          signal,
+        });
+    }
+  }
+
+  async #end(endLsn: Lsn): Promise<void> {
+    const { lsn: at, time, skip } = this.#transaction;
+    if (!skip) {
+      for (const request of this.#requests) {
+        await this.#commands.write(request, { lsn: at, commitTime: time }, () =>
+          this.#sent(() => this.#log.flush()),
+        );
+      }
+      this.#options.metrics.reached(this.#stamps.last, endLsn);
+    }
+    this.#confirmed.transactionEnded(endLsn);
+  }
+
+  /** Between source transactions: commits what was received, many small ones together when they come fast. */
+  async #store(stream: ReplicationStream): Promise<void> {
+    if (this.#confirmed.inTransaction) return;
+    let reached: Lsn | undefined = this.#confirmed.reached;
+    if (reached <= this.#handedOver) {
+      const idle = this.#confirmed.idleAdvance();
+      if (idle === undefined || this.#options.clock() - this.#idleStoredAt < IDLE_INTERVAL) return;
+      reached = idle;
+    }
+    const position = reached;
+    await this.#send(async () => {
+      this.#handedOver = position;
+      this.#idleStoredAt = this.#options.clock();
+      this.#transactionBytes = 0;
+      this.#addPosition(position);
+      await this.#log.commit();
+      this.#confirmed.committed(position);
+      stream.confirm(position);
+    });
+  }
+
+  #addPosition(reached: Lsn): void {
+    const { positions, clock } = this.#options;
+    const { slot, systemId } = this.#start;
+    const position = { slot, systemId, lsn: reached, stamp: this.#stamps.last, types: this.#writer.totals() };
+    this.#log.add(positions.topic, {
+      timestamp: clock(),
+      key: Buffer.from(slot),
+      value: positions.encode(position),
+    });
+  }
+
+  /** Waits for the flush or commit under way, then starts the next and does not wait for it. */
+  async #send(work: () => Promise<void>): Promise<void> {
+    await this.#sending;
+    this.#sending = work();
+    this.#sending.catch((error: unknown) => this.#broken.abort(error));
+  }
+
+  /** As `#send`, but waits. */
+  async #sent(work: () => Promise<void>): Promise<void> {
+    await this.#send(work);
+    await this.#sending;
+  }
+}

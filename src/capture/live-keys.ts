@@ -1,0 +1,87 @@
+import { offset } from '../base/positions.ts';
+import type { Offset } from '../base/positions.ts';
+import { decodeResourceChange } from '../events/resource-change-codec.ts';
+import type { LogReader } from '../log/log.ts';
+import { FLUSH_BYTES } from './capture-options.ts';
+import type { CaptureOptions } from './capture-options.ts';
+import type { ChangePoint } from './change.ts';
+import type { CaptureLog, ChangeWriter } from './change-writer.ts';
+
+/** A resource that is in the log and, by the log, not deleted. */
+export interface LiveKey {
+  readonly key: string;
+  readonly versionId: string | null;
+  readonly patients: readonly string[];
+  /** Of its newest record. */
+  readonly offset: Offset;
+}
+
+/**
+ * The live keys of one partition before `to`, newest first. For the two occasions when the log is held against the source:
+ * a reload and a TRUNCATE. Memory: the keys of one partition.
+ */
+export async function* liveKeys(
+  reader: LogReader,
+  place: { readonly topic: string; readonly partition: number; readonly to: Offset },
+  signal: AbortSignal,
+): AsyncIterable<LiveKey[]> {
+  const met = new Set<string>();
+  for await (const batch of reader.readBackward({ ...place, from: offset(0) }, signal)) {
+    const live: LiveKey[] = [];
+    for (let i = batch.end - 1; i >= batch.begin; i--) {
+      const text = batch.keyText(i);
+      if (met.has(text)) continue;
+      met.add(text);
+      const change = decodeResourceChange(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
+      if (change.operation === 'delete') continue;
+      const { versionId, patients } = change;
+      live.push({ key: batch.key(i).toString('utf8'), versionId, patients, offset: offset(batch.offset(i)) });
+    }
+    if (live.length > 0) yield live;
+  }
+}
+
+/** Writes a delete for the live keys of a type; all of them, or those that `isGhost` picks. */
+export async function deleteLive(
+  options: Pick<CaptureOptions, 'reader' | 'topics'> & {
+    readonly log: CaptureLog;
+    readonly signal: AbortSignal;
+    readonly writer: ChangeWriter;
+    readonly type: string;
+    readonly point: ChangePoint;
+    readonly isGhost?: (key: LiveKey, partition: number) => boolean;
+  },
+): Promise<void> {
+  const { reader, topics, log, writer, type, point, signal } = options;
+  const topic = topics.topicOf(type);
+  const ends: readonly Offset[] = await reader.ends(topic);
+  for (const [partition, to] of ends.entries()) {
+    for await (const keys of liveKeys(reader, { topic, partition, to }, signal)) {
+      for (const key of keys) {
+        if (options.isGhost && !options.isGhost(key, partition)) continue;
+        writer.write({
+          type,
+          id: key.key.slice(type.length + 1),
+          problem: undefined,
+          change: deletionOf(key, point),
+        });
+      }
+      if (log.pendingBytes > FLUSH_BYTES) await log.flush();
+    }
+  }
+  await log.flush();
+}
+
+function deletionOf(key: LiveKey, point: ChangePoint) {
+  const { versionId, patients } = key;
+  return {
+    operation: 'delete',
+    ...point,
+    versionId,
+    lastUpdated: null,
+    oversizeBytes: null,
+    patients,
+    leftPatients: [],
+    body: null,
+  } as const;
+}

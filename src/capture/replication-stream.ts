@@ -1,0 +1,194 @@
+import pg from 'pg';
+import { HeadwaterError } from '../base/errors.ts';
+import { formatLsn, lsn } from '../base/positions.ts';
+import type { Lsn } from '../base/positions.ts';
+import { decodeWalMessage } from './pgoutput.ts';
+import type { WalMessage } from './pgoutput.ts';
+
+/** Bytes received and not yet taken at which the socket is no longer read. */
+const QUEUE_BYTES = 8 << 20;
+/** Well under wal_sender_timeout (60 s by default), after which PostgreSQL hangs up. */
+const STATUS_INTERVAL = 5_000;
+const EPOCH_2000_MICROSECONDS = 946_684_800_000_000n;
+
+/** What came from the write-ahead log, in its order. */
+export type WalEvent =
+  | { readonly kind: 'message'; readonly message: WalMessage; readonly bytes: number }
+  /** Everything before this position has been sent. */
+  | { readonly kind: 'advanced'; readonly position: Lsn };
+
+/** What pg's connection offers beyond its types: the raw replication stream. */
+interface ReplicationConnection {
+  readonly stream: { pause(): void; resume(): void; destroy(): void };
+  on(event: 'copyData', listener: (message: { chunk: Buffer }) => void): void;
+  once(event: 'replicationStart', listener: () => void): void;
+  sendCopyFromChunk(chunk: Buffer): void;
+}
+
+/**
+ * The stream of a logical replication slot. Role: hands over messages in WAL order, pulled, with back-pressure down to the
+ * socket. Invariant: tells PostgreSQL only the position given to `confirm`. A crash or `close` loses nothing: the
+ * slot sends again from the confirmed position.
+ */
+export class ReplicationStream {
+  readonly #client: pg.Client;
+  readonly #connection: ReplicationConnection;
+  #confirmed: Lsn;
+  #queue: WalEvent[] = [];
+  #queuedBytes = 0;
+  #paused = false;
+  #failure: Error | undefined;
+  #wake: (() => void) | undefined;
+  readonly #timer: NodeJS.Timeout;
+
+  private constructor(client: pg.Client, confirmed: Lsn) {
+    this.#client = client;
+    this.#connection = (client as unknown as { connection: ReplicationConnection }).connection;
+    this.#confirmed = confirmed;
+    this.#timer = setInterval(() => this.#sendStatus(), STATUS_INTERVAL);
+    this.#connection.on('copyData', ({ chunk }) => this.#receive(chunk));
+    client.on('error', (error: Error) => this.#fail(error));
+    client.on('end', () => this.#fail(new Error('PostgreSQL closed the replication stream')));
+  }
+
+  /** Starts at `from`, or at the slot's own confirmed position when that is later. Throws `unavailable`. */
+  static async start(
+    url: string,
+    options: { slot: string; publication: string; from: Lsn },
+  ): Promise<ReplicationStream> {
+    const client = await connectReplication(url);
+    const stream = new ReplicationStream(client, options.from);
+    const started = new Promise<void>((resolve) => stream.#connection.once('replicationStart', resolve));
+    const query = client.query(
+      `START_REPLICATION SLOT ${pg.escapeIdentifier(options.slot)} LOGICAL ${formatLsn(options.from)} ` +
+        `(proto_version '1', publication_names ${pg.escapeLiteral(pg.escapeIdentifier(options.publication))}, messages 'true')`,
+    );
+    query.catch((error: unknown) => stream.#fail(error as Error)); // it settles only when the stream ends
+    try {
+      await Promise.race([started, query]);
+      if (stream.#failure) throw stream.#failure;
+      return stream;
+    } catch (error) {
+      await stream.close();
+      throw new HeadwaterError(
+        'unavailable',
+        `replication slot ${options.slot} cannot be read: ${(error as Error).message}`,
+        {
+          cause: error,
+        },
+      );
+    }
+  }
+
+  /** Waits for events and takes all there are. Throws what ended the stream. */
+  async take(signal: AbortSignal): Promise<WalEvent[]> {
+    while (this.#queue.length === 0) {
+      signal.throwIfAborted();
+      if (this.#failure) {
+        throw new HeadwaterError('unavailable', `the replication stream ended: ${this.#failure.message}`, {
+          cause: this.#failure,
+        });
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    }
+    const events = this.#queue;
+    this.#queue = [];
+    this.#queuedBytes = 0;
+    if (this.#paused) {
+      this.#paused = false;
+      this.#connection.stream.resume();
+    }
+    return events;
+  }
+
+  /** Whether events wait to be taken. */
+  get waiting(): boolean {
+    return this.#queue.length > 0;
+  }
+
+  /** Kafka has stored everything up to here: PostgreSQL may forget it. */
+  confirm(position: Lsn): void {
+    if (position <= this.#confirmed) return;
+    this.#confirmed = position;
+    this.#sendStatus();
+  }
+
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#connection.stream.destroy(); // a replication connection does not listen to a polite end
+    await this.#client.end().catch(() => undefined);
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#failure) return;
+    try {
+      this.#decode(chunk);
+    } catch (error) {
+      this.#fail(error as Error);
+    }
+    this.#signal();
+  }
+
+  #decode(chunk: Buffer): void {
+    if (chunk[0] === 0x6b /* k: keepalive */) {
+      this.#queue.push({ kind: 'advanced', position: lsn(chunk.readBigInt64BE(1)) });
+      if (chunk[17] === 1) this.#sendStatus();
+      return;
+    }
+    // w: start, end, time, then the message. pg reuses its buffer, so what is kept is copied.
+    const message = decodeWalMessage(Buffer.from(chunk.subarray(25)));
+    if (!message) return;
+    this.#queue.push({ kind: 'message', message, bytes: chunk.length });
+    this.#queuedBytes += chunk.length;
+    if (this.#queuedBytes > QUEUE_BYTES && !this.#paused) {
+      this.#paused = true;
+      this.#connection.stream.pause();
+    }
+  }
+
+  #sendStatus(): void {
+    if (this.#failure) return;
+    const status = Buffer.alloc(34);
+    status[0] = 0x72; // r
+    status.writeBigInt64BE(this.#confirmed, 1);
+    status.writeBigInt64BE(this.#confirmed, 9);
+    status.writeBigInt64BE(this.#confirmed, 17);
+    status.writeBigInt64BE(BigInt(Date.now()) * 1000n - EPOCH_2000_MICROSECONDS, 25);
+    this.#connection.sendCopyFromChunk(status);
+  }
+
+  #fail(error: Error): void {
+    this.#failure ??= error;
+    clearInterval(this.#timer);
+    this.#signal();
+  }
+
+  #signal(): void {
+    this.#wake?.();
+    this.#wake = undefined;
+  }
+}
+
+/** A connection that understands replication commands. Throws `unavailable`. */
+export async function connectReplication(url: string): Promise<pg.Client> {
+  const client = new pg.Client({
+    connectionString: url,
+    replication: 'database',
+    connectionTimeoutMillis: 5_000,
+    keepAlive: true,
+  } as pg.ClientConfig);
+  client.on('error', () => undefined); // a query in flight rejects with it
+  try {
+    await client.connect();
+  } catch (error) {
+    throw new HeadwaterError(
+      'unavailable',
+      `the source database does not answer: ${(error as Error).message}`,
+      { cause: error },
+    );
+  }
+  return client;
+}

@@ -1,0 +1,22 @@
+import type { Lsn, Stamp } from '../base/positions.ts';
+
+/** `snapshot` is the first load: nothing older of that key can be in the log. */
+export type Operation = 'snapshot' | 'create' | 'update' | 'delete';
+
+/** The value of a record in `headwater.resources.<Type>`; its key is `Type/id`. Metadata first, the body last and untouched. */
+export interface ResourceChange {
+  readonly operation: Operation;
+  readonly stamp: Stamp;
+  readonly lsn: Lsn;
+  readonly versionId: string | null;
+  /** The source's own lastUpdated, ms since 1970; informative, except under `_since` for what the first load found. */
+  readonly lastUpdated: number | null;
+  /** Size in bytes of a body that was over the limit and is therefore not here; such a resource is named in `error` files. */
+  readonly oversizeBytes: number | null;
+  /** Ids of the patients in whose compartment this version is; for a delete, of the version that was deleted. */
+  readonly patients: readonly string[];
+  /** Ids of the patients whose compartment this version has left. */
+  readonly leftPatients: readonly string[];
+  /** The resource's JSON as the source holds it; null for a delete or an oversize body. */
+  readonly body: Uint8Array | null;
+}

@@ -1,0 +1,92 @@
+import type { Lsn, Stamp } from '../base/positions.ts';
+import type { ExportParameters } from './request.ts';
+import type { Lane } from './tasks.ts';
+
+export type FileKind = 'output' | 'deleted' | 'error';
+
+/** One finished file in the object store. */
+export interface ExportFile {
+  readonly kind: FileKind;
+  /** Resource type of every line: of `output` the exported type, of `deleted` Bundle, of `error` OperationOutcome. */
+  readonly type: string;
+  /** Key in the object store: `<folder>/<name>`. */
+  readonly key: string;
+  /** Lines. */
+  readonly count: number;
+  /** Size as stored. */
+  readonly bytes: number;
+  /** Of the stored bytes, hex. */
+  readonly sha256: string;
+}
+
+interface StatusBase {
+  readonly jobId: string;
+  /** ms since 1970. */
+  readonly at: number;
+}
+
+export interface ExportPlanned extends StatusBase {
+  readonly kind: 'ExportPlanned';
+  readonly clientId: string;
+  readonly acceptedAt: number;
+  readonly requestUrl: string;
+  readonly parameters: ExportParameters;
+  readonly folder: string;
+  readonly transactionTime: Stamp;
+  readonly lsn: Lsn;
+  readonly tasks: readonly { readonly taskId: string; readonly lane: Lane; readonly plannedBytes: number }[];
+}
+
+/** The job could not be planned or ended for a reason that is no single task's (deadline, bad request found late). */
+export interface ExportFailed extends StatusBase {
+  readonly kind: 'ExportFailed';
+  readonly code: string;
+  readonly message: string;
+}
+
+export interface ExportCancelled extends StatusBase {
+  readonly kind: 'ExportCancelled';
+}
+
+/** The files of an ended job were due for removal. */
+export interface ExportExpired extends StatusBase {
+  readonly kind: 'ExportExpired';
+}
+
+export interface TaskStarted extends StatusBase {
+  readonly kind: 'TaskStarted';
+  readonly taskId: string;
+  readonly worker: string;
+}
+
+export interface TaskProgressed extends StatusBase {
+  readonly kind: 'TaskProgressed';
+  readonly taskId: string;
+  /** 0 to 1. */
+  readonly fraction: number;
+}
+
+export interface TaskCompleted extends StatusBase {
+  readonly kind: 'TaskCompleted';
+  readonly taskId: string;
+  readonly files: readonly ExportFile[];
+}
+
+/** The task was tried as often as allowed. Ends the job. */
+export interface TaskFailed extends StatusBase {
+  readonly kind: 'TaskFailed';
+  readonly taskId: string;
+  readonly code: string;
+  readonly message: string;
+}
+
+/** Everything that ever happens to a job, in `headwater.status`, key = job id. The only truth about a job after its request. */
+export type StatusEvent =
+  | ExportPlanned
+  | ExportFailed
+  | ExportCancelled
+  | ExportExpired
+  | TaskStarted
+  | TaskProgressed
+  | TaskCompleted
+  | TaskFailed;

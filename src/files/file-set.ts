@@ -1,0 +1,116 @@
+import type { ExportFile, FileKind } from '../events/status.ts';
+import type { OutputFormat } from '../events/request.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { NdjsonFile } from './ndjson-file.ts';
+
+export interface FileSetOptions {
+  readonly store: ObjectStore;
+  /** Folder of the job. */
+  readonly folder: string;
+  readonly taskId: string;
+  readonly outputFormat: OutputFormat;
+  /** Raw bytes after which a file is ended and the next begun. */
+  readonly fileBytes: number;
+}
+
+const LINE_TYPE: Readonly<Record<Exclude<FileKind, 'output'>, string>> = {
+  deleted: 'Bundle',
+  error: 'OperationOutcome',
+};
+
+interface OpenFile {
+  readonly key: string;
+  readonly file: NdjsonFile;
+}
+
+/**
+ * The files of one task and one resource type: lines in, files out, a new one whenever the last is large enough.
+ * Names depend on the task alone, so whoever runs it again writes the same bytes under the same names.
+ */
+export class FileSet {
+  readonly #options: FileSetOptions;
+  readonly #type: string;
+  readonly #kinds = new Map<FileKind, KindFiles>();
+
+  constructor(options: FileSetOptions, type: string) {
+    this.#options = options;
+    this.#type = type;
+  }
+
+  of(kind: FileKind): KindFiles {
+    let files = this.#kinds.get(kind);
+    if (!files) this.#kinds.set(kind, (files = new KindFiles(this.#options, this.#type, kind)));
+    return files;
+  }
+
+  /** Hands what was added to the store. */
+  async drain(): Promise<void> {
+    for (const files of this.#kinds.values()) await files.drain();
+  }
+
+  /** Ends every file; empty ones are not kept. In the order output, deleted, error. */
+  async finish(): Promise<ExportFile[]> {
+    const written: ExportFile[] = [];
+    for (const kind of ['output', 'deleted', 'error'] as const)
+      written.push(...((await this.#kinds.get(kind)?.finish()) ?? []));
+    return written;
+  }
+
+  async abort(): Promise<void> {
+    for (const files of this.#kinds.values()) await files.abort();
+  }
+}
+
+/** The files of one kind, one after the other. */
+export class KindFiles {
+  readonly #options: FileSetOptions;
+  readonly #type: string;
+  readonly #kind: FileKind;
+  readonly #written: ExportFile[] = [];
+  #current: OpenFile | undefined;
+
+  constructor(options: FileSetOptions, type: string, kind: FileKind) {
+    this.#options = options;
+    this.#type = type;
+    this.#kind = kind;
+  }
+
+  /** Adds data[start, end) as a line. Call `drain` before the data is reused. */
+  line(data: Buffer, start: number, end: number): void {
+    this.#current ??= this.#begin();
+    this.#current.file.line(data, start, end);
+  }
+
+  async drain(): Promise<void> {
+    if (!this.#current) return;
+    await this.#current.file.drain();
+    if (this.#current.file.rawBytes < this.#options.fileBytes) return;
+    await this.#end(this.#current);
+  }
+
+  async finish(): Promise<readonly ExportFile[]> {
+    if (this.#current) await this.#end(this.#current);
+    return this.#written;
+  }
+
+  async abort(): Promise<void> {
+    await this.#current?.file.abort();
+    this.#current = undefined;
+  }
+
+  #begin(): OpenFile {
+    const { store, folder, taskId, outputFormat } = this.#options;
+    const gzip = outputFormat === 'ndjson+gzip';
+    const kind = this.#kind === 'output' ? '' : `${this.#kind}-`;
+    const name = `${kind}${this.#type}.${taskId}.${this.#written.length + 1}.ndjson${gzip ? '.gz' : ''}`;
+    const key = `${folder}/${name}`;
+    return { key, file: new NdjsonFile(store, key, gzip) };
+  }
+
+  async #end({ key, file }: OpenFile): Promise<void> {
+    const written = await file.finish();
+    this.#current = undefined;
+    const type = this.#kind === 'output' ? this.#type : LINE_TYPE[this.#kind];
+    this.#written.push({ kind: this.#kind, type, key, ...written });
+  }
+}

@@ -1,0 +1,138 @@
+import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
+import { createGzip } from 'node:zlib';
+import type { Gzip } from 'node:zlib';
+import type { ObjectStore, ObjectWriter } from '../storage/object-store.ts';
+
+const CHUNK_BYTES = 1 << 20;
+const NEWLINE = 10;
+
+export interface WrittenFile {
+  readonly count: number;
+  /** As stored. */
+  readonly bytes: number;
+  /** Of the stored bytes, hex. */
+  readonly sha256: string;
+}
+
+/**
+ * One NDJSON file on its way to the store. Lines are copied into chunks at once (`line`), which go out when asked to
+ * (`drain`), so that a caller in a hot loop waits once a batch and not once a line. Memory: what is added between two drains.
+ */
+export class NdjsonFile {
+  readonly #store: ObjectStore;
+  readonly #key: string;
+  #writer: ObjectWriter | undefined;
+  readonly #hash: Hash = createHash('sha256');
+  readonly #gzip: GzipEncoder | undefined;
+  #chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  #used = 0;
+  #full: Buffer[] = [];
+  #count = 0;
+  #rawBytes = 0;
+  #storedBytes = 0;
+
+  constructor(store: ObjectStore, key: string, gzip: boolean) {
+    this.#store = store;
+    this.#key = key;
+    this.#gzip = gzip ? new GzipEncoder() : undefined;
+  }
+
+  /** Bytes added, before any compression. */
+  get rawBytes(): number {
+    return this.#rawBytes;
+  }
+
+  /** Adds data[start, end) and a newline. */
+  line(data: Buffer, start: number, end: number): void {
+    const length = end - start;
+    if (this.#used + length + 1 > this.#chunk.length) this.#nextChunk(length + 1);
+    data.copy(this.#chunk, this.#used, start, end);
+    this.#used += length;
+    this.#chunk[this.#used++] = NEWLINE;
+    this.#count++;
+    this.#rawBytes += length + 1;
+  }
+
+  /** Hands full chunks to the store; resolves when it can take more. */
+  async drain(): Promise<void> {
+    if (this.#full.length === 0) return;
+    const chunks = this.#full;
+    this.#full = [];
+    for (const chunk of chunks) await this.#send(chunk);
+  }
+
+  /** Stores the rest and makes the file exist. */
+  async finish(): Promise<WrittenFile> {
+    await this.drain();
+    if (this.#used > 0) await this.#send(this.#chunk.subarray(0, this.#used));
+    if (this.#gzip) await this.#write(await this.#gzip.end());
+    await (await this.#open()).finish();
+    return { count: this.#count, bytes: this.#storedBytes, sha256: this.#hash.digest('hex') };
+  }
+
+  /** Leaves nothing behind. */
+  async abort(): Promise<void> {
+    this.#gzip?.destroy();
+    await this.#writer?.abort();
+  }
+
+  #nextChunk(needed: number): void {
+    if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used));
+    this.#chunk = Buffer.allocUnsafe(Math.max(CHUNK_BYTES, needed));
+    this.#used = 0;
+  }
+
+  async #send(chunk: Buffer): Promise<void> {
+    await this.#write(this.#gzip ? await this.#gzip.encode(chunk) : chunk);
+  }
+
+  async #write(bytes: Buffer): Promise<void> {
+    if (bytes.length === 0) return;
+    this.#hash.update(bytes);
+    this.#storedBytes += bytes.length;
+    await (await this.#open()).write(bytes);
+  }
+
+  /** Only what has bytes is opened: most tasks have no deletes and no errors. */
+  async #open(): Promise<ObjectWriter> {
+    const type = this.#gzip ? 'application/fhir+ndjson+gzip' : 'application/fhir+ndjson';
+    this.#writer ??= await this.#store.create(this.#key, type);
+    return this.#writer;
+  }
+}
+
+/** One gzip member, compressed chunk by chunk on another thread; the same input gives the same bytes. */
+class GzipEncoder {
+  readonly #gzip: Gzip = createGzip({ level: 1 });
+  #output: Buffer[] = [];
+
+  constructor() {
+    this.#gzip.on('data', (data: Buffer) => this.#output.push(data));
+  }
+
+  async encode(chunk: Buffer): Promise<Buffer> {
+    await new Promise<void>((resolve, reject) =>
+      this.#gzip.write(chunk, (error) => (error ? reject(error) : resolve())),
+    );
+    return this.#take();
+  }
+
+  async end(): Promise<Buffer> {
+    await new Promise<void>((resolve, reject) => {
+      this.#gzip.once('end', resolve).once('error', reject);
+      this.#gzip.end();
+    });
+    return this.#take();
+  }
+
+  destroy(): void {
+    this.#gzip.destroy();
+  }
+
+  #take(): Buffer {
+    const output = Buffer.concat(this.#output);
+    this.#output = [];
+    return output;
+  }
+}

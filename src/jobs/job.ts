@@ -1,0 +1,46 @@
+import type { Stamp } from '../base/positions.ts';
+import type { ExportParameters } from '../events/request.ts';
+import type { ExportFile } from '../events/status.ts';
+
+/** `accepted`: requested, not yet planned. The last four are ends; nothing leaves them, except completed -> expired. */
+export type JobState = 'accepted' | 'running' | 'completed' | 'failed' | 'cancelled' | 'expired';
+
+/** What a client may know of a job; a row of the projection joined with its request. */
+export interface JobView {
+  readonly jobId: string;
+  readonly clientId: string;
+  readonly requestUrl: string;
+  readonly parameters: ExportParameters;
+  readonly state: JobState;
+  /** A cancel was accepted, though perhaps not yet carried out: to the client the job is gone. */
+  readonly cancelRequested: boolean;
+  /** ms since 1970. */
+  readonly acceptedAt: number;
+  readonly endedAt: number | undefined;
+  /** The cut's time; undefined while accepted. */
+  readonly transactionTime: Stamp | undefined;
+  /** 0 to 1, by bytes. */
+  readonly progress: number;
+  /** In the order of type, task, file number; only those of completed tasks. */
+  readonly files: readonly ExportFile[];
+  readonly failure: { readonly code: string; readonly message: string } | undefined;
+}
+
+export interface SubmitRequest {
+  readonly clientId: string;
+  readonly requestUrl: string;
+  readonly parameters: ExportParameters;
+}
+
+/** Port of the gateway to jobs. Every method is one database transaction; throws `unavailable` when the database is away. */
+export interface Jobs {
+  /**
+   * Inserts the request and emits it into the write-ahead log; nothing else. Returns the new job's id.
+   * Throws `too-many` when the client or all clients together have as many unfinished jobs as allowed.
+   */
+  submit(request: SubmitRequest): Promise<string>;
+  /** undefined when there is no such job, or it is another client's. */
+  find(jobId: string, clientId: string): Promise<JobView | undefined>;
+  /** False when there is no such job of this client, or it was cancelled or expired before. */
+  cancel(jobId: string, clientId: string): Promise<boolean>;
+}

@@ -1,0 +1,103 @@
+import type { RecordBatch } from '../log.ts';
+import { openBatch } from './record-batch.ts';
+import type { RawBatch, RecordSet } from './record-batch.ts';
+
+/** A piece of a partition: its committed batches, oldest first, and where the next piece begins. */
+export interface Piece {
+  readonly batches: readonly RawBatch[];
+  /** First offset that any fetched batch covers; below the asked one when that lies inside a batch. */
+  readonly first: number;
+  readonly next: number;
+  /** Bytes fetched, before anything was left out. */
+  readonly bytes: number;
+}
+
+/** Waits until what lies before `until` is decided (committed or aborted) rather than answer with less. */
+export type FetchPiece = (at: { from: number; maxBytes: number; until: number }) => Promise<Piece>;
+
+/** Fetched bytes of a block. The log is compressed, up to some twenty times. */
+const BLOCK_BYTES = 4 << 20;
+const FIRST_SPAN = 8_192;
+const MOST_SPAN = 1 << 22;
+/** Batches decompressed on other threads while one is handled. */
+const AHEAD = 3;
+
+interface Block {
+  readonly start: number;
+  readonly batches: readonly RawBatch[];
+  readonly span: number;
+}
+
+/**
+ * Reads a range from its end to its beginning. Kafka only reads forward, so the range is taken in blocks of about
+ * BLOCK_BYTES, the last block first: a span of offsets before the block's end is read forward, and when it turns out to
+ * hold too much, its older part is let go and read again as part of the next block.
+ */
+export async function* readBackward(
+  fetch: FetchPiece,
+  range: { from: number; to: number },
+): AsyncIterable<RecordBatch> {
+  if (range.from >= range.to) return;
+  let next: Promise<Block> | undefined = readBlock(fetch, range.from, range.to, FIRST_SPAN);
+  while (next) {
+    const block: Block = await next;
+    next = block.start > range.from ? readBlock(fetch, range.from, block.start, block.span) : undefined;
+    next?.catch(() => undefined); // it is awaited in its turn
+    yield* openBackward(block.batches, range);
+  }
+}
+
+async function readBlock(fetch: FetchPiece, from: number, end: number, span: number): Promise<Block> {
+  let start = Math.max(from, end - span);
+  const pieces: Piece[] = [];
+  let held = 0;
+  let total = 0;
+  for (let at = start; at < end;) {
+    const piece = await fetch({ from: at, maxBytes: BLOCK_BYTES, until: end });
+    if (piece.next === at) break;
+    if (pieces.length === 0) start = Math.max(from, Math.min(start, piece.first));
+    pieces.push(piece);
+    held += piece.bytes;
+    total += piece.bytes;
+    at = piece.next;
+    while (held > 2 * BLOCK_BYTES && pieces.length > 1) {
+      const dropped = pieces.shift() as Piece;
+      held -= dropped.bytes;
+      start = dropped.next;
+    }
+  }
+  const batches = pieces.flatMap((piece) => piece.batches).filter((batch) => batch.baseOffset < end);
+  const wanted = Math.round((span * BLOCK_BYTES) / Math.max(total, 1));
+  return { start, batches, span: Math.min(MOST_SPAN, 8 * span, Math.max(1, wanted)) };
+}
+
+async function* openBackward(
+  batches: readonly RawBatch[],
+  range: { from: number; to: number },
+): AsyncIterable<RecordBatch> {
+  const opening: Promise<RecordSet>[] = [];
+  const open = (i: number): void => {
+    const batch = batches[i];
+    if (!batch) return;
+    const promise = openBatch(batch);
+    promise.catch(() => undefined); // it is awaited in its turn
+    opening.push(promise);
+  };
+  for (let i = batches.length - 1; i > batches.length - 1 - AHEAD; i--) open(i);
+  for (let i = batches.length - 1; i >= 0; i--) {
+    const records = await (opening.shift() as Promise<RecordSet>);
+    open(i - AHEAD);
+    yield within(records, range);
+  }
+}
+
+/** Only the batches at the two ends of a range can reach beyond it. */
+function within(records: RecordSet, range: { from: number; to: number }): RecordBatch {
+  let begin = 0;
+  let end = records.count;
+  while (begin < end && records.offset(begin) < range.from) begin++;
+  while (end > begin && records.offset(end - 1) >= range.to) end--;
+  records.begin = begin;
+  records.end = end;
+  return records;
+}

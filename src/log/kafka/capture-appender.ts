@@ -1,0 +1,296 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { addPartitionsToTxnV3, endTxnV4, initProducerIdV5, murmur2 } from '@platformatic/kafka';
+import type { Connection } from '@platformatic/kafka';
+import { HeadwaterError } from '../../base/errors.ts';
+import { Cluster, errorCodes } from './cluster.ts';
+import type { ClusterOptions } from './cluster.ts';
+import { produceBatches } from './protocol.ts';
+import type { ProduceBatch } from './protocol.ts';
+import { BatchBuilder } from './record-batch.ts';
+import type { ProducerIdentity } from './record-batch.ts';
+
+/** Raw bytes at which a batch is closed; a larger record is a batch of its own. Also what replay holds decompressed at a time. */
+const BATCH_BYTES = 1 << 20;
+/** Compressed bytes in one produce request, well under the broker's socket.request.max.bytes (100 MiB). */
+const REQUEST_BYTES = 24 << 20;
+const TRANSACTION_TIMEOUT = 60_000;
+const PRODUCE_TIMEOUT = 30_000;
+const CONCURRENT_TRANSACTIONS = 51;
+const COORDINATOR_BUSY = new Set([14, 15, 16, CONCURRENT_TRANSACTIONS]);
+const FENCED = new Set([47, 90]);
+const BUSY_PATIENCE = 20_000;
+
+/** Where each partition ended after an append: offset of the record that comes next. */
+export type PartitionEnds = ReadonlyMap<string, ReadonlyMap<number, number>>;
+
+interface PartitionState {
+  readonly topic: string;
+  readonly partition: number;
+  sequence: number;
+  end: number;
+  builder: BatchBuilder;
+  full: BatchBuilder[];
+  inTransaction: boolean;
+}
+
+/**
+ * The writer of the resource topics: one transactional producer that knows, after `flush`, where every partition it wrote
+ * to ends. Opening it fences whoever held the transactional id before. Any error is final for the instance: close it, open
+ * another, read back what is stored, go on from there. One transaction is open from the first `add` to `commit`.
+ */
+export class CaptureAppender {
+  readonly #cluster: Cluster;
+  readonly #transactionalId: string;
+  readonly #producer: ProducerIdentity;
+  #coordinator: Connection;
+  readonly #partitions = new Map<string, PartitionState[]>();
+  #pendingBytes = 0;
+  #opened = false;
+
+  private constructor(
+    cluster: Cluster,
+    transactionalId: string,
+    producer: ProducerIdentity,
+    coordinator: Connection,
+  ) {
+    this.#cluster = cluster;
+    this.#transactionalId = transactionalId;
+    this.#producer = producer;
+    this.#coordinator = coordinator;
+  }
+
+  static async open(options: ClusterOptions, transactionalId: string): Promise<CaptureAppender> {
+    const cluster = new Cluster(options);
+    try {
+      return await patiently(async () => {
+        const coordinator = await cluster.transactionCoordinator(transactionalId);
+        const { producerId, producerEpoch } = await cluster.call(
+          initProducerIdV5.api,
+          coordinator,
+          transactionalId,
+          TRANSACTION_TIMEOUT,
+          -1n,
+          -1,
+        );
+        return new CaptureAppender(cluster, transactionalId, { producerId, producerEpoch }, coordinator);
+      });
+    } catch (error) {
+      await cluster.close();
+      throw error;
+    }
+  }
+
+  /** Raw bytes added and not yet flushed. */
+  get pendingBytes(): number {
+    return this.#pendingBytes;
+  }
+
+  /** Whether anything was added since the last commit. */
+  get open(): boolean {
+    return this.#opened;
+  }
+
+  /** Learns of a topic before the first record for it; its records go to murmur2(key) mod `partitions`. */
+  declare(topic: string, ends: readonly number[]): void {
+    this.#partitions.set(
+      topic,
+      ends.map((end, partition) => ({
+        topic,
+        partition,
+        sequence: 0,
+        end,
+        builder: new BatchBuilder(),
+        full: [],
+        inTransaction: false,
+      })),
+    );
+  }
+
+  declared(topic: string): boolean {
+    return this.#partitions.has(topic);
+  }
+
+  /** Where the partitions of a topic end, counting what was flushed. */
+  ends(topic: string): readonly number[] {
+    return (this.#partitions.get(topic) ?? []).map((state) => state.end);
+  }
+
+  /** Copies a record in. Flush when `pendingBytes` is large. */
+  add(
+    topic: string,
+    record: { readonly timestamp: number; readonly key: Uint8Array; readonly value: Uint8Array },
+  ): void {
+    const states = this.#partitions.get(topic);
+    const state = states?.[(murmur2(record.key as Buffer) & 0x7fffffff) % states.length];
+    if (!state) throw new HeadwaterError('internal', `${topic} was not declared`);
+    const bytes = record.key.length + record.value.length;
+    if (state.builder.count > 0 && state.builder.bytes + bytes > BATCH_BYTES) {
+      state.full.push(state.builder);
+      state.builder = new BatchBuilder(Math.max(bytes + 64, BATCH_BYTES + (BATCH_BYTES >> 3)));
+    }
+    state.builder.add(record.timestamp, record.key, record.value);
+    this.#pendingBytes += bytes;
+    this.#opened = true;
+  }
+
+  /** Sends everything added so far. Records are stored, but not yet committed, when it resolves. Never call it twice at once. */
+  async flush(): Promise<void> {
+    const pending: { state: PartitionState; builders: BatchBuilder[] }[] = [];
+    for (const states of this.#partitions.values()) {
+      for (const state of states) {
+        if (state.builder.count === 0) continue;
+        pending.push({ state, builders: [...state.full, state.builder] });
+        state.full = [];
+        state.builder = new BatchBuilder();
+      }
+    }
+    this.#pendingBytes = 0;
+    if (pending.length === 0) return;
+    const [, finished] = await Promise.all([
+      this.#addPartitions(pending.map(({ state }) => state)),
+      Promise.all(pending.map(({ state, builders }) => this.#finish(state, builders))),
+    ]);
+    for (let round = 0; ; round++) {
+      const batches = finished.flatMap(({ state, batches: all }) => {
+        const found = all[round];
+        return found ? [{ state, ...found }] : [];
+      });
+      if (batches.length === 0) return;
+      await this.#produce(batches);
+    }
+  }
+
+  /** Flushes and commits; what was added becomes visible to readers as a whole. */
+  async commit(): Promise<void> {
+    await this.flush();
+    if (!this.#opened) return;
+    await this.#end(true);
+    for (const states of this.#partitions.values()) for (const state of states) state.inTransaction = false;
+    this.#opened = false;
+  }
+
+  async close(): Promise<void> {
+    await this.#cluster.close();
+  }
+
+  async #finish(state: PartitionState, builders: readonly BatchBuilder[]) {
+    const batches: { batch: Buffer; count: number }[] = [];
+    await Promise.all(
+      builders.map(async (builder, i) => {
+        const sequence = state.sequence;
+        state.sequence += builder.count;
+        batches[i] = { batch: await builder.finish(this.#producer, sequence), count: builder.count };
+      }),
+    );
+    return { state, batches };
+  }
+
+  async #produce(batches: readonly { state: PartitionState; batch: Buffer; count: number }[]): Promise<void> {
+    const byRequest = new Map<Connection, { state: PartitionState; batch: Buffer; count: number }[]>();
+    for (const one of batches) {
+      const leader = await this.#cluster.leader(one.state.topic, one.state.partition);
+      const list = byRequest.get(leader);
+      if (list) list.push(one);
+      else byRequest.set(leader, [one]);
+    }
+    await Promise.all(
+      [...byRequest].map(async ([leader, list]) => {
+        for (const request of chunks(list)) await this.#produceRequest(leader, request);
+      }),
+    );
+  }
+
+  async #produceRequest(
+    leader: Connection,
+    request: readonly { state: PartitionState; batch: Buffer; count: number }[],
+  ): Promise<void> {
+    const batches: ProduceBatch[] = request.map(({ state, batch }) => ({
+      topic: state.topic,
+      partition: state.partition,
+      batch,
+    }));
+    const answer = await this.#cluster.call(
+      produceBatches,
+      leader,
+      this.#transactionalId,
+      PRODUCE_TIMEOUT,
+      batches,
+    );
+    for (const { topic, partition, errorCode, baseOffset } of answer) {
+      if (errorCode !== 0) throw produceError(errorCode, topic, partition);
+      const sent = request.find(({ state }) => state.topic === topic && state.partition === partition);
+      if (sent) sent.state.end = baseOffset + sent.count;
+    }
+  }
+
+  async #addPartitions(states: readonly PartitionState[]): Promise<void> {
+    const added = states.filter((state) => !state.inTransaction);
+    if (added.length === 0) return;
+    const topics = [...Map.groupBy(added, (state) => state.topic)].map(([name, list]) => ({
+      name,
+      partitions: list.map((state) => state.partition),
+    }));
+    await patiently(() =>
+      this.#cluster.call(addPartitionsToTxnV3.api, this.#coordinator, [
+        { transactionalId: this.#transactionalId, ...this.#producer, verifyOnly: false, topics },
+      ]),
+    );
+    for (const state of added) state.inTransaction = true;
+  }
+
+  async #end(commit: boolean): Promise<void> {
+    await patiently(() =>
+      this.#cluster.call(
+        endTxnV4.api,
+        this.#coordinator,
+        this.#transactionalId,
+        this.#producer.producerId,
+        this.#producer.producerEpoch,
+        commit,
+      ),
+    );
+  }
+}
+
+function* chunks<T extends { readonly batch: Buffer }>(list: readonly T[]): Iterable<T[]> {
+  let chunk: T[] = [];
+  let bytes = 0;
+  for (const one of list) {
+    if (chunk.length > 0 && bytes + one.batch.length > REQUEST_BYTES) {
+      yield chunk;
+      chunk = [];
+      bytes = 0;
+    }
+    chunk.push(one);
+    bytes += one.batch.length;
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+function produceError(code: number, topic: string, partition: number): HeadwaterError {
+  const where = `${topic}/${partition}`;
+  if (FENCED.has(code))
+    return new HeadwaterError('fenced', 'another capture has taken over', { subject: where });
+  return new HeadwaterError('unavailable', `Kafka answers error ${code} to an append to ${where}`, {
+    subject: where,
+  });
+}
+
+/**
+ * The coordinator is still writing the last transaction's markers when the next begins; it says so, and is asked again
+ * within milliseconds (a general client waits a retry delay of some hundred).
+ */
+async function patiently<T>(call: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + BUSY_PATIENCE;
+  for (let wait = 1; ; wait = Math.min(50, wait * 2)) {
+    try {
+      return await call();
+    } catch (error) {
+      const codes = errorCodes(error);
+      if (codes.some((code) => FENCED.has(code)))
+        throw new HeadwaterError('fenced', 'another capture has taken over', { cause: error });
+      if (!codes.some((code) => COORDINATOR_BUSY.has(code)) || Date.now() > deadline) throw error;
+      await delay(wait);
+    }
+  }
+}

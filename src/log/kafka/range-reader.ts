@@ -1,0 +1,279 @@
+import { listOffsetsV9 } from '@platformatic/kafka';
+import { backoff, sleep } from '../../base/clock.ts';
+import { HeadwaterError, isAbort } from '../../base/errors.ts';
+import { offset, stamp } from '../../base/positions.ts';
+import type { Offset } from '../../base/positions.ts';
+import type { LogReader, Partition, RecordBatch, StoredRecord } from '../log.ts';
+import { readBackward } from './backward.ts';
+import type { Piece } from './backward.ts';
+import { Cluster } from './cluster.ts';
+import type { ClusterOptions } from './cluster.ts';
+import { fetchOne } from './protocol.ts';
+import type { FetchedPartition } from './protocol.ts';
+import { isAbortMarker, openBatch, splitBatches } from './record-batch.ts';
+import type { RawBatch } from './record-batch.ts';
+
+const CONSUMER = -1;
+const READ_COMMITTED = 1;
+const LATEST = -1n;
+const FETCH_BYTES = 4 << 20;
+const LONG_POLL = 1_000;
+const ATTEMPTS = 8;
+/** With waits of 200 ms, a minute: as long as a transaction may be open. */
+const UNDECIDED_ATTEMPTS = 310;
+const OFFSET_OUT_OF_RANGE = 1;
+const UNSUPPORTED_IS_FINAL = new Set([29, 30, 31]); // authorization failures
+
+/**
+ * Reads committed records by offset. Role: the one way the log is read outside of work queues. Invariant: a record of an
+ * aborted transaction is never handed out, and none of a committed one left out. Holds nothing that a crash could lose.
+ */
+export class RangeReader implements LogReader {
+  readonly #options: ClusterOptions;
+  readonly #cluster: Cluster;
+  readonly #followers = new Set<Cluster>();
+
+  constructor(options: ClusterOptions) {
+    this.#options = options;
+    this.#cluster = new Cluster(options);
+  }
+
+  async ends(topic: string): Promise<readonly Offset[]> {
+    return this.#listOffsets(topic, LATEST);
+  }
+
+  async offsetsAt(topic: string, timestamp: number): Promise<readonly Offset[]> {
+    const [found, ends] = await Promise.all([this.#listOffsets(topic, BigInt(timestamp)), this.ends(topic)]);
+    return ends.map((end, partition) => {
+      const at = found[partition];
+      return at === undefined || at > end ? end : at;
+    });
+  }
+
+  async *follow(
+    from: Partition & { readonly offset: Offset },
+    signal: AbortSignal,
+  ): AsyncIterable<readonly StoredRecord[]> {
+    // The broker answers a connection's requests in order, so a waiting fetch must have a connection of its own.
+    const cluster = new Cluster(this.#options);
+    this.#followers.add(cluster);
+    const close = (): void => void cluster.close();
+    signal.addEventListener('abort', close, { once: true });
+    try {
+      let next: number = from.offset;
+      while (!signal.aborted) {
+        const piece = await this.#fetchPiece(
+          cluster,
+          from,
+          { from: next, maxBytes: FETCH_BYTES, wait: LONG_POLL },
+          signal,
+        );
+        next = piece.next;
+        for (const batch of piece.batches) {
+          const records = await storedRecords(batch, from.offset, Number.MAX_SAFE_INTEGER);
+          if (records.length > 0) yield records;
+        }
+      }
+    } catch (error) {
+      if (!isAbort(error, signal)) throw error;
+    } finally {
+      signal.removeEventListener('abort', close);
+      this.#followers.delete(cluster);
+      await cluster.close();
+    }
+  }
+
+  async *read(
+    range: Partition & { readonly from: Offset; readonly to: Offset },
+    signal: AbortSignal,
+  ): AsyncIterable<readonly StoredRecord[]> {
+    for (let next: number = range.from; next < range.to;) {
+      const piece = await this.fetchPiece(
+        range,
+        { from: next, maxBytes: FETCH_BYTES, until: range.to },
+        signal,
+      );
+      for (const batch of piece.batches) {
+        const records = await storedRecords(batch, range.from, range.to);
+        if (records.length > 0) yield records;
+      }
+      if (piece.next === next) return; // an end that was given too high
+      next = piece.next;
+    }
+  }
+
+  readBackward(
+    range: Partition & { readonly from: Offset; readonly to: Offset },
+    signal: AbortSignal,
+  ): AsyncIterable<RecordBatch> {
+    return readBackward((at) => this.fetchPiece(range, at, signal), range);
+  }
+
+  /**
+   * One fetch from an offset on: what is committed, up to about `maxBytes` (one batch at least). Retries what may pass.
+   * A transaction's markers reach its partitions one after the other, so a reader who learned of it by one partition may
+   * come to another too early; `until` says how far it must be decided.
+   */
+  async fetchPiece(
+    partition: Partition,
+    at: { from: number; maxBytes: number; until: number },
+    signal: AbortSignal,
+  ): Promise<Piece> {
+    for (let waited = 0; ; waited++) {
+      const { lastStableOffset, ...piece } = await this.#fetchPiece(
+        this.#cluster,
+        partition,
+        { ...at, wait: 0 },
+        signal,
+      );
+      if (piece.next > at.from || lastStableOffset >= at.until) return piece;
+      if (waited >= UNDECIDED_ATTEMPTS) {
+        throw new HeadwaterError(
+          'unavailable',
+          `${partition.topic}/${partition.partition} is not decided up to ${at.until}`,
+        );
+      }
+      await sleep(Math.min(200, 2 ** waited), signal);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#cluster.close(), ...[...this.#followers].map((cluster) => cluster.close())]);
+  }
+
+  async #fetchPiece(
+    cluster: Cluster,
+    partition: Partition,
+    at: { from: number; maxBytes: number; wait: number },
+    signal: AbortSignal,
+  ): Promise<Piece & { readonly lastStableOffset: number }> {
+    return retrying(cluster, signal, async () => {
+      const topic = await cluster.requireTopic(partition.topic);
+      const connection = await cluster.leader(partition.topic, partition.partition);
+      const fetched = await cluster.call(
+        fetchOne,
+        connection,
+        at.wait,
+        1,
+        at.maxBytes,
+        READ_COMMITTED,
+        0,
+        -1,
+        [
+          {
+            topicId: topic.id,
+            partitions: [
+              {
+                partition: partition.partition,
+                currentLeaderEpoch: -1,
+                fetchOffset: BigInt(at.from),
+                lastFetchedEpoch: -1,
+                partitionMaxBytes: at.maxBytes,
+              },
+            ],
+          },
+        ],
+        [],
+        '',
+      );
+      throwOnError(fetched.errorCode, partition, at.from);
+      return { ...committed(fetched, at.from), lastStableOffset: fetched.lastStableOffset };
+    });
+  }
+
+  async #listOffsets(topicName: string, timestamp: bigint): Promise<Offset[]> {
+    return retrying(this.#cluster, undefined, async () => {
+      const topic = await this.#cluster.topic(topicName);
+      if (!topic) return [];
+      const offsets: Offset[] = [];
+      const ends = timestamp === LATEST ? undefined : await this.#listOffsets(topicName, LATEST);
+      const byLeader = Map.groupBy(topic.leaders.keys(), (partition) => topic.leaders[partition]);
+      for (const partitions of byLeader.values()) {
+        const connection = await this.#cluster.leader(topicName, partitions[0] ?? 0);
+        const answer = await this.#cluster.call(listOffsetsV9.api, connection, CONSUMER, READ_COMMITTED, [
+          {
+            name: topicName,
+            partitions: partitions.map((p) => ({ partitionIndex: p, currentLeaderEpoch: -1, timestamp })),
+          },
+        ]);
+        for (const { partitionIndex, offset: found } of answer.topics[0]?.partitions ?? []) {
+          offsets[partitionIndex] = found < 0n ? (ends?.[partitionIndex] ?? offset(0)) : offset(found);
+        }
+      }
+      return offsets;
+    });
+  }
+}
+
+/**
+ * The batches of committed transactions (and none of control records) in what was fetched. A batch is aborted when its
+ * producer has an aborted transaction that began at or before it and whose marker has not come yet.
+ */
+function committed(fetched: FetchedPartition, from: number): Piece {
+  const raw = splitBatches(fetched.records);
+  const pending = [...fetched.aborted].sort((a, b) => a.firstOffset - b.firstOffset);
+  const aborting = new Set<bigint>();
+  const batches: RawBatch[] = [];
+  let next = from;
+  for (const batch of raw) {
+    next = Math.max(next, batch.nextOffset);
+    while (pending[0] && pending[0].firstOffset < batch.nextOffset) {
+      aborting.add(pending[0].producerId);
+      pending.shift();
+    }
+    if (batch.control) {
+      if (isAbortMarker(batch)) aborting.delete(batch.producerId);
+    } else if (batch.count > 0 && !(batch.transactional && aborting.has(batch.producerId))) {
+      batches.push(batch);
+    }
+  }
+  return { batches, first: raw[0]?.baseOffset ?? from, next, bytes: fetched.records.length };
+}
+
+async function storedRecords(batch: RawBatch, from: number, to: number): Promise<StoredRecord[]> {
+  const set = await openBatch(batch);
+  const records: StoredRecord[] = [];
+  for (let i = 0; i < set.count; i++) {
+    const at = set.offset(i);
+    if (at < from || at >= to) continue;
+    records.push({
+      offset: offset(at),
+      timestamp: stamp(set.timestamp(i)),
+      key: set.key(i),
+      value: set.value(i),
+    });
+  }
+  return records;
+}
+
+function throwOnError(code: number, partition: Partition, from: number): void {
+  if (code === 0) return;
+  const where = `${partition.topic}/${partition.partition}`;
+  if (code === OFFSET_OUT_OF_RANGE) {
+    throw new HeadwaterError('conflict', `${where} does not hold offset ${from} (deleted or never written)`, {
+      subject: where,
+    });
+  }
+  throw new HeadwaterError('unavailable', `Kafka answers error ${code} for ${where}`, {
+    subject: where,
+    retryable: !UNSUPPORTED_IS_FINAL.has(code),
+  });
+}
+
+/** A broker that restarts is away for some seconds; longer than the attempts last is for the caller to decide. */
+async function retrying<T>(
+  cluster: Cluster,
+  signal: AbortSignal | undefined,
+  call: () => Promise<T>,
+): Promise<T> {
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await call();
+    } catch (error) {
+      const passing = error instanceof HeadwaterError && error.retryable;
+      if (!passing || attempt >= ATTEMPTS || signal?.aborted === true) throw error;
+      await cluster.reset();
+      await sleep(backoff(attempt, Math.random, 100, 4_000), signal ?? new AbortController().signal);
+    }
+  }
+}

@@ -1,0 +1,107 @@
+import type { Offset, Stamp } from '../base/positions.ts';
+
+/** A partition of a topic. */
+export interface Partition {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface StoredRecord {
+  readonly offset: Offset;
+  readonly timestamp: Stamp;
+  readonly key: Buffer;
+  readonly value: Buffer;
+}
+
+/** Where a record is to go and what it is. Without a partition it is chosen by murmur2 of the key, as every Kafka client does. */
+export interface NewRecord {
+  readonly topic: string;
+  readonly partition?: number;
+  readonly key: string;
+  readonly value: Buffer;
+  /** ms since 1970; the time of appending when absent. */
+  readonly timestamp?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** A consumed record of a work queue. */
+export interface QueuedRecord extends Partition {
+  readonly offset: Offset;
+  readonly key: string;
+  readonly value: Buffer;
+}
+
+/** What handling a record led to; appended together with the consumed offset, all or nothing. */
+export type Outcome = readonly NewRecord[];
+
+export interface QueueOptions {
+  readonly topics: readonly string[];
+  readonly group: string;
+  /** Partitions handled at a time. */
+  readonly concurrency: number;
+  /** Called when the group has given this member its partitions. */
+  readonly onAssigned?: () => void;
+}
+
+/**
+ * Handles each record of the topics once per group, in order within a partition: the outcome and the consumed offset go
+ * into one Kafka transaction. A crash before that commits nothing and the record comes again, perhaps elsewhere.
+ * A handler that throws stops the queue with its error (the supervisor starts it again).
+ */
+export interface WorkQueue {
+  run(
+    options: QueueOptions,
+    handle: (record: QueuedRecord, signal: AbortSignal) => Promise<Outcome>,
+    signal: AbortSignal,
+  ): Promise<void>;
+}
+
+/** Appends outside of any transaction: progress and other events whose repetition is harmless. Resolves when stored. */
+export interface Publisher {
+  append(records: readonly NewRecord[]): Promise<void>;
+  close(): Promise<void>;
+}
+
+/**
+ * Records of one partition that lie together, oldest at index `begin`, newest at `end` - 1. Positions into one buffer instead
+ * of objects, since replay passes every record of the log through here. Valid until the next batch is asked for.
+ */
+export interface RecordBatch {
+  readonly begin: number;
+  readonly end: number;
+  /** Holds keys and values. */
+  readonly data: Buffer;
+  offset(index: number): number;
+  /** The key, one character a byte: as good as the key for comparing, and as text where keys are ASCII. */
+  keyText(index: number): string;
+  key(index: number): Buffer;
+  valueStart(index: number): number;
+  valueEnd(index: number): number;
+}
+
+/** Reads what is committed, from given offsets, without joining a group. */
+export interface LogReader {
+  /** End offset of what is committed, by partition number; empty when there is no such topic. */
+  ends(topic: string): Promise<readonly Offset[]>;
+  /** First offset whose record has a timestamp >= the given one, by partition; the end where there is none. */
+  offsetsAt(topic: string, timestamp: number): Promise<readonly Offset[]>;
+  /** Committed records of one partition from `from` on, oldest first, waiting for more until the signal fires. */
+  follow(
+    from: Partition & { readonly offset: Offset },
+    signal: AbortSignal,
+  ): AsyncIterable<readonly StoredRecord[]>;
+  /** Committed records of [from, to), oldest first. */
+  read(
+    range: Partition & { readonly from: Offset; readonly to: Offset },
+    signal: AbortSignal,
+  ): AsyncIterable<readonly StoredRecord[]>;
+  /**
+   * Committed records of [from, to), newest batch first; inside a batch the caller goes from the end. Memory is bounded by two
+   * blocks of some megabytes and one batch, whatever the range.
+   */
+  readBackward(
+    range: Partition & { readonly from: Offset; readonly to: Offset },
+    signal: AbortSignal,
+  ): AsyncIterable<RecordBatch>;
+  close(): Promise<void>;
+}
