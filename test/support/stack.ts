@@ -1,0 +1,16 @@
+import { addressesFromEnvironment } from '../../src/stack/environment.ts';
+import { headwaterDirectory, startStack, type Stack, type StackAddresses } from '../../src/stack/stack.ts';
+
+/** The servers all tests of one run share. A test makes what it needs under a name of its own, and removes it. */
+export function sharedStack(): StackAddresses {
+  const addresses = addressesFromEnvironment('tests', process.env);
+  if (addresses) return addresses;
+  throw new Error('This test needs PostgreSQL, Kafka and a schema registry: run it by "npm test".');
+}
+
+/** Servers of one test's own, for those that kill and restart them. The test stops them. */
+export function privateStack(): Promise<Stack> {
+  const { HEADWATER_TEST_POSTGRES_URL, HEADWATER_TEST_KAFKA_BROKERS, HEADWATER_TEST_REGISTRY_URL, ...env } =
+    process.env;
+  return startStack({ directory: headwaterDirectory, purpose: 'tests', env, report: () => undefined });
+}
