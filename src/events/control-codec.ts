@@ -1,0 +1,183 @@
+import { commandSchema } from '../../topics/commands.ts';
+import { exportEventSchema } from '../../topics/exports.ts';
+import { positionSchema } from '../../topics/position.ts';
+import { NAMESPACE } from '../../topics/records.ts';
+import { statusEventSchema } from '../../topics/status.ts';
+import { taskSchema } from '../../topics/tasks.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { lsn, offset, stamp } from '../base/positions.ts';
+import type { Cut } from '../base/positions.ts';
+import { AvroFrame } from './avro.ts';
+import type { AvroSchema } from './avro-schema.ts';
+import type { Command } from './commands.ts';
+import type { ExportEvent, ExportEventKind } from './export-event.ts';
+import type { Position } from './position.ts';
+import type { ExportParameters, OutputFormat } from './request.ts';
+import { schemasOf } from './schema-ids.ts';
+import type { Codec, SchemaIds } from './schema-ids.ts';
+import type { ExportFile, StatusEvent } from './status.ts';
+import type { Task } from './tasks.ts';
+
+/** One codec for each kind of record but resource changes. */
+export interface ControlCodecs {
+  readonly command: Codec<Command>;
+  readonly task: Codec<Task>;
+  readonly status: Codec<StatusEvent>;
+  readonly position: Codec<Position>;
+  readonly exportEvent: Codec<ExportEvent>;
+}
+
+export function controlCodecs(ids: SchemaIds): ControlCodecs {
+  const make = <T, W>(subject: string, schema: AvroSchema, mapping: Mapping<T, W>): Codec<T> => {
+    const frame = new AvroFrame(schema, schemasOf(ids, subject));
+    return {
+      encode: (value) => frame.encode(mapping.toWire(value)),
+      decode: (bytes) => mapping.fromWire(frame.decode(bytes) as W),
+    };
+  };
+  return {
+    command: make('commands', commandSchema, commandMapping),
+    task: make('tasks', taskSchema, taskMapping),
+    status: make('status', statusEventSchema, statusMapping),
+    position: make('position', positionSchema, positionMapping),
+    exportEvent: make('exports', exportEventSchema, exportEventMapping),
+  };
+}
+
+/** Between a type of the domain and what avsc has for its schema: null for undefined, arrays for maps, its own classes. */
+interface Mapping<T, W> {
+  toWire(value: T): W;
+  fromWire(wire: W): T;
+}
+
+const orNull = <T>(value: T | undefined): T | null => value ?? null;
+const orUndefined = <T>(value: T | null): T | undefined => value ?? undefined;
+/** A plain object in place of an instance of avsc's generated class. */
+const plain = <T extends object>(record: T): T => ({ ...record });
+
+/** avsc's form of a union of records: the full name of the one it is, then its fields. */
+type WireEvent<W> = { readonly event: Readonly<Record<string, W>> };
+
+function wireEvent<E extends { readonly kind: string }, W>(event: E, fields: W): WireEvent<W> {
+  return { event: { [`${NAMESPACE}.${event.kind}`]: fields } };
+}
+
+/** The kind and the fields. */
+function eventOf<W>(wire: WireEvent<W>): [string, W] {
+  const [entry] = Object.entries(wire.event);
+  if (!entry) throw new HeadwaterError('corrupt', 'a record holds no event');
+  return [entry[0].slice(NAMESPACE.length + 1), plain(entry[1] as W & object)];
+}
+
+interface WireParameters {
+  readonly types: readonly string[];
+  readonly since: string | null;
+  readonly outputFormat: OutputFormat;
+}
+
+const parametersToWire = (p: ExportParameters): WireParameters => ({ ...p, since: orNull(p.since) });
+const parametersFromWire = (p: WireParameters): ExportParameters => ({ ...p, since: orUndefined(p.since) });
+
+interface WireCut {
+  readonly lsn: bigint;
+  readonly time: number;
+  readonly ends: readonly { readonly type: string; readonly ends: readonly number[]; readonly meanBytes: number }[];
+}
+
+const cutToWire = (cut: Cut): WireCut => ({
+  lsn: cut.lsn,
+  time: cut.time,
+  ends: [...cut.ends].map(([type, ends]) => ({ type, ends, meanBytes: cut.meanBytes.get(type) ?? 0 })),
+});
+const cutFromWire = (wire: WireCut): Cut => ({
+  lsn: lsn(wire.lsn),
+  time: stamp(wire.time),
+  ends: new Map(wire.ends.map(({ type, ends }) => [type, ends.map(offset)])),
+  meanBytes: new Map(wire.ends.flatMap(({ type, meanBytes }) => (meanBytes > 0 ? [[type, meanBytes]] : []))),
+});
+
+type Requested = Extract<Command, { kind: 'ExportRequested' }>;
+type CancelRequested = Extract<Command, { kind: 'ExportCancelRequested' }>;
+type WireRequested = Omit<Requested, 'kind' | 'parameters' | 'cut'> & {
+  readonly parameters: WireParameters;
+  readonly cut: WireCut;
+};
+type WireCommand = WireRequested | Omit<CancelRequested, 'kind'>;
+
+const commandMapping: Mapping<Command, WireEvent<WireCommand>> = {
+  toWire: (command) =>
+    wireEvent(
+      command,
+      command.kind === 'ExportRequested'
+        ? { ...command, parameters: parametersToWire(command.parameters), cut: cutToWire(command.cut) }
+        : command,
+    ),
+  fromWire: (wire) => {
+    const [kind, fields] = eventOf(wire);
+    if (!('cut' in fields)) return { kind, ...fields } as CancelRequested;
+    const { parameters, cut } = fields;
+    return { kind, ...fields, parameters: parametersFromWire(parameters), cut: cutFromWire(cut) } as Requested;
+  },
+};
+
+type WireTask = Omit<Task, 'filter'> & { readonly filter: { readonly since: number | null } };
+
+const taskMapping: Mapping<Task, WireTask> = {
+  toWire: (task) => ({ ...task, filter: { since: orNull(task.filter.since) } }),
+  fromWire: ({ filter, ranges, ...task }) => ({
+    ...task,
+    ranges: ranges.map(plain),
+    filter: { since: filter.since === null ? undefined : stamp(filter.since) },
+  }),
+};
+
+type WireStatus = { readonly parameters?: WireParameters; readonly tasks?: readonly object[]; readonly files?: readonly object[] };
+
+const statusMapping: Mapping<StatusEvent, WireEvent<WireStatus>> = {
+  toWire: (event) => {
+    if (event.kind !== 'ExportPlanned') return wireEvent<StatusEvent, object>(event, event);
+    return wireEvent(event, { ...event, parameters: parametersToWire(event.parameters) });
+  },
+  fromWire: (wire) => {
+    const [kind, { parameters, tasks, files, ...fields }] = eventOf(wire);
+    return {
+      kind,
+      ...fields,
+      ...(parameters && { parameters: parametersFromWire(parameters) }),
+      ...(tasks && { tasks: tasks.map(plain) }),
+      ...(files && { files: files.map(plain) }),
+    } as StatusEvent; // the schema, which has the same names, says which fields there are
+  },
+};
+
+const positionMapping: Mapping<Position, Position> = {
+  toWire: (position) => position,
+  fromWire: (wire) => ({ ...wire, types: wire.types.map(plain) }),
+};
+
+type WireExportEvent = Omit<ExportEvent, 'kind' | 'transactionTime' | 'file' | 'manifest' | 'failure'> & {
+  readonly kind: string;
+  readonly transactionTime: string | null;
+  readonly file: ExportFile | null;
+  readonly manifest: string | null;
+  readonly failure: NonNullable<ExportEvent['failure']> | null;
+};
+
+const exportEventMapping: Mapping<ExportEvent, WireExportEvent> = {
+  toWire: (event) => ({
+    ...event,
+    kind: event.kind.replace('-', '_'), // Avro has no hyphen in a symbol
+    transactionTime: orNull(event.transactionTime),
+    file: orNull(event.file),
+    manifest: orNull(event.manifest),
+    failure: orNull(event.failure),
+  }),
+  fromWire: (wire) => ({
+    ...wire,
+    kind: wire.kind.replace('_', '-') as ExportEventKind,
+    transactionTime: orUndefined(wire.transactionTime),
+    file: wire.file ? plain(wire.file) : undefined,
+    manifest: orUndefined(wire.manifest),
+    failure: wire.failure ? plain(wire.failure) : undefined,
+  }),
+};

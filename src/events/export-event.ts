@@ -1,0 +1,44 @@
+import type { ExportFile } from './status.ts';
+
+export type ExportEventKind = 'accepted' | 'started' | 'file-ready' | 'completed' | 'failed' | 'cancelled' | 'expired';
+
+/** What subscribers of `headwater.exports` are told, key = job id, each exactly once. */
+export interface ExportEvent {
+  readonly jobId: string;
+  readonly clientId: string;
+  readonly requestUrl: string;
+  readonly kind: ExportEventKind;
+  /** ms since 1970. */
+  readonly at: number;
+  /** FHIR instant; undefined before the job is planned. */
+  readonly transactionTime: string | undefined;
+  /** Of `file-ready`. */
+  readonly file: ExportFile | undefined;
+  /** Of `completed`: the manifest's JSON with keys of the object store in place of signed URLs, which are secrets. */
+  readonly manifest: string | undefined;
+  /** Of `failed`. */
+  readonly failure: { readonly code: string; readonly message: string } | undefined;
+}
+
+/** Who an event comes from and which one it is; the pair is unique, so that a subscriber can recognise a repetition. */
+export interface CloudEventIdentity {
+  /** URI reference. */
+  readonly source: string;
+  readonly id: string;
+}
+
+/**
+ * The attributes of CloudEvents 1.0 as headers of a Kafka record in binary content mode
+ * (https://github.com/cloudevents/spec, Kafka protocol binding, 3.2).
+ */
+export function cloudEventHeaders(event: ExportEvent, { source, id }: CloudEventIdentity): Record<string, string> {
+  return {
+    ce_specversion: '1.0',
+    ce_id: id,
+    ce_source: source,
+    ce_type: `headwater.export.${event.kind}`,
+    ce_time: new Date(event.at).toISOString(),
+    ce_subject: event.jobId,
+    'content-type': 'application/avro',
+  };
+}

@@ -1,0 +1,26 @@
+import type { AvroSchema } from './avro-schema.ts';
+import { HeadwaterError } from '../base/errors.ts';
+
+/** What the schema registry knows of one subject. */
+export interface SubjectSchemas {
+  /** Id of the schema this process writes. */
+  readonly id: number;
+  /** Every version anyone may have written with, by id; the current one may be among them. */
+  readonly writers: ReadonlyMap<number, AvroSchema>;
+}
+
+/** By subject (`TopicDeclaration.subject`). Resolved once, at the start of a process. */
+export type SchemaIds = ReadonlyMap<string, SubjectSchemas>;
+
+export function schemasOf(ids: SchemaIds, subject: string): SubjectSchemas {
+  const found = ids.get(subject);
+  if (!found) throw new HeadwaterError('internal', `the schema ids of ${subject} were not resolved`, { subject });
+  return found;
+}
+
+/** A codec of one kind of record, to and from Confluent's wire format. */
+export interface Codec<T> {
+  encode(value: T): Buffer;
+  /** Throws `corrupt`, or `unavailable` for a schema that was registered after the start. */
+  decode(bytes: Buffer): T;
+}

@@ -1,0 +1,51 @@
+import type { AvroSchema } from '../events/avro-schema.ts';
+
+/** Settings that decide how topics are made. */
+export interface TopicSettings {
+  /** Partitions of a resource type's topic when it is created; an existing one keeps its own. */
+  readonly resourcePartitions: number;
+  /** Hours an export may take at most. A version that a cut points at must not be compacted away earlier. */
+  readonly maxExportHours: number;
+}
+
+/** Whose records are in a topic or who reads them. */
+export type LogParty = 'capture' | 'planner' | 'worker' | 'projector' | 'janitor' | 'subscribers';
+
+/** What the cluster and the schema registry are made equal to; the files in `topics/` are the only source of it. */
+export interface TopicDeclaration {
+  /** Without the prefix. `<Type>` stands for a resource type: one topic for each. */
+  readonly name: string;
+  /**
+   * Under which the schema is registered: `<prefix>.<subject>-value`. Named for what the record is and not for the topic,
+   * since topics with the same kind of record (each resource type, both lanes of tasks) share one schema and its id.
+   */
+  readonly subject: string;
+  readonly schema: AvroSchema;
+  /** What the record key is, in words. */
+  readonly key: string;
+  readonly partitions: (settings: TopicSettings) => number;
+  /** Topic configuration that is enforced. What is not named here is the operator's. */
+  readonly config: (settings: TopicSettings) => Readonly<Record<string, string>>;
+  readonly writers: readonly LogParty[];
+  readonly readers: readonly LogParty[];
+  readonly why: string;
+}
+
+const TYPE = '<Type>';
+
+export function isTemplate(declaration: TopicDeclaration): boolean {
+  return declaration.name.includes(TYPE);
+}
+
+export function topicName(prefix: string, declaration: TopicDeclaration): string {
+  return `${prefix}.${declaration.name}`;
+}
+
+/** Topic of one resource type, from the template's declaration. */
+export function resourceTopicName(prefix: string, declaration: TopicDeclaration, type: string): string {
+  return topicName(prefix, declaration).replace(TYPE, type);
+}
+
+export function subjectName(prefix: string, subject: string): string {
+  return `${prefix}.${subject}-value`;
+}

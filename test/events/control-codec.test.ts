@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { allTopics } from '../../topics/all.ts';
+import { HeadwaterError } from '../../src/base/errors.ts';
+import { lsn, offset, stamp } from '../../src/base/positions.ts';
+import type { Cut } from '../../src/base/positions.ts';
+import type { Command } from '../../src/events/commands.ts';
+import { controlCodecs } from '../../src/events/control-codec.ts';
+import type { ExportEvent, ExportEventKind } from '../../src/events/export-event.ts';
+import { cloudEventHeaders } from '../../src/events/export-event.ts';
+import type { Position } from '../../src/events/position.ts';
+import type { ExportParameters } from '../../src/events/request.ts';
+import type { Codec, SchemaIds } from '../../src/events/schema-ids.ts';
+import type { ExportFile, StatusEvent } from '../../src/events/status.ts';
+import type { Task } from '../../src/events/tasks.ts';
+
+const ids: SchemaIds = new Map(
+  allTopics.map(({ subject, schema }, i) => [subject, { id: i + 1, writers: new Map([[i + 1, schema]]) }]),
+);
+const codecs = controlCodecs(ids);
+
+const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
+  fc.record<T>(model, { noNullPrototype: true });
+const text = fc.string({ unit: 'grapheme', maxLength: 30 });
+const ms = fc.integer({ min: 0, max: 4e12 });
+/** avsc is exact up to 52 bits. */
+const longs = fc.integer({ min: -(2 ** 52) + 1, max: 2 ** 52 - 1 });
+const stamps = longs.map(stamp);
+const offsets = longs.map((n) => offset(Math.abs(n)));
+const lsns = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(lsn);
+const size = fc.nat();
+const optional = <T>(values: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(values, { nil: undefined });
+const lane = fc.constantFrom('quick' as const, 'bulk' as const);
+const outputFormat = fc.constantFrom('ndjson' as const, 'ndjson+gzip' as const);
+const parameters: fc.Arbitrary<ExportParameters> = record({ types: fc.array(text), since: optional(text), outputFormat });
+const file: fc.Arbitrary<ExportFile> = record({
+  kind: fc.constantFrom('output' as const, 'deleted' as const, 'error' as const),
+  type: text,
+  key: text,
+  count: size,
+  bytes: size,
+  sha256: text,
+});
+const cut: fc.Arbitrary<Cut> = record({
+    lsn: lsns,
+    time: stamps,
+    ends: fc.uniqueArray(fc.tuple(text, fc.array(offsets), fc.double({ min: 0, max: 1e9, noNaN: true })), {
+      selector: ([type]) => type,
+    }),
+  })
+  .map(({ ends, ...rest }) => ({
+    ...rest,
+    ends: new Map(ends.map(([type, list]) => [type, list])),
+    meanBytes: new Map(ends.flatMap(([type, , mean]) => (mean > 0 ? [[type, mean]] : []))),
+  }));
+
+const commands: fc.Arbitrary<Command> = fc.oneof(
+  record({
+    kind: fc.constant('ExportRequested' as const),
+    jobId: text,
+    clientId: text,
+    acceptedAt: ms,
+    requestUrl: text,
+    parameters,
+    cut,
+  }),
+  record({ kind: fc.constant('ExportCancelRequested' as const), jobId: text, cancelledAt: ms }),
+);
+
+const tasks: fc.Arbitrary<Task> = record({
+  jobId: text,
+  taskId: text,
+  lane,
+  folder: text,
+  outputFormat,
+  ranges: fc.array(record({ type: text, partition: fc.nat(1000), from: offsets, to: offsets })),
+  filter: record({ since: optional(stamps) }),
+  plannedBytes: size,
+});
+
+const base = { jobId: text, at: ms };
+const statusEvents: fc.Arbitrary<StatusEvent> = fc.oneof(
+  record({
+    ...base,
+    kind: fc.constant('ExportPlanned' as const),
+    clientId: text,
+    acceptedAt: ms,
+    requestUrl: text,
+    parameters,
+    folder: text,
+    transactionTime: stamps,
+    lsn: lsns,
+    tasks: fc.array(record({ taskId: text, lane, plannedBytes: size })),
+  }),
+  record({ ...base, kind: fc.constant('ExportFailed' as const), code: text, message: text }),
+  record({ ...base, kind: fc.constant('ExportCancelled' as const) }),
+  record({ ...base, kind: fc.constant('ExportExpired' as const) }),
+  record({ ...base, kind: fc.constant('TaskStarted' as const), taskId: text, worker: text }),
+  record({ ...base, kind: fc.constant('TaskProgressed' as const), taskId: text, fraction: fc.double({ min: 0, max: 1, noNaN: true }) }),
+  record({ ...base, kind: fc.constant('TaskCompleted' as const), taskId: text, files: fc.array(file) }),
+  record({ ...base, kind: fc.constant('TaskFailed' as const), taskId: text, code: text, message: text }),
+);
+
+const positions: fc.Arbitrary<Position> = record({
+  slot: text,
+  systemId: text,
+  lsn: lsns,
+  stamp: stamps,
+  types: fc.array(record({ type: text, records: size, bytes: size })),
+});
+
+const kinds: readonly ExportEventKind[] = ['accepted', 'started', 'file-ready', 'completed', 'failed', 'cancelled', 'expired'];
+const exportEvents: fc.Arbitrary<ExportEvent> = record({
+  jobId: text,
+  clientId: text,
+  requestUrl: text,
+  kind: fc.constantFrom(...kinds),
+  at: ms,
+  transactionTime: optional(text),
+  file: optional(file),
+  manifest: optional(text),
+  failure: optional(record({ code: text, message: text })),
+});
+
+function comesBack<T>(codec: Codec<T>, values: fc.Arbitrary<T>): void {
+  fc.assert(
+    fc.property(values, (value) => {
+      assert.deepEqual(codec.decode(codec.encode(value)), value);
+    }),
+    { numRuns: 300 },
+  );
+}
+
+describe('the codecs of control records', () => {
+  it('give a command back as it was', () => comesBack(codecs.command, commands));
+  it('give a task back as it was', () => comesBack(codecs.task, tasks));
+  it('give a status event back as it was', () => comesBack(codecs.status, statusEvents));
+  it('give a position back as it was', () => comesBack(codecs.position, positions));
+  it('give an export event back as it was', () => comesBack(codecs.exportEvent, exportEvents));
+
+  it('frame with the id of the subject', () => {
+    const bytes = codecs.command.encode({ kind: 'ExportCancelRequested', jobId: 'j', cancelledAt: 1 });
+    assert.equal(bytes[0], 0);
+    assert.equal(bytes.readInt32BE(1), ids.get('commands')?.id);
+  });
+
+  it('keep an LSN beyond what a double holds', () => {
+    const position: Position = { slot: 's', systemId: '1', lsn: lsn(2n ** 63n - 1n), stamp: stamp(0), types: [] };
+    assert.equal(codecs.position.decode(codecs.position.encode(position)).lsn, 2n ** 63n - 1n);
+  });
+
+  it('refuse an LSN that is no long', () => {
+    const position: Position = { slot: 's', systemId: '1', lsn: lsn(2n ** 63n), stamp: stamp(0), types: [] };
+    assert.throws(() => codecs.position.encode(position));
+  });
+
+  it('call a truncated record corrupt', () => {
+    const bytes = codecs.command.encode({ kind: 'ExportCancelRequested', jobId: 'job', cancelledAt: 1 });
+    for (let length = 0; length < bytes.length; length++) {
+      assert.throws(
+        () => codecs.command.decode(bytes.subarray(0, length)),
+        (error) => error instanceof HeadwaterError && error.code === 'corrupt',
+      );
+    }
+  });
+});
+
+describe('cloudEventHeaders', () => {
+  it('name the event as CloudEvents in binary mode does', () => {
+    const event: ExportEvent = {
+      jobId: 'j1', clientId: 'c', requestUrl: 'u', kind: 'file-ready', at: 0,
+      transactionTime: undefined, file: undefined, manifest: undefined, failure: undefined,
+    }; // prettier-ignore
+    assert.deepEqual(cloudEventHeaders(event, { source: 'https://x/fhir', id: 'j1/2' }), {
+      ce_specversion: '1.0',
+      ce_id: 'j1/2',
+      ce_source: 'https://x/fhir',
+      ce_type: 'headwater.export.file-ready',
+      ce_time: '1970-01-01T00:00:00.000Z',
+      ce_subject: 'j1',
+      'content-type': 'application/avro',
+    });
+  });
+});

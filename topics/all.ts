@@ -1,0 +1,18 @@
+import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { commands } from './commands.ts';
+import { exportEvents } from './exports.ts';
+import { position } from './position.ts';
+import { resources } from './resources.ts';
+import { status } from './status.ts';
+import { bulkTasks, quickTasks } from './tasks.ts';
+
+/** Every topic there is. */
+export const allTopics: readonly TopicDeclaration[] = [
+  resources,
+  position,
+  commands,
+  quickTasks,
+  bulkTasks,
+  status,
+  exportEvents,
+];

@@ -1,0 +1,80 @@
+import type { AvroSchema } from '../src/events/avro-schema.ts';
+import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { days, MEBIBYTE } from './durations.ts';
+import { exportParametersSchema, lsnSchema, NAMESPACE } from './records.ts';
+
+const cutSchema: AvroSchema = {
+  type: 'record',
+  name: 'Cut',
+  fields: [
+    { name: 'lsn', type: lsnSchema },
+    { name: 'time', type: 'long', doc: 'Stamp; the transactionTime of the export' },
+    {
+      name: 'ends',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'CutEnd',
+          fields: [
+            { name: 'type', type: 'string' },
+            { name: 'ends', type: { type: 'array', items: 'long' }, doc: 'End offset by partition number' },
+            { name: 'meanBytes', type: 'double', doc: 'Mean size of a resource; 0 when not known' },
+          ],
+        },
+      },
+    },
+  ],
+};
+
+export const commandSchema: AvroSchema = {
+  type: 'record',
+  name: 'Command',
+  namespace: NAMESPACE,
+  fields: [
+    {
+      name: 'event',
+      type: [
+        {
+          type: 'record',
+          name: 'ExportRequested',
+          fields: [
+            { name: 'jobId', type: 'string' },
+            { name: 'clientId', type: 'string' },
+            { name: 'acceptedAt', type: 'long' },
+            { name: 'requestUrl', type: 'string' },
+            { name: 'parameters', type: exportParametersSchema },
+            { name: 'cut', type: cutSchema },
+          ],
+        },
+        {
+          type: 'record',
+          name: 'ExportCancelRequested',
+          fields: [
+            { name: 'jobId', type: 'string' },
+            { name: 'cancelledAt', type: 'long' },
+          ],
+        },
+      ],
+    },
+  ],
+};
+
+export const commands: TopicDeclaration = {
+  name: 'commands',
+  subject: 'commands',
+  schema: commandSchema,
+  key: 'job id',
+  partitions: () => 4,
+  config: () => ({
+    'cleanup.policy': 'delete',
+    'retention.ms': days(5),
+    'segment.ms': days(1),
+    'segment.bytes': String(64 * MEBIBYTE),
+    'max.message.bytes': String(8 * MEBIBYTE),
+  }),
+  writers: ['capture'],
+  readers: ['planner'],
+  why: `Requests in the order of the source's commits, each with its cut. Kept shorter than the 7 days after which Kafka forgets the
+offsets of a group nobody is in: a service that was off for longer must not find handled commands again.`,
+};

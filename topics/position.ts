@@ -1,0 +1,50 @@
+import type { AvroSchema } from '../src/events/avro-schema.ts';
+import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { hours, MEBIBYTE } from './durations.ts';
+import { lsnSchema, NAMESPACE } from './records.ts';
+
+export const positionSchema: AvroSchema = {
+  type: 'record',
+  name: 'Position',
+  namespace: NAMESPACE,
+  fields: [
+    { name: 'slot', type: 'string' },
+    { name: 'systemId', type: 'string', doc: "PostgreSQL's system identifier" },
+    { name: 'lsn', type: lsnSchema, doc: 'Every source transaction that ends at or before this is in the log' },
+    { name: 'stamp', type: 'long', doc: 'Stamp of the last one' },
+    {
+      name: 'types',
+      doc: 'What was written so far, cumulative',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'TypeCount',
+          fields: [
+            { name: 'type', type: 'string' },
+            { name: 'records', type: 'long' },
+            { name: 'bytes', type: 'long' },
+          ],
+        },
+      },
+    },
+  ],
+};
+
+export const position: TopicDeclaration = {
+  name: 'position',
+  subject: 'position',
+  schema: positionSchema,
+  key: 'name of the replication slot',
+  partitions: () => 1,
+  config: () => ({
+    'cleanup.policy': 'compact',
+    'segment.bytes': String(16 * MEBIBYTE),
+    'segment.ms': hours(1),
+    'min.cleanable.dirty.ratio': '0.1',
+  }),
+  writers: ['capture'],
+  readers: ['capture'],
+  why: `What capture has stored, written in the same Kafka transaction as the changes up to there; read back at its start, and the
+only thing an LSN confirmed to PostgreSQL may come from. Small segments and eager compaction keep that reading short.`,
+};

@@ -1,0 +1,33 @@
+import type { AvroSchema } from '../src/events/avro-schema.ts';
+
+export const NAMESPACE = 'headwater';
+
+/** Marks the longs that need all of their 64 bits; to other readers of Avro, an unknown logical type is a plain long. */
+export const LSN = 'lsn';
+export const lsnSchema: AvroSchema = { type: 'long', logicalType: LSN };
+
+/** Records that more than one schema holds. */
+export const exportParametersSchema: AvroSchema = {
+  type: 'record',
+  name: 'ExportParameters',
+  namespace: NAMESPACE,
+  fields: [
+    { name: 'types', type: { type: 'array', items: 'string' } },
+    { name: 'since', type: ['null', 'string'], default: null },
+    { name: 'outputFormat', type: 'string' },
+  ],
+};
+
+export const exportFileSchema: AvroSchema = {
+  type: 'record',
+  name: 'ExportFile',
+  namespace: NAMESPACE,
+  fields: [
+    { name: 'kind', type: { type: 'enum', name: 'FileKind', symbols: ['output', 'deleted', 'error'] } },
+    { name: 'type', type: 'string' },
+    { name: 'key', type: 'string', doc: 'Key in the object store' },
+    { name: 'count', type: 'long', doc: 'Lines' },
+    { name: 'bytes', type: 'long', doc: 'Size as stored' },
+    { name: 'sha256', type: 'string', doc: 'Of the stored bytes, hex' },
+  ],
+};

@@ -1,0 +1,53 @@
+import type { AvroSchema } from '../src/events/avro-schema.ts';
+import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { days, hours, MEBIBYTE } from './durations.ts';
+import { lsnSchema, NAMESPACE } from './records.ts';
+
+/** The order of the fields is relied on: metadata first, the body last, so that a reader need not go through it. */
+export const resourceChangeSchema: AvroSchema = {
+  type: 'record',
+  name: 'ResourceChange',
+  namespace: NAMESPACE,
+  fields: [
+    {
+      name: 'operation',
+      type: { type: 'enum', name: 'Operation', symbols: ['snapshot', 'create', 'update', 'delete'] },
+    },
+    { name: 'stamp', type: 'long', doc: 'Commit time as a running maximum, ms since 1970' },
+    { name: 'lsn', type: lsnSchema, doc: 'Commit LSN in the source' },
+    { name: 'versionId', type: ['null', 'string'] },
+    { name: 'lastUpdated', type: ['null', 'long'], doc: "The source's own, ms since 1970" },
+    { name: 'oversizeBytes', type: ['null', 'long'], doc: 'Size of a body over the limit, which is not here' },
+    { name: 'patients', type: { type: 'array', items: 'string' }, doc: 'In whose compartment this version is' },
+    { name: 'leftPatients', type: { type: 'array', items: 'string' }, doc: 'Whose compartment this version left' },
+    { name: 'body', type: ['null', 'bytes'], doc: "The resource's JSON, untouched" },
+  ],
+};
+
+/** A body of 16 MiB, its metadata and the batch around it. */
+const LARGEST_RECORD = 20 * MEBIBYTE;
+
+export const resources: TopicDeclaration = {
+  name: 'resources.<Type>',
+  subject: 'resources',
+  schema: resourceChangeSchema,
+  key: 'Type/id',
+  partitions: (settings) => settings.resourcePartitions,
+  config: (settings) => ({
+    'cleanup.policy': 'compact',
+    'min.compaction.lag.ms': hours(settings.maxExportHours),
+    'max.message.bytes': String(LARGEST_RECORD),
+    'segment.bytes': String(256 * MEBIBYTE),
+    'segment.ms': days(1),
+    'message.timestamp.type': 'CreateTime',
+    'message.timestamp.after.max.ms': '9223372036854775807',
+  }),
+  writers: ['capture'],
+  readers: ['worker', 'capture'],
+  why: `Every committed version of every resource, one topic a type so that _type reads only what it returns. Compacted to the
+newest version, but not before the longest export is over: the version a cut points at must outlive every export of that cut.
+A delete is a value and stays; there are no tombstones. Record timestamps are stamps of the source's commits, by which an
+instant is found, so the broker must take them whatever its own clock says. segment.ms bounds how long the active segment,
+which is never compacted, can keep superseded versions of a quiet type. The partition count is fixed when a topic is
+created (keys must stay where they are) and may differ from the setting later.`,
+};
