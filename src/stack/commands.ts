@@ -46,8 +46,8 @@ export interface StackStatus {
   /** undefined when nothing runs. */
   readonly kind: StackKind | undefined;
   readonly ready: boolean;
-  /** Left running until `stack down`, or until the process that started it ends. */
-  readonly until: 'stack down' | 'its process ends' | undefined;
+  /** What ends it. `stack down` does in any case. */
+  readonly until: 'stack down' | `process ${number} ends` | undefined;
   readonly addresses: StackAddresses;
   readonly components: readonly ComponentStatus[];
 }
@@ -126,7 +126,7 @@ async function statusOf(directory: string, env: NodeJS.ProcessEnv): Promise<Stac
   if (state && COMPONENTS.some((component) => aliveProcess(state, component))) {
     const addresses = localAddresses(state.ports);
     const found = await components(addresses, (component) => localFields(directory, state, component));
-    return summary('local', state.keep ? 'stack down' : 'its process ends', addresses, found);
+    return summary('local', untilOf(state), addresses, found);
   }
   const ports = portsForPeople(env);
   const addresses = composeAddresses(ports);
@@ -137,6 +137,11 @@ async function statusOf(directory: string, env: NodeJS.ProcessEnv): Promise<Stac
     running.includes(component) ? {} : { stopped: true },
   );
   return summary('docker', 'stack down', addresses, found);
+}
+
+/** The servers of a process that was killed run on, until the next start takes them over. */
+function untilOf(state: StackState): StackStatus['until'] {
+  return state.keep || !isAlive(state.owner) ? 'stack down' : `process ${state.owner.pid} ends`;
 }
 
 function summary(

@@ -26,8 +26,8 @@ export interface Stack {
 }
 
 export interface StackOptions {
-  /** The project's `.headwater` folder: downloads, data, logs and state lie in it and nowhere else. */
-  readonly directory: string;
+  /** Instead of the project's `.headwater` folder: downloads, data, logs and state lie in it and nowhere else. */
+  readonly directory?: string;
   /** People: fixed ports, data kept, fsync on. Tests: free ports, a folder of its own, removed by `stop`. */
   readonly purpose: 'people' | 'tests';
   readonly ports?: Partial<StackPorts>;

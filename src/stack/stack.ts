@@ -5,8 +5,7 @@ import { dockerAnswers, startContainerStack } from './docker/containers.ts';
 import { stackFromEnvironment } from './environment.ts';
 import { startLocalStack } from './local/local-stack.ts';
 
-export { headwaterDirectory } from './contract.ts';
-export type { Component, Stack, StackAddresses, StackOptions } from './contract.ts';
+export type { Stack, StackAddresses, StackOptions } from './contract.ts';
 
 /** Each way either starts the stack or says by `undefined` that it does not apply here. Tried in this order. */
 export async function startStack(options: StackOptions): Promise<Stack> {

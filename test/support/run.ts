@@ -4,7 +4,7 @@ import { fork } from 'node:child_process';
 import { join } from 'node:path';
 import { messageOf } from '../../src/base/errors.ts';
 import { testEnvironment } from '../../src/stack/environment.ts';
-import { headwaterDirectory, startStack, type Stack } from '../../src/stack/stack.ts';
+import { startStack, type Stack } from '../../src/stack/stack.ts';
 import type { TestCounts } from './reporter.ts';
 
 const parameters = process.argv.slice(2);
@@ -16,7 +16,7 @@ let counts: TestCounts | undefined;
 let code = 1;
 let stack: Stack | undefined;
 try {
-  if (!NO_SERVERS) stack = await startStack({ directory: headwaterDirectory, purpose: 'tests', report });
+  if (!NO_SERVERS) stack = await startStack({ purpose: 'tests', report });
   code = await runMocha(stack ? testEnvironment(stack.addresses) : {});
 } catch (error) {
   console.error(messageOf(error));

@@ -1,5 +1,5 @@
 import { addressesFromEnvironment } from '../../src/stack/environment.ts';
-import { headwaterDirectory, startStack, type Stack, type StackAddresses } from '../../src/stack/stack.ts';
+import { startStack, type Stack, type StackAddresses } from '../../src/stack/stack.ts';
 
 /** The servers all tests of one run share. A test makes what it needs under a name of its own, and removes it. */
 export function sharedStack(): StackAddresses {
@@ -12,5 +12,5 @@ export function sharedStack(): StackAddresses {
 export function privateStack(): Promise<Stack> {
   const { HEADWATER_TEST_POSTGRES_URL, HEADWATER_TEST_KAFKA_BROKERS, HEADWATER_TEST_REGISTRY_URL, ...env } =
     process.env;
-  return startStack({ directory: headwaterDirectory, purpose: 'tests', env, report: () => undefined });
+  return startStack({ purpose: 'tests', env, report: () => undefined });
 }

@@ -107,7 +107,12 @@ function containerOf(component: Component, { GenericContainer }: Containers, por
         .withExposedPorts({ container: 9092, host: ports.kafka })
         .withEnvironment(kafkaContainerEnvironment(ports.kafka));
     case 'registry':
-      return container.withExposedPorts({ container: 8080, host: ports.registry });
+      // A file, so that a restarted container still has its schemas.
+      return container
+        .withExposedPorts({ container: 8080, host: ports.registry })
+        .withEnvironment({
+          APICURIO_DATASOURCE_URL: 'jdbc:h2:file:/tmp/registry;WRITE_DELAY=0;DB_CLOSE_ON_EXIT=FALSE',
+        });
   }
 }
 

@@ -2,7 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
-import { COMPONENTS, type Component, type Stack, type StackOptions } from '../contract.ts';
+import {
+  COMPONENTS,
+  headwaterDirectory,
+  type Component,
+  type Stack,
+  type StackOptions,
+} from '../contract.ts';
 import { Interruption } from '../interruption.ts';
 import { freePorts, portsForPeople } from '../ports.ts';
 import { probesOf, waitUntilReady } from '../ready.ts';
@@ -62,17 +68,17 @@ class LocalStack implements Stack {
   }
 
   static async start(options: StackOptions, interruption: Interruption): Promise<LocalStack> {
-    const env = options.env ?? process.env;
+    const { env = process.env, directory = headwaterDirectory } = options;
     if (options.purpose === 'tests') {
-      await sweepTestStacks(options.directory);
-      const folder = join(options.directory, `test-stack-${randomBytes(4).toString('hex')}`);
+      await sweepTestStacks(directory);
+      const folder = join(directory, `test-stack-${randomBytes(4).toString('hex')}`);
       const ports = await freePorts(options.ports);
       const state: StackState = { keep: false, owner: thisProcess(), ports, processes: {} };
       const stack = new LocalStack(options, folder, state, interruption);
       await stack.#start(env);
       return stack;
     }
-    const folder = peopleFolder(options.directory);
+    const folder = peopleFolder(directory);
     return withLock(folder, interruption.signal, async () => {
       const state = adopted(readState(folder), options) ?? {
         keep: options.keep === true,
@@ -96,7 +102,7 @@ class LocalStack implements Stack {
     process.on('exit', this.#onExit);
     try {
       if (missing.length > 0) {
-        const { directory, purpose } = options;
+        const { directory = headwaterDirectory, purpose } = options;
         const given = { directory, folder: this.#folder, purpose, env, ports: state.ports };
         this.#found = await findServers(given);
         await checkObstacles(this.#found, missing, given);
@@ -198,7 +204,7 @@ class LocalStack implements Stack {
   }
 
   async restart(component: Component, how: 'term' | 'kill'): Promise<void> {
-    const { directory, purpose, env = process.env } = this.#options;
+    const { directory = headwaterDirectory, purpose, env = process.env } = this.#options;
     const ports = this.#state.ports;
     this.#found ??= await findServers({ directory, folder: this.#folder, purpose, env, ports });
     const running = this.#state.processes[component];

@@ -1,0 +1,95 @@
+// The directions of src/: base <- fhir <- events <- stages <- http <- main. Between stages there are only events.
+
+/** A folder, and what it may import from besides itself and packages. */
+const PORTS = [
+  '^src/log/[^/]+\\.ts$', // the port, not its adapter in log/kafka
+  '^src/storage/[^/]+\\.ts$',
+  '^src/config/',
+];
+const VOCABULARY = ['^src/base/', '^src/fhir/', '^src/events/'];
+const MAY_IMPORT = {
+  base: [],
+  fhir: ['^src/base/'],
+  events: ['^src/base/', '^src/fhir/', '^topics/'],
+  config: VOCABULARY,
+  log: [...VOCABULARY, '^src/config/', '^topics/'],
+  storage: [...VOCABULARY, '^src/config/'],
+  auth: [...VOCABULARY, ...PORTS],
+  capture: [...VOCABULARY, ...PORTS],
+  plan: [...VOCABULARY, ...PORTS],
+  files: [...VOCABULARY, ...PORTS],
+  // A thread cannot be handed a reader of the log, so the body of a replay thread makes one.
+  replay: [...VOCABULARY, ...PORTS, '^src/files/', '^src/log/kafka/(range-reader|cluster)\\.ts$'],
+  jobs: [...VOCABULARY, ...PORTS],
+  manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
+  http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/auth/'],
+  stack: ['^src/base/'],
+};
+
+const directions = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
+  name: `directions-${folder}`,
+  comment: `src/${folder} imports only ${allowed.join(' ') || 'itself'}`,
+  severity: 'error',
+  from: { path: `^src/${folder}/` },
+  to: { path: '^(src|topics|test|bench)/', pathNot: [`^src/${folder}/`, ...allowed] },
+}));
+
+/** A package that only one place may know. */
+const only = (packages, place, comment) => ({
+  name: `only-${packages[0].replaceAll(/[^a-z]+/g, '-')}`,
+  comment,
+  severity: 'error',
+  from: { path: '^src/', pathNot: place },
+  to: { path: packages.map((name) => `^node_modules/${name}/`) },
+});
+
+export default {
+  forbidden: [
+    ...directions,
+    only(['kafkajs', '@platformatic/kafka'], '^src/log/kafka/', 'Kafka clients live in log/kafka'),
+    only(
+      ['avsc', '@kafkajs/confluent-schema-registry'],
+      '^src/(events|log)/',
+      'Avro is how events are written',
+    ),
+    only(['koa', '@koa/'], '^src/http/', 'koa lives in http'),
+    only(['commander', 'cli-progress'], '^src/main/', 'the command line is main'),
+    {
+      name: 'stack-is-for-main-and-tests',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/(stack|main)/' },
+      to: { path: '^src/stack/' },
+    },
+    {
+      name: 'main-is-last',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/main/' },
+      to: { path: '^src/main/' },
+    },
+    { name: 'no-tests-in-src', severity: 'error', from: { path: '^src/' }, to: { path: '^(test|bench)/' } },
+    { name: 'no-cycles', severity: 'error', from: { path: '^src/' }, to: { circular: true } },
+    {
+      name: 'no-orphans',
+      severity: 'error',
+      from: { orphan: true, path: '^src/', pathNot: ['\\.json$', '\\.d\\.ts$'] },
+      to: {},
+    },
+    { name: 'resolvable', severity: 'error', from: {}, to: { couldNotResolve: true } },
+    {
+      name: 'no-dev-packages',
+      comment: 'testcontainers is loaded by the stack, for tests only, when it is there',
+      severity: 'error',
+      from: { path: '^src/', pathNot: '^src/stack/docker/containers\\.ts$' },
+      to: { dependencyTypes: ['npm-dev'], pathNot: '^node_modules/@types/' },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+    },
+  },
+};
