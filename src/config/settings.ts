@@ -1,0 +1,114 @@
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { nearest } from './nearest.ts';
+import { TABLE } from './table.ts';
+import type { Role } from './roles.ts';
+import type { Setting } from './table.ts';
+
+type Value<S> = S extends Setting<infer T> ? T : never;
+
+/**
+ * Every setting, parsed. One that is needed only by roles that do not run here and is not set throws `bad-config`,
+ * naming itself, when it is read after all: an empty key or address must never be used by mistake.
+ */
+export type Settings = { readonly [K in keyof typeof TABLE]: Value<(typeof TABLE)[K]> };
+
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+const PREFIX = 'HEADWATER_';
+/** Variables of the local stack and of the tests, which are read elsewhere. */
+const OTHERS = /^HEADWATER_(STACK|TEST)(_|$)/;
+
+/** The settings of this process. */
+export function readSettings(roles?: readonly Role[]): Settings {
+  return parseSettings(process.env, roles);
+}
+
+/**
+ * @param roles the roles to run, instead of those the environment names
+ * @throws `bad-config`; its message has one line for each setting that is missing, wrong or unknown
+ */
+export function parseSettings(env: Environment, roles?: readonly Role[]): Settings {
+  const problems = unknownNames(env);
+  const values: Record<string, unknown> = {};
+  const read = (name: string): string => readText(env, name) ?? defaultText(settingOf(name), read) ?? '';
+  for (const [key, setting] of Object.entries<Setting<unknown>>(TABLE)) {
+    const given = readText(env, setting.name) ?? defaultText(setting, read);
+    if (given === undefined) continue;
+    try {
+      values[key] = setting.type.parse(given);
+    } catch (error) {
+      // A default made from another setting is wrong only when that one is, which has a line of its own.
+      if (readText(env, setting.name) !== undefined) problems.push(`${PREFIX}${setting.name} ${messageOf(error)}`);
+    }
+  }
+  if (roles) values['roles'] = roles;
+  const running = (values['roles'] ?? []) as readonly Role[];
+  for (const setting of Object.values<Setting<unknown>>(TABLE)) {
+    const user = setting.neededBy.find((role) => running.includes(role));
+    if (user && readText(env, setting.name) === undefined) problems.push(missing(setting, user));
+  }
+  problems.push(...contradictions(env, values));
+  if (problems.length > 0) throw new HeadwaterError('bad-config', problems.join('\n'));
+  return withGuards(values);
+}
+
+/** What may be logged: every value that is there, the secret ones hidden. */
+export function printableSettings(settings: Settings): Record<string, unknown> {
+  const secret = (key: string): boolean =>
+    Object.entries<Setting<unknown>>(TABLE).some(([name, { secret }]) => secret && name === key);
+  return Object.fromEntries(
+    Object.entries(settings).map(([key, value]) => [key, secret(key) ? '(secret)' : value]),
+  );
+}
+
+/** Not set and set to nothing are the same. */
+function readText(env: Environment, name: string): string | undefined {
+  const value = env[PREFIX + name]?.trim();
+  return value === '' ? undefined : value;
+}
+
+function defaultText(setting: Setting<unknown>, read: (name: string) => string): string | undefined {
+  return typeof setting.default === 'object' ? setting.default.from(read) : setting.default;
+}
+
+function settingOf(name: string): Setting<unknown> {
+  const found = Object.values<Setting<unknown>>(TABLE).find((setting) => setting.name === name);
+  if (!found) throw new HeadwaterError('internal', `no setting is named ${name}`);
+  return found;
+}
+
+function missing(setting: Setting<unknown>, role: Role): string {
+  return `${PREFIX}${setting.name} is not set; ${role} needs it: ${setting.help}`;
+}
+
+function unknownNames(env: Environment): string[] {
+  const known = Object.values<Setting<unknown>>(TABLE).map((setting) => PREFIX + setting.name);
+  return Object.keys(env)
+    .filter((name) => name.startsWith(PREFIX) && !OTHERS.test(name) && !known.includes(name))
+    .map((name) => `${name} is not a setting; did you mean ${nearest(name, known)}?`);
+}
+
+/** What is wrong only together. */
+function contradictions(env: Environment, values: Readonly<Record<string, unknown>>): string[] {
+  const problems: string[] = [];
+  if (values['kafkaSaslMechanism'] !== undefined) {
+    for (const name of ['KAFKA_SASL_USERNAME', 'KAFKA_SASL_PASSWORD']) {
+      if (readText(env, name) === undefined)
+        problems.push(`${PREFIX}${name} is not set; ${PREFIX}KAFKA_SASL_MECHANISM needs it`);
+    }
+  }
+  return problems;
+}
+
+function withGuards(values: Readonly<Record<string, unknown>>): Settings {
+  const settings: Record<string, unknown> = { ...values };
+  for (const [key, setting] of Object.entries<Setting<unknown>>(TABLE)) {
+    if (setting.neededBy.length === 0 || values[key] !== undefined) continue;
+    Object.defineProperty(settings, key, {
+      get: () => {
+        throw new HeadwaterError('bad-config', `${PREFIX}${setting.name} is not set: ${setting.help}`);
+      },
+    });
+  }
+  return settings as Settings;
+}

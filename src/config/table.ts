@@ -1,0 +1,224 @@
+import { availableParallelism } from 'node:os';
+import { ROLES } from './roles.ts';
+import type { Role } from './roles.ts';
+import {
+  brokerList,
+  byteSize,
+  duration,
+  oneOf,
+  pattern,
+  roleList,
+  switched,
+  text,
+  url,
+  wholeNumber,
+} from './value-types.ts';
+import type { ValueType } from './value-types.ts';
+
+export interface Setting<T> {
+  /** Of the environment variable, without the prefix `HEADWATER_`. */
+  readonly name: string;
+  readonly type: ValueType<T>;
+  readonly help: string;
+  /** As one would write it; or made from the other variables, and then described in words. */
+  readonly default:
+    | string
+    | { readonly words: string; readonly from: (read: (name: string) => string) => string }
+    | undefined;
+  /** The roles that cannot run without it. */
+  readonly neededBy: readonly Role[];
+  readonly secret: boolean;
+}
+
+type Extra = Partial<Pick<Setting<unknown>, 'default' | 'neededBy' | 'secret'>>;
+type Given = Extra & { readonly default: NonNullable<Extra['default']> };
+type Needed = Extra & { readonly neededBy: readonly Role[] };
+
+/** With a default or needed by a role it has a value; otherwise it may be undefined. */
+function setting<T>(name: string, type: ValueType<T>, help: string, extra: Given | Needed): Setting<T>;
+function setting<T>(name: string, type: ValueType<T>, help: string, extra?: Extra): Setting<T | undefined>;
+function setting<T>(name: string, type: ValueType<T>, help: string, extra: Extra = {}): Setting<T> {
+  return {
+    name,
+    type,
+    help,
+    default: extra.default,
+    neededBy: extra.neededBy ?? [],
+    secret: extra.secret ?? false,
+  };
+}
+
+const LOG_ROLES: readonly Role[] = ['capture', 'planner', 'worker', 'projector', 'janitor'];
+const NAME = pattern(/^[a-z_][a-z0-9_]{0,62}$/, 'small letters, digits and _, at most 63');
+
+/** Every setting there is. The key is its name in the code, with the unit it has there where that is not a plain number. */
+export const TABLE = {
+  roles: setting('ROLES', roleList, 'What this process does.', { default: ROLES.join(',') }),
+  logLevel: setting(
+    'LOG_LEVEL',
+    oneOf('debug', 'info', 'warn', 'error', 'silent'),
+    'Least severe messages to log.',
+    {
+      default: 'info',
+    },
+  ),
+
+  sourceUrl: setting(
+    'SOURCE_URL',
+    url('postgres:', 'postgresql:'),
+    'The PostgreSQL database to follow; it also holds the job tables. The user needs REPLICATION.',
+    { neededBy: ['gateway', 'capture', 'projector', 'janitor'], secret: true },
+  ),
+  sourcePreset: setting('SOURCE_PRESET', oneOf('headwater'), 'How the source keeps its resources.', {
+    default: 'headwater',
+  }),
+  sourceTable: setting(
+    'SOURCE_TABLE',
+    pattern(/^[^.]+\.[^.]+$/, 'schema.table'),
+    'The table of preset headwater.',
+    {
+      default: 'public.resource',
+    },
+  ),
+  slot: setting('SLOT', NAME, 'Replication slot to create and follow.', { default: 'headwater' }),
+  publication: setting('PUBLICATION', NAME, 'Publication to create and follow.', { default: 'headwater' }),
+
+  kafkaBrokers: setting('KAFKA_BROKERS', brokerList, 'Kafka brokers to begin with.', { neededBy: LOG_ROLES }),
+  kafkaSsl: setting('KAFKA_SSL', switched, 'Speak TLS to Kafka.', { default: 'false' }),
+  kafkaSaslMechanism: setting(
+    'KAFKA_SASL_MECHANISM',
+    oneOf('plain', 'scram-sha-256', 'scram-sha-512'),
+    'How to log in to Kafka.',
+  ),
+  kafkaSaslUsername: setting('KAFKA_SASL_USERNAME', text, 'User for Kafka.'),
+  kafkaSaslPassword: setting('KAFKA_SASL_PASSWORD', text, 'Password for Kafka.', { secret: true }),
+  registryUrl: setting('REGISTRY_URL', url('http:', 'https:'), 'Confluent-compatible schema registry.', {
+    neededBy: LOG_ROLES,
+    secret: true, // it may carry a user and password
+  }),
+  topicPrefix: setting(
+    'TOPIC_PREFIX',
+    pattern(/^[A-Za-z0-9._-]{1,100}$/, 'letters, digits, . _ and -'),
+    'First part of every topic and group name.',
+    {
+      default: 'headwater',
+    },
+  ),
+  resourcePartitions: setting(
+    'RESOURCE_PARTITIONS',
+    wholeNumber(1, 1000),
+    'Partitions of a new resource topic.',
+    { default: '4' },
+  ),
+  replicationFactor: setting(
+    'REPLICATION_FACTOR',
+    wholeNumber(1, 100),
+    'Copies of every partition of a new topic.',
+    {
+      default: '1',
+    },
+  ),
+  maxResourceBytes: setting(
+    'MAX_RESOURCE_BYTES',
+    byteSize,
+    'A larger resource is named in error files instead of exported.',
+    {
+      default: '16MiB',
+    },
+  ),
+
+  storageUrl: setting(
+    'STORAGE_URL',
+    url('file:'),
+    'Where export files go, as file:///var/lib/headwater/files.',
+    {
+      neededBy: ['gateway', 'worker', 'janitor'],
+    },
+  ),
+  fileBytes: setting('FILE_BYTES', byteSize, 'A file is closed when it is this large, uncompressed.', {
+    default: '128MiB',
+  }),
+  retentionMs: setting(
+    'RETENTION',
+    duration('hours'),
+    'How long files are kept after an export is complete.',
+    { default: '24' },
+  ),
+
+  httpHost: setting('HTTP_HOST', text, 'Address to listen on.', { default: '127.0.0.1' }),
+  httpPort: setting('HTTP_PORT', wholeNumber(1, 65_535), 'Port to listen on.', { default: '8088' }),
+  publicUrl: setting(
+    'PUBLIC_URL',
+    url('http:', 'https:'),
+    'Base of all URLs given to clients; /fhir comes after it.',
+    {
+      default: {
+        words: 'http://127.0.0.1:HTTP_PORT',
+        from: (read) => `http://127.0.0.1:${read('HTTP_PORT')}`,
+      },
+    },
+  ),
+  urlSecret: setting(
+    'URL_SECRET',
+    pattern(/^.{32,}$/s, 'at least 32 characters long'),
+    'Key that signs file URLs; the same for all gateways.',
+    {
+      neededBy: ['gateway'],
+      secret: true,
+    },
+  ),
+  urlTtlMs: setting(
+    'URL_TTL',
+    duration('seconds'),
+    'How long a file URL is good for; a new manifest has new URLs.',
+    {
+      default: '3600',
+    },
+  ),
+  requirePrefer: setting('REQUIRE_PREFER', switched, 'Refuse a kick-off without Prefer: respond-async.', {
+    default: 'true',
+  }),
+  strictAccept: setting(
+    'STRICT_ACCEPT',
+    switched,
+    'Refuse a kick-off whose Accept does not name application/fhir+json.',
+    {
+      default: 'false',
+    },
+  ),
+
+  maxExportMs: setting(
+    'MAX_EXPORT',
+    duration('hours'),
+    'Longest an export may take; the log keeps old versions as long.',
+    {
+      default: '24',
+    },
+  ),
+  jobDeadlineMs: setting(
+    'JOB_DEADLINE',
+    duration('minutes'),
+    'An export without progress for this long has failed.',
+    {
+      default: '10',
+    },
+  ),
+  maxJobsPerClient: setting(
+    'MAX_JOBS_PER_CLIENT',
+    wholeNumber(1, 100_000),
+    'Unfinished exports of one client.',
+    { default: '10' },
+  ),
+  maxJobs: setting('MAX_JOBS', wholeNumber(1, 100_000), 'Unfinished exports of all clients.', {
+    default: '100',
+  }),
+  taskBytes: setting('TASK_BYTES', byteSize, 'Size of the pieces an export is divided into.', {
+    default: '256MiB',
+  }),
+  quickBytes: setting('QUICK_BYTES', byteSize, 'An export planned below this size goes past larger ones.', {
+    default: '16MiB',
+  }),
+  replayThreads: setting('REPLAY_THREADS', wholeNumber(1, 1024), 'Tasks replayed at a time by one worker.', {
+    default: { words: 'CPUs of the machine', from: () => String(availableParallelism()) },
+  }),
+} as const;

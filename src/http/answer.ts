@@ -1,0 +1,42 @@
+import type { Context, Middleware } from 'koa';
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/service.ts';
+import { operationOutcome } from '../fhir/operation-outcome.ts';
+import type { OperationOutcome } from '../fhir/operation-outcome.ts';
+import { answerTo } from './errors.ts';
+
+export function sendOutcome(ctx: Context, status: number, outcome: OperationOutcome): void {
+  ctx.status = status;
+  ctx.set('Content-Type', 'application/fhir+json; charset=utf-8');
+  ctx.body = JSON.stringify(outcome);
+}
+
+/** Whatever goes wrong further in, and whatever nobody answered, becomes a status with an OperationOutcome. */
+export function outcomes(logger: Logger): Middleware {
+  return async (ctx, next) => {
+    try {
+      await next();
+    } catch (error) {
+      const { status, retryAfter, outcome } = answerTo(error);
+      // The query of a file's URL is a capability: only the path is logged.
+      if (status >= 500)
+        logger.error(
+          { err: error, method: ctx.method, path: ctx.path, status },
+          `request failed: ${messageOf(error)}`,
+        );
+      if (retryAfter !== undefined) ctx.set('Retry-After', String(retryAfter));
+      sendOutcome(ctx, status, outcome);
+      return;
+    }
+    if (ctx.body !== undefined && ctx.body !== null && ctx.body !== '') return;
+    if (ctx.status === 404)
+      sendOutcome(ctx, 404, operationOutcome('error', 'not-found', `there is no ${ctx.path} here`));
+    if (ctx.status === 405 || ctx.status === 501) {
+      sendOutcome(
+        ctx,
+        ctx.status,
+        operationOutcome('error', 'not-supported', `${ctx.method} is not possible on ${ctx.path}`),
+      );
+    }
+  };
+}

@@ -1,0 +1,60 @@
+import { HeadwaterError } from '../base/errors.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import { operationOutcome } from '../fhir/operation-outcome.ts';
+import type { IssueCode, OperationOutcome } from '../fhir/operation-outcome.ts';
+
+export interface ErrorAnswer {
+  readonly status: number;
+  /** Whole seconds. */
+  readonly retryAfter: number | undefined;
+  readonly outcome: OperationOutcome;
+}
+
+interface Kind {
+  readonly status: number;
+  readonly issue: IssueCode;
+  readonly retryAfter?: number;
+}
+
+/** The one place where codes become statuses. Every code that is not here is ours alone: 500, and nothing of it is told. */
+const KINDS: Partial<Record<ErrorCode, Kind>> = {
+  'bad-request': { status: 400, issue: 'invalid' },
+  'not-found': { status: 404, issue: 'not-found' },
+  'too-many': { status: 429, issue: 'throttled', retryAfter: 10 },
+  unavailable: { status: 503, issue: 'transient', retryAfter: 5 },
+};
+
+const OURS: ErrorAnswer = {
+  status: 500,
+  retryAfter: undefined,
+  outcome: operationOutcome(
+    'error',
+    'exception',
+    'The server met an error it did not expect; its log says which.',
+  ),
+};
+
+/** What a client is told of anything thrown. */
+export function answerTo(error: unknown): ErrorAnswer {
+  if (error instanceof HeadwaterError) {
+    const kind = KINDS[error.code];
+    if (!kind) return OURS;
+    // Why a server behind us is away is for the log: such messages carry addresses and names.
+    const words =
+      error.code === 'unavailable' ? 'A server this one needs is not available; try again.' : error.message;
+    return {
+      status: kind.status,
+      retryAfter: kind.retryAfter,
+      outcome: operationOutcome('error', kind.issue, words),
+    };
+  }
+  return answerToHttpError(error) ?? OURS;
+}
+
+/** Errors of koa's own parts (http-errors), as for a body that is no JSON or too long. */
+function answerToHttpError(error: unknown): ErrorAnswer | undefined {
+  if (!(error instanceof Error)) return undefined;
+  const { status, expose } = error as Error & { status?: unknown; expose?: unknown };
+  if (typeof status !== 'number' || status < 400 || status > 499 || expose === false) return undefined;
+  return { status, retryAfter: undefined, outcome: operationOutcome('error', 'invalid', error.message) };
+}

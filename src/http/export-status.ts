@@ -1,0 +1,88 @@
+import type { Context } from 'koa';
+import { HeadwaterError } from '../base/errors.ts';
+import { operationOutcome } from '../fhir/operation-outcome.ts';
+import type { JobView } from '../jobs/job.ts';
+import { manifestOf } from '../manifest/manifest.ts';
+import { sendOutcome } from './answer.ts';
+import { clientOf } from './client.ts';
+import { fileUrl } from './file-url.ts';
+import type { GatewayContext } from './gateway-context.ts';
+
+const JOB_ID = /^[A-Za-z0-9-]{1,64}$/;
+
+/**
+ * `GET [base]/$export-status/[job]`.
+ *
+ * | job                                   | answer                                     |
+ * | 1 unknown, cancelled, expired         | 404                                        |
+ * | 2 accepted or running                 | 202, X-Progress, Retry-After               |
+ * | 3 completed                           | 200, the manifest with fresh URLs, Expires |
+ * | 4 failed                              | 500, why                                   |
+ */
+export async function exportStatus(ctx: Context, gateway: GatewayContext, jobId: string): Promise<void> {
+  const job = JOB_ID.test(jobId) ? await gateway.jobs.find(jobId, clientOf(ctx)) : undefined;
+  const now = gateway.clock();
+  ctx.set('Cache-Control', 'no-store');
+  if (!job || job.cancelRequested || job.state === 'cancelled' || job.state === 'expired')
+    throw noSuchJob(jobId); // 1
+  switch (job.state) {
+    case 'accepted': // 2
+    case 'running':
+      ctx.status = 202;
+      ctx.set('X-Progress', progressOf(job));
+      ctx.set('Retry-After', String(retryAfter(now - job.acceptedAt)));
+      ctx.body = Buffer.alloc(0);
+      ctx.remove('Content-Type');
+      return;
+    case 'completed': // 3
+      sendManifest(ctx, gateway, job, now);
+      return;
+    case 'failed': // 4
+      sendOutcome(ctx, 500, operationOutcome('error', 'exception', failureOf(job)));
+  }
+}
+
+/** `DELETE [base]/$export-status/[job]`: 202, and from then on the job is gone to its client. */
+export async function cancelExport(ctx: Context, { jobs }: GatewayContext, jobId: string): Promise<void> {
+  if (!JOB_ID.test(jobId) || !(await jobs.cancel(jobId, clientOf(ctx)))) throw noSuchJob(jobId);
+  sendOutcome(
+    ctx,
+    202,
+    operationOutcome('information', 'informational', 'The export and its files are being removed.'),
+  );
+}
+
+function sendManifest(ctx: Context, { settings }: GatewayContext, job: JobView, now: number): void {
+  // A URL must not outlive the files, nor Expires the URLs.
+  const expires = Math.min(now + settings.urlTtlMs, (job.endedAt ?? now) + settings.retentionMs);
+  ctx.set('Expires', new Date(expires).toUTCString());
+  ctx.set('Content-Type', 'application/json; charset=utf-8');
+  ctx.status = 200;
+  ctx.body = JSON.stringify(manifestOf(job, (key) => fileUrl(settings, key, expires)));
+}
+
+/** Begins with a number, since clients parse it so. 100 % is for the manifest alone. */
+function progressOf(job: JobView): string {
+  if (job.state === 'accepted') return '0% waiting to be planned';
+  return `${String(Math.min(99, Math.max(0, Math.floor(job.progress * 100))))}% replayed`;
+}
+
+/** Whole seconds: a tenth of the time already waited, so that a client finds out late by a tenth at most. */
+function retryAfter(waitedMs: number): number {
+  return Math.min(60, Math.max(1, Math.ceil(waitedMs / 10_000)));
+}
+
+function failureOf(job: JobView): string {
+  const { code, message } = job.failure ?? { code: 'internal', message: '' };
+  return code === 'internal'
+    ? `The export failed; the server's log says why under job ${job.jobId}.`
+    : `The export failed (${code}): ${message}`;
+}
+
+function noSuchJob(jobId: string): HeadwaterError {
+  return new HeadwaterError(
+    'not-found',
+    'there is no such export: it never was, was cancelled, or has expired',
+    { subject: jobId },
+  );
+}

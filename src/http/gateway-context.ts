@@ -1,0 +1,26 @@
+import type { Clock } from '../base/clock.ts';
+import type { Logger, ServiceHealth } from '../base/service.ts';
+import type { Settings } from '../config/settings.ts';
+import type { Jobs } from '../jobs/job.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { Registry } from 'prom-client';
+
+/** What the gateway stands on. */
+export interface GatewayContext {
+  readonly settings: GatewaySettings;
+  readonly jobs: Jobs;
+  readonly store: ObjectStore;
+  /** The health of every service of this process. */
+  readonly health: () => readonly ServiceHealth[];
+  readonly metrics: Registry;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+export type GatewaySettings = Pick<
+  Settings,
+  'publicUrl' | 'urlSecret' | 'urlTtlMs' | 'retentionMs' | 'requirePrefer' | 'strictAccept'
+>;
+
+/** FHIR's base path; the rest of the base URL is the setting PUBLIC_URL. */
+export const FHIR_BASE = '/fhir';

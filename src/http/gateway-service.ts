@@ -1,0 +1,75 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { Server } from 'node:http';
+import type Koa from 'koa';
+import { sleep } from '../base/clock.ts';
+import { HeadwaterError, isAbort } from '../base/errors.ts';
+import type { HealthReporter, Logger, Service } from '../base/service.ts';
+import type { Settings } from '../config/settings.ts';
+
+export interface GatewayServiceOptions {
+  readonly app: Koa;
+  readonly settings: Pick<Settings, 'httpHost' | 'httpPort'>;
+  readonly health: HealthReporter;
+  readonly logger: Logger;
+}
+
+/** Downloads under way get this long to end when the service stops. */
+const GRACE_MS = 10_000;
+
+/** Listens until the signal fires; then takes no more, lets what is under way end, and cuts what is left after the grace. */
+export function gatewayService({ app, settings, health, logger }: GatewayServiceOptions): Service {
+  return {
+    name: 'gateway',
+    run: async (signal) => {
+      const handle = app.callback();
+      const server = createServer((request, response) => void handle(request, response));
+      await listen(server, settings);
+      health.ready();
+      logger.info({ host: settings.httpHost, port: settings.httpPort }, 'gateway listens');
+      try {
+        await once(server, 'close', { signal });
+      } catch (error) {
+        if (!isAbort(error, signal)) throw error;
+      } finally {
+        await close(server);
+      }
+    },
+  };
+}
+
+async function listen(
+  server: Server,
+  { httpHost, httpPort }: GatewayServiceOptions['settings'],
+): Promise<void> {
+  server.listen(httpPort, httpHost);
+  try {
+    await once(server, 'listening');
+  } catch (cause) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code === 'EADDRINUSE') {
+      throw new HeadwaterError(
+        'bad-config',
+        `port ${String(httpPort)} is in use; set HEADWATER_HTTP_PORT to a free one`,
+        { cause },
+      );
+    }
+    throw new HeadwaterError(
+      'bad-config',
+      `HEADWATER_HTTP_HOST ${httpHost}: cannot listen there (${String(code)})`,
+      { cause },
+    );
+  }
+}
+
+async function close(server: Server): Promise<void> {
+  const grace = new AbortController();
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  const cut = sleep(GRACE_MS, grace.signal).then(
+    () => server.closeAllConnections(),
+    () => undefined,
+  );
+  await closed;
+  grace.abort();
+  await cut;
+}

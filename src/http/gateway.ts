@@ -1,0 +1,78 @@
+import { bodyParser } from '@koa/bodyparser';
+import Router from '@koa/router';
+import Koa from 'koa';
+import type { Context } from 'koa';
+import { isAbort, messageOf } from '../base/errors.ts';
+import { outcomes } from './answer.ts';
+import { capabilityStatement } from './capability-statement.ts';
+import { cors } from './cors.ts';
+import { exportFile } from './export-file.ts';
+import { cancelExport, exportStatus } from './export-status.ts';
+import { FHIR_BASE } from './gateway-context.ts';
+import type { GatewayContext } from './gateway-context.ts';
+import { JSON_TYPES, kickOff } from './kick-off.ts';
+import { healthz, metrics, readyz } from './probes.ts';
+import { requestMetrics } from './request-metrics.ts';
+
+/** The HTTP side of Headwater. It keeps no state: any number of gateways with the same settings answer alike. */
+export function createGateway(gateway: GatewayContext): Koa {
+  const app = new Koa();
+  app.on('error', (error: unknown) => {
+    logStreamError(gateway, error);
+  });
+  app.use(requestMetrics(gateway.metrics, gateway.clock));
+  app.use(cors);
+  app.use(outcomes(gateway.logger));
+  app.use(async (ctx, next) => {
+    ctx.path = ctx.path.replace(/%24/g, '$'); // some HTTP libraries escape the $ of an operation
+    await next();
+  });
+  const router = routes(gateway);
+  app.use(router.routes());
+  app.use(router.allowedMethods());
+  return app;
+}
+
+function routes(gateway: GatewayContext): Router {
+  const { settings, health } = gateway;
+  const capabilities = capabilityStatement(settings.publicUrl + FHIR_BASE, gateway.clock());
+  const body = bodyParser({ enableTypes: ['json'], extendTypes: { json: JSON_TYPES }, jsonLimit: '1mb' });
+  const router = new Router({ sensitive: true });
+  router.get(`${FHIR_BASE}/$export`, (ctx) => onlyGet(ctx) && kickOff(ctx, gateway));
+  router.post(`${FHIR_BASE}/$export`, body, (ctx) => kickOff(ctx, gateway));
+  router.get(`${FHIR_BASE}/$export-status/:jobId`, (ctx) =>
+    exportStatus(ctx, gateway, ctx.params['jobId'] ?? ''),
+  );
+  router.delete(`${FHIR_BASE}/$export-status/:jobId`, (ctx) =>
+    cancelExport(ctx, gateway, ctx.params['jobId'] ?? ''),
+  );
+  router.get(`${FHIR_BASE}/$export-file/:folder/:name`, (ctx) =>
+    exportFile(ctx, gateway, `${ctx.params['folder'] ?? ''}/${ctx.params['name'] ?? ''}`),
+  );
+  router.get(`${FHIR_BASE}/metadata`, (ctx) => {
+    ctx.set('Content-Type', 'application/fhir+json; charset=utf-8');
+    ctx.body = JSON.stringify(capabilities);
+  });
+  router.get('/healthz', healthz);
+  router.get('/readyz', (ctx) => {
+    readyz(ctx, health());
+  });
+  router.get('/metrics', (ctx) => metrics(ctx, gateway.metrics));
+  return router;
+}
+
+/** The router takes HEAD for GET; but a HEAD must not start an export. */
+function onlyGet(ctx: Context): boolean {
+  if (ctx.method === 'GET') return true;
+  ctx.status = 405;
+  ctx.set('Allow', 'GET, POST');
+  return false;
+}
+
+/** Errors after the headers were sent: clients that went away, and files that could not be read to the end. */
+function logStreamError({ logger }: GatewayContext, error: unknown): void {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (isAbort(error) || code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET' || code === 'EPIPE')
+    return;
+  logger.error({ err: error }, `an answer was cut short: ${messageOf(error)}`);
+}

@@ -1,0 +1,50 @@
+import type { Context } from 'koa';
+import { HeadwaterError } from '../base/errors.ts';
+import { operationOutcome } from '../fhir/operation-outcome.ts';
+import { sendOutcome } from './answer.ts';
+import { clientOf } from './client.ts';
+import { parametersOfBody, parametersOfQuery, parseExportParameters } from './export-parameters.ts';
+import type { RawParameter } from './export-parameters.ts';
+import { FHIR_BASE } from './gateway-context.ts';
+import type { GatewayContext } from './gateway-context.ts';
+import { checkAccept, checkPrefer } from './preferences.ts';
+
+/**
+ * `GET|POST [base]/$export`: checks everything, then one transaction, then 202 with the place to ask.
+ * `handling=lenient` changes nothing: a parameter that would be ignored is refused, so that no client believes it was heeded.
+ */
+export async function kickOff(ctx: Context, { settings, jobs, clock }: GatewayContext): Promise<void> {
+  checkAccept(ctx.get('Accept'), settings.strictAccept);
+  if (settings.requirePrefer) checkPrefer(ctx.get('Prefer'));
+  const parameters = parseExportParameters([...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)], clock());
+  const requestUrl = `${settings.publicUrl}${ctx.path}${ctx.search}`;
+  const jobId = await jobs.submit({ clientId: clientOf(ctx), requestUrl, parameters });
+  ctx.set('Content-Location', `${settings.publicUrl}${FHIR_BASE}/$export-status/${jobId}`);
+  sendOutcome(
+    ctx,
+    202,
+    operationOutcome(
+      'information',
+      'informational',
+      'The export was accepted; Content-Location says where to ask for it.',
+    ),
+  );
+}
+
+export const JSON_TYPES = ['application/fhir+json', 'application/json'];
+
+function bodyOf(ctx: Context): RawParameter[] {
+  if (ctx.method !== 'POST') return [];
+  const empty = ctx.get('Transfer-Encoding') === '' && (ctx.request.length ?? 0) === 0;
+  if (empty) return [];
+  if (!JSON_TYPES.includes(ctx.request.type)) {
+    throw new HeadwaterError(
+      'bad-request',
+      `Content-Type: "${ctx.request.type}" must be one of ${JSON_TYPES.join(', ')}`,
+      {
+        subject: 'Content-Type',
+      },
+    );
+  }
+  return parametersOfBody(ctx.request.body);
+}

@@ -1,0 +1,46 @@
+import { HeadwaterError } from '../base/errors.ts';
+
+/** What a `Prefer` header asks for (RFC 7240): several preferences, with commas; the names in any letter case. */
+export function preferencesOf(header: string): ReadonlySet<string> {
+  return new Set(
+    header
+      .split(/[,;]/)
+      .map((item) => item.replaceAll(/[\s"]/g, '').toLowerCase())
+      .filter((item) => item !== ''),
+  );
+}
+
+const FHIR_JSON = 'application/fhir+json';
+/** Types that say the client would not understand the answer, when it accepts nothing else. */
+const REFUSED: ReadonlySet<string> = new Set([
+  'application/json',
+  'text/html',
+  'application/fhir+xml',
+  'application/xml',
+  'text/xml',
+]);
+
+/**
+ * Throws `bad-request` when a client accepts only what a kick-off never answers with. Liberal otherwise, since clients
+ * send much that is beside the point; when strict, only what includes `application/fhir+json` by name will do.
+ */
+export function checkAccept(header: string, strict: boolean): void {
+  const types = header
+    .split(',')
+    .map((item) => (item.split(';')[0] ?? '').trim().toLowerCase())
+    .filter((type) => type !== '');
+  if (types.includes(FHIR_JSON)) return;
+  if (strict || (types.length > 0 && types.every((type) => REFUSED.has(type)))) {
+    throw new HeadwaterError('bad-request', `Accept: "${header}" does not include ${FHIR_JSON}`, {
+      subject: 'Accept',
+    });
+  }
+}
+
+/** Throws `bad-request` when the client has not said that it will come back for the answer. */
+export function checkPrefer(header: string): void {
+  if (preferencesOf(header).has('respond-async')) return;
+  throw new HeadwaterError('bad-request', 'an export needs the header Prefer: respond-async', {
+    subject: 'Prefer',
+  });
+}

@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { basename, dirname, join, sep } from 'node:path';
+import { Readable } from 'node:stream';
+import { HeadwaterError } from '../base/errors.ts';
+import type { ByteRange, ObjectInfo, ObjectStore, ObjectWriter } from './object-store.ts';
+
+/** A key's parts begin with a letter, digit or _: so neither `..` nor a hidden name can be one. */
+const KEY = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}(\/[A-Za-z0-9_][A-Za-z0-9._-]{0,199})*$/;
+
+/**
+ * Objects as files under one directory, on a local disk or one that all workers and gateways share.
+ * Invariant: a file under its own name is whole and on the disk. While it is written it has a hidden name of its own
+ * beside it, so that two writers of one key never meet. A crash leaves hidden files, which go with their folder.
+ */
+export class FsStore implements ObjectStore {
+  readonly #root: string;
+  readonly #newId: () => string;
+
+  constructor(root: string, newId: () => string = randomUUID) {
+    this.#root = root;
+    this.#newId = newId;
+  }
+
+  async create(key: string): Promise<ObjectWriter> {
+    const path = this.#path(key);
+    const part = join(dirname(path), `.${basename(path)}.${this.#newId()}`);
+    await mkdir(dirname(path), { recursive: true });
+    return new FsWriter(key, path, part, await open(part, 'wx'));
+  }
+
+  async read(key: string, range?: ByteRange): Promise<Readable> {
+    const path = this.#path(key);
+    if ((await this.head(key)) === undefined) throw notFound(key);
+    if (range && range.end <= range.start) return Readable.from([]);
+    const file = await open(path).catch((error: unknown) => {
+      throw isMissing(error) ? notFound(key) : error;
+    });
+    return file.createReadStream({
+      highWaterMark: 256 * 1024,
+      ...(range && { start: range.start, end: range.end - 1 }),
+    });
+  }
+
+  async head(key: string): Promise<ObjectInfo | undefined> {
+    return infoOf(key, this.#path(key));
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    if (prefix !== '' && !KEY.test(prefix.replace(/\/$/, ''))) throw badKey(prefix);
+    const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+    for await (const key of this.#keys(folder)) {
+      const info = key.startsWith(prefix) ? await infoOf(key, this.#path(key)) : undefined;
+      if (info) yield info;
+    }
+  }
+
+  async deletePrefix(prefix: string): Promise<void> {
+    if (!prefix.endsWith('/')) throw badKey(prefix);
+    // Somebody may be writing there still: what comes in between is removed by the next try.
+    await rm(this.#path(prefix.slice(0, -1)), { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  async *folders(): AsyncIterable<string> {
+    for (const entry of await entriesOf(this.#root)) {
+      if (entry.isDirectory() && KEY.test(entry.name)) yield entry.name;
+    }
+  }
+
+  async *#keys(folder: string): AsyncGenerator<string> {
+    for (const entry of await entriesOf(join(this.#root, folder))) {
+      if (!KEY.test(entry.name)) continue;
+      if (entry.isDirectory()) yield* this.#keys(`${folder}${entry.name}/`);
+      else yield folder + entry.name;
+    }
+  }
+
+  #path(key: string): string {
+    if (!KEY.test(key)) throw badKey(key);
+    return join(this.#root, key.replaceAll('/', sep));
+  }
+}
+
+class FsWriter implements ObjectWriter {
+  readonly #key: string;
+  readonly #path: string;
+  readonly #part: string;
+  readonly #file: FileHandle;
+
+  constructor(key: string, path: string, part: string, file: FileHandle) {
+    this.#key = key;
+    this.#path = path;
+    this.#part = part;
+    this.#file = file;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    let done = 0;
+    while (done < chunk.length) done += (await this.#file.write(chunk, done)).bytesWritten;
+  }
+
+  async finish(): Promise<void> {
+    // The log will say that the file is there, so a power failure must not take it away again.
+    await this.#file.datasync();
+    await this.#file.close();
+    try {
+      await rename(this.#part, this.#path);
+    } catch (error) {
+      throw isMissing(error)
+        ? new HeadwaterError('not-found', `${this.#key} was removed while it was written`)
+        : error;
+    }
+    await syncFolder(dirname(this.#path));
+  }
+
+  async abort(): Promise<void> {
+    await this.#file.close().catch(() => undefined);
+    await rm(this.#part, { force: true }).catch(() => undefined);
+  }
+}
+
+/** Makes the new name lasting. Some systems cannot open a folder; there it lasts a moment later. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path).catch(() => undefined);
+  if (!folder) return;
+  await folder.sync().catch(() => undefined);
+  await folder.close();
+}
+
+async function infoOf(key: string, path: string): Promise<ObjectInfo | undefined> {
+  try {
+    const stats = await stat(path);
+    return stats.isFile() ? { key, bytes: stats.size, modifiedAt: Math.floor(stats.mtimeMs) } : undefined;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+async function entriesOf(path: string): Promise<import('node:fs').Dirent[]> {
+  try {
+    return await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  const { code } = error as NodeJS.ErrnoException;
+  return code === 'ENOENT' || code === 'ENOTDIR';
+}
+
+function notFound(key: string): HeadwaterError {
+  return new HeadwaterError('not-found', `there is no object ${key}`, { subject: key });
+}
+
+function badKey(key: string): HeadwaterError {
+  return new HeadwaterError(
+    'bad-request',
+    `"${key}" is not a key: use letters, digits, . _ - and / between parts`,
+  );
+}

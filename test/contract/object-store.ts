@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { createHash, randomBytes } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import fc from 'fast-check';
+import { HeadwaterError } from '../../src/base/errors.ts';
+import type { ObjectStore } from '../../src/storage/object-store.ts';
+
+/** A store that is empty at the beginning, and how to remove it. */
+export interface StoreUnderTest {
+  readonly store: ObjectStore;
+  remove(): Promise<void>;
+}
+
+const NDJSON = 'application/fhir+ndjson';
+
+/** What every object store must do. */
+export function objectStoreContract(name: string, open: () => Promise<StoreUnderTest>): void {
+  describe(`object store: ${name}`, () => {
+    let store: ObjectStore;
+    let remove: () => Promise<void>;
+
+    beforeEach(async () => {
+      ({ store, remove } = await open());
+    });
+    afterEach(() => remove());
+
+    async function put(key: string, ...chunks: readonly string[]): Promise<void> {
+      const writer = await store.create(key, NDJSON);
+      for (const chunk of chunks) await writer.write(Buffer.from(chunk));
+      await writer.finish();
+    }
+    const get = async (key: string): Promise<string> => (await buffer(await store.read(key))).toString();
+    const keys = async (prefix: string): Promise<string[]> =>
+      (await collect(store.list(prefix))).map((info) => info.key).sort();
+    const folders = async (): Promise<string[]> => (await collect(store.folders())).sort();
+
+    it('gives back what was written, with its size', async () => {
+      await put('job/a.ndjson', 'one\n', 'two\n');
+      assert.equal(await get('job/a.ndjson'), 'one\ntwo\n');
+      const info = await store.head('job/a.ndjson');
+      assert.equal(info?.bytes, 8);
+      assert.equal(info.key, 'job/a.ndjson');
+      assert.ok(Math.abs(Date.now() - info.modifiedAt) < 600_000);
+    });
+
+    it('shows nothing of an object before it is finished', async () => {
+      const writer = await store.create('job/a', NDJSON);
+      await writer.write(randomBytes(200_000));
+      assert.equal(await store.head('job/a'), undefined);
+      assert.deepEqual(await keys(''), []);
+      await assert.rejects(store.read('job/a'), isNotFound);
+      await writer.finish();
+      assert.equal((await store.head('job/a'))?.bytes, 200_000);
+    });
+
+    it('leaves nothing behind when a writer aborts, and keeps what was there', async () => {
+      await put('job/a', 'old');
+      for (const key of ['job/a', 'job/b']) {
+        const writer = await store.create(key, NDJSON);
+        await writer.write(Buffer.from('new'));
+        await writer.abort();
+        await writer.abort();
+      }
+      assert.equal(await get('job/a'), 'old');
+      assert.deepEqual(await keys(''), ['job/a']);
+    });
+
+    it('replaces an object under the same key as a whole', async () => {
+      await put('job/a', 'a long first version');
+      await put('job/a', 'short');
+      assert.equal(await get('job/a'), 'short');
+      assert.deepEqual(await keys('job/'), ['job/a']);
+    });
+
+    it('keeps two writers of the same key apart', async () => {
+      const [one, two] = await Promise.all([store.create('job/a', NDJSON), store.create('job/a', NDJSON)]);
+      for (let i = 0; i < 50; i++)
+        await Promise.all([
+          one.write(Buffer.from('1'.repeat(999))),
+          two.write(Buffer.from('2'.repeat(1001))),
+        ]);
+      await one.finish();
+      assert.equal(await get('job/a'), '1'.repeat(49_950));
+      await two.finish();
+      assert.equal(await get('job/a'), '2'.repeat(50_050));
+    });
+
+    it('holds one of the versions, whole, whatever order writers finish in', async () => {
+      const versions = Array.from({ length: 8 }, (_, i) => String(i).repeat(10_000 + i));
+      await Promise.all(versions.map((version) => put('job/a', version)));
+      assert.ok(versions.includes(await get('job/a')));
+    });
+
+    it('lets a reader go on with the version it opened', async () => {
+      const old = randomBytes(3_000_000);
+      const writer = await store.create('job/a', NDJSON);
+      await writer.write(old);
+      await writer.finish();
+      const reading = await store.read('job/a');
+      await put('job/a', 'new');
+      assert.ok((await buffer(reading)).equals(old));
+    });
+
+    it('reads any half-open range', async () => {
+      const bytes = randomBytes(5_000);
+      const writer = await store.create('job/a', NDJSON);
+      await writer.write(bytes);
+      await writer.finish();
+      const place = fc.integer({ min: 0, max: bytes.length });
+      await fc.assert(
+        fc.asyncProperty(place, place, async (a, b) => {
+          const range = { start: Math.min(a, b), end: Math.max(a, b) };
+          const read = await buffer(await store.read('job/a', range));
+          assert.ok(read.equals(bytes.subarray(range.start, range.end)));
+        }),
+        { numRuns: 50 },
+      );
+      assert.equal((await buffer(await store.read('job/a', { start: 4_990, end: 9_999 }))).length, 10);
+    });
+
+    it('holds empty objects', async () => {
+      await put('job/empty');
+      assert.equal((await store.head('job/empty'))?.bytes, 0);
+      assert.equal(await get('job/empty'), '');
+    });
+
+    it('says not-found of what is not there', async () => {
+      await put('job/a', 'x');
+      for (const key of ['nothing', 'job/nothing', 'other/a', 'job', 'job/a/b']) {
+        assert.equal(await store.head(key), undefined, key);
+        await assert.rejects(store.read(key), isNotFound, key);
+      }
+    });
+
+    it('lists by prefix, into folders', async () => {
+      for (const key of ['one/a', 'one/b', 'one/deep/c', 'one-more/a', 'two/a']) await put(key, 'x');
+      assert.deepEqual(await keys('one/'), ['one/a', 'one/b', 'one/deep/c']);
+      assert.deepEqual(await keys('one'), ['one-more/a', 'one/a', 'one/b', 'one/deep/c']);
+      assert.deepEqual(await keys('none/'), []);
+      assert.equal((await keys('')).length, 5);
+    });
+
+    it('removes a folder with everything in it, finished or not, and nothing else', async () => {
+      for (const key of ['one/a', 'one/deep/c', 'one-more/a']) await put(key, 'x');
+      const unfinished = await store.create('one/b', NDJSON);
+      await unfinished.write(Buffer.from('x'));
+      await store.deletePrefix('one/');
+      await store.deletePrefix('one/');
+      await store.deletePrefix('never/');
+      assert.deepEqual(await keys(''), ['one-more/a']);
+      assert.deepEqual(await folders(), ['one-more']);
+      await unfinished.abort();
+    });
+
+    it('does not bring a removed folder back when a writer in it finishes', async () => {
+      const writer = await store.create('one/a', NDJSON);
+      await writer.write(Buffer.from('x'));
+      await store.deletePrefix('one/');
+      await assert.rejects(writer.finish(), isNotFound);
+      await writer.abort();
+      assert.deepEqual(await folders(), []);
+    });
+
+    it('names folders that hold unfinished objects only', async () => {
+      await put('done/a', 'x');
+      const writer = await store.create('begun/a', NDJSON);
+      await writer.write(Buffer.from('x'));
+      assert.deepEqual(await folders(), ['begun', 'done']);
+      await writer.abort();
+    });
+
+    it('refuses keys that are not plain relative names', async () => {
+      const bad = [
+        '',
+        '/a',
+        'a/',
+        'a//b',
+        '..',
+        '../a',
+        'a/../b',
+        'a/./b',
+        '.hidden',
+        'a/.b',
+        'a\\b',
+        'a\0',
+        'a b',
+        'ä',
+      ];
+      for (const key of bad) {
+        await assert.rejects(store.create(key, NDJSON), isBadRequest, key);
+        await assert.rejects(store.read(key), isBadRequest, key);
+        await assert.rejects(store.head(key), isBadRequest, key);
+      }
+      for (const prefix of ['', '/', './', '../', 'a', 'a/../'])
+        await assert.rejects(store.deletePrefix(prefix), isBadRequest, prefix);
+    });
+
+    it('streams a large object with bounded memory', async function () {
+      this.timeout(60_000);
+      const chunk = randomBytes(1 << 20);
+      const chunks = 200;
+      const before = process.memoryUsage().rss;
+      let peak = before;
+      const watch = (): void => {
+        peak = Math.max(peak, process.memoryUsage().rss);
+      };
+      const written = createHash('sha256');
+      const writer = await store.create('job/large', NDJSON);
+      for (let i = 0; i < chunks; i++) {
+        written.update(chunk);
+        await writer.write(chunk);
+        watch();
+      }
+      await writer.finish();
+      const read = createHash('sha256');
+      for await (const piece of await store.read('job/large')) {
+        read.update(piece as Buffer);
+        watch();
+      }
+      assert.equal(read.digest('hex'), written.digest('hex'));
+      assert.ok(peak - before < 100 << 20, `grew by ${String((peak - before) >> 20)} MiB`);
+    });
+  });
+}
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const all: T[] = [];
+  for await (const item of items) all.push(item);
+  return all;
+}
+
+const isNotFound = (error: unknown): boolean => error instanceof HeadwaterError && error.code === 'not-found';
+const isBadRequest = (error: unknown): boolean =>
+  error instanceof HeadwaterError && error.code === 'bad-request';

@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { HeadwaterError } from '../../src/base/errors.ts';
+import {
+  parametersOfBody,
+  parametersOfQuery,
+  parseExportParameters,
+} from '../../src/http/export-parameters.ts';
+import { parseInstant } from '../../src/fhir/instant.ts';
+import { isResourceType, RESOURCE_TYPES } from '../../src/fhir/resource-types.ts';
+
+const NOW = Date.UTC(2026, 0, 1);
+
+/** Either parameters that keep every promise, or a bad-request: never another error. */
+function parse(read: () => ReturnType<typeof parametersOfQuery>): void {
+  try {
+    const { types, since, outputFormat } = parseExportParameters(read(), NOW);
+    assert.ok(types.every(isResourceType));
+    assert.equal(new Set(types).size, types.length);
+    assert.ok(since === undefined || parseInstant(since) !== undefined);
+    assert.ok(['ndjson', 'ndjson+gzip'].includes(outputFormat));
+  } catch (error) {
+    assert.ok(error instanceof HeadwaterError && error.code === 'bad-request', String(error));
+    assert.ok(error.message.length < 400);
+  }
+}
+
+describe('export parameters', () => {
+  const name = fc.oneof(
+    fc.constantFrom('_type', '_since', '_outputFormat', '_typeFilter', '__proto__'),
+    fc.string(),
+  );
+  const instant = fc.date({ noInvalidDate: true }).map((date) => date.toISOString());
+  const value = fc.oneof(
+    fc.constantFrom('Patient', 'Patient,Group', 'ndjson', 'application/fhir+ndjson'),
+    instant,
+    fc.string(),
+  );
+
+  it('of any query are good or a bad-request', () => {
+    fc.assert(fc.property(fc.string({ unit: 'binary' }), (query) => parse(() => parametersOfQuery(query))));
+    const query = fc
+      .array(fc.tuple(name, value))
+      .map((pairs) => pairs.map(([n, v]) => `${n}=${v}`).join('&'));
+    fc.assert(
+      fc.property(query, (text) => parse(() => parametersOfQuery(text))),
+      { numRuns: 500 },
+    );
+  });
+
+  it('of any body are good or a bad-request', () => {
+    fc.assert(fc.property(fc.jsonValue(), (body) => parse(() => parametersOfBody(body))));
+    const parameter = fc.record(
+      {
+        name: fc.oneof(name, fc.jsonValue()),
+        valueString: fc.oneof(value, fc.jsonValue()),
+        valueInstant: fc.jsonValue(),
+      },
+      { requiredKeys: [] },
+    );
+    const body = fc.record({
+      resourceType: fc.constant('Parameters'),
+      parameter: fc.array(fc.oneof(parameter, fc.jsonValue())),
+    });
+    fc.assert(
+      fc.property(body, (resource) => parse(() => parametersOfBody(resource))),
+      { numRuns: 500 },
+    );
+  });
+
+  it('say the same however _type is divided into csv and repeats', () => {
+    const types = fc.array(fc.constantFrom(...RESOURCE_TYPES), { minLength: 1, maxLength: 8 });
+    fc.assert(
+      fc.property(types, fc.infiniteStream(fc.constantFrom(',', '&_type=')), (list, separators) => {
+        const query = list.reduce(
+          (text, type) => (text === '' ? `_type=${type}` : text + separators.next().value + type),
+          '',
+        );
+        assert.deepEqual(parseExportParameters(parametersOfQuery(query), NOW).types, [...new Set(list)]);
+      }),
+    );
+  });
+
+  it('allow _since to be a little ahead of this clock', () => {
+    const at =
+      (ms: number): (() => unknown) =>
+      () =>
+        parseExportParameters([{ name: '_since', value: new Date(NOW + ms).toISOString() }], NOW);
+    at(5_000)();
+    assert.throws(at(120_000), { code: 'bad-request', subject: '_since' });
+  });
+});

@@ -1,0 +1,241 @@
+import assert from 'node:assert/strict';
+import { HeadwaterError } from '../../src/base/errors.ts';
+import { assertOutcome, runGateway } from './running-gateway.ts';
+import type { RunningGateway } from './running-gateway.ts';
+
+describe('kick-off', () => {
+  let gateway: RunningGateway;
+  beforeEach(async () => {
+    gateway = await runGateway();
+  });
+  afterEach(() => gateway.stop());
+
+  const post = (body: unknown, contentType = 'application/fhir+json'): Promise<Response> =>
+    gateway.ask('/fhir/$export', {
+      method: 'POST',
+      body: JSON.stringify(body),
+      headers: { 'content-type': contentType },
+    });
+
+  it('answers 202 with an absolute Content-Location and submits one job', async () => {
+    const response = await gateway.ask('/fhir/$export');
+    await assertOutcome(response, 202, /accepted/);
+    const job = gateway.jobs.only;
+    assert.equal(response.headers.get('content-location'), `${gateway.url}/fhir/$export-status/${job.jobId}`);
+    assert.deepEqual(job.parameters, { types: [], since: undefined, outputFormat: 'ndjson' });
+    assert.equal(job.clientId, '127.0.0.1');
+    assert.equal(job.requestUrl, `${gateway.url}/fhir/$export`);
+  });
+
+  it('reads _type as csv and repeated, _since, and an unescaped + in both', async () => {
+    const query =
+      '_type=Patient,Observation&_type=Patient&_type=Group&_since=2024-02-29T10:00:00.123+02:00&_outputFormat=application/fhir+ndjson';
+    assert.equal((await gateway.ask(`/fhir/$export?${query}`)).status, 202);
+    assert.deepEqual(gateway.jobs.only.parameters, {
+      types: ['Patient', 'Observation', 'Group'],
+      since: '2024-02-29T10:00:00.123+02:00',
+      outputFormat: 'ndjson',
+    });
+    assert.equal(gateway.jobs.only.requestUrl, `${gateway.url}/fhir/$export?${query}`);
+  });
+
+  const formats = {
+    ndjson: 'ndjson',
+    'application/ndjson': 'ndjson',
+    'application/fhir%2Bndjson': 'ndjson',
+    'application/fhir+ndjson+gzip': 'ndjson+gzip',
+  };
+  for (const [given, meant] of Object.entries(formats)) {
+    it(`takes _outputFormat=${given}`, async () => {
+      assert.equal((await gateway.ask(`/fhir/$export?_outputFormat=${given}`)).status, 202);
+      assert.equal(gateway.jobs.only.parameters.outputFormat, meant);
+    });
+  }
+
+  for (const contentType of [
+    'application/fhir+json',
+    'application/json',
+    'application/fhir+json; charset=UTF-8',
+  ]) {
+    it(`takes a Parameters resource as ${contentType}`, async () => {
+      const response = await post(
+        {
+          resourceType: 'Parameters',
+          parameter: [
+            { name: '_type', valueString: 'Patient,Group' },
+            { name: '_type', valueCode: 'Observation' },
+            { name: '_since', valueInstant: '2024-01-01T00:00:00Z' },
+          ],
+        },
+        contentType,
+      );
+      assert.equal(response.status, 202);
+      const { parameters } = gateway.jobs.only;
+      assert.deepEqual(parameters, {
+        types: ['Patient', 'Group', 'Observation'],
+        since: '2024-01-01T00:00:00Z',
+        outputFormat: 'ndjson',
+      });
+    });
+  }
+
+  it('takes a POST without a body', async () => {
+    assert.equal((await gateway.ask('/fhir/$export?_type=Patient', { method: 'POST' })).status, 202);
+    assert.deepEqual(gateway.jobs.only.parameters.types, ['Patient']);
+  });
+
+  it('takes %24export for $export', async () => {
+    assert.equal((await gateway.ask('/fhir/%24export')).status, 202);
+  });
+
+  const refused: readonly (readonly [string, RegExp])[] = [
+    ['_type=Patient,Patiant', /_type: "Patiant"/],
+    ['_type=', /_type: ""/],
+    ['_type=Patient,', /_type: ""/],
+    ['_type=patient', /_type: "patient"/],
+    ['_since=yesterday', /_since: "yesterday"/],
+    ['_since=', /_since: ""/],
+    ['_since=2024-01-01', /_since: "2024-01-01"/],
+    ['_since=2024-01-01T00:00:00', /_since/],
+    ['_since=2023-02-29T00:00:00Z', /_since/],
+    ['_since=2999-01-01T00:00:00Z', /_since.*future/],
+    ['_since=2024-01-01T00:00:00Z&_since=2024-01-01T00:00:00Z', /_since is given 2 times/],
+    ['_outputFormat=csv', /_outputFormat: "csv"/],
+    ['_typeFilter=Patient%3Factive%3Dtrue', /"_typeFilter" is not supported/],
+    ['_elements=id', /"_elements"/],
+    ['x=%ff%zz', /"x"/],
+  ];
+  for (const [query, says] of refused) {
+    it(`refuses ?${query}, also when handling is lenient, and submits nothing`, async () => {
+      await assertOutcome(await gateway.ask(`/fhir/$export?${query}`), 400, says);
+      const lenient = { prefer: 'respond-async, handling=lenient' };
+      await assertOutcome(await gateway.ask(`/fhir/$export?${query}`, { headers: lenient }), 400, says);
+      assert.equal(gateway.jobs.views.size, 0);
+    });
+  }
+
+  const badBodies: readonly (readonly [string, string, RegExp])[] = [
+    ['{"resourceType":"Patient"}', 'application/json', /must be a Parameters resource/],
+    ['[]', 'application/json', /must be a Parameters resource/],
+    ['{', 'application/json', /./],
+    ['{"resourceType":"Parameters","parameter":{}}', 'application/json', /must be a list/],
+    ['{"resourceType":"Parameters","parameter":[null]}', 'application/json', /must have a name/],
+    [
+      '{"resourceType":"Parameters","parameter":[{"name":"_type","valueReference":{}}]}',
+      'application/json',
+      /_type must have one value/,
+    ],
+    [
+      '{"resourceType":"Parameters","parameter":[{"name":"patient","valueReference":{}}]}',
+      'application/json',
+      /"patient" is not supported/,
+    ],
+    ['_type=Patient', 'application/x-www-form-urlencoded', /Content-Type/],
+    ['<Parameters/>', 'application/fhir+xml', /Content-Type/],
+  ];
+  for (const [body, contentType, says] of badBodies) {
+    it(`refuses the body ${body} as ${contentType}`, async () => {
+      const headers = { 'content-type': contentType };
+      await assertOutcome(await gateway.ask('/fhir/$export', { method: 'POST', body, headers }), 400, says);
+      assert.equal(gateway.jobs.views.size, 0);
+    });
+  }
+
+  it('refuses a body that is too long', async () => {
+    await assertOutcome(
+      await post({ resourceType: 'Parameters', parameter: [], x: 'x'.repeat(2 << 20) }),
+      413,
+      /too large/,
+    );
+  });
+
+  for (const prefer of [
+    'respond-async',
+    'Respond-Async',
+    'RESPOND-ASYNC,handling=lenient',
+    'return=minimal; respond-async',
+  ]) {
+    it(`takes Prefer: ${prefer}`, async () => {
+      assert.equal((await gateway.ask('/fhir/$export', { headers: { prefer } })).status, 202);
+    });
+  }
+
+  it('demands Prefer: respond-async, unless the setting says otherwise', async () => {
+    await assertOutcome(
+      await gateway.ask('/fhir/$export', { headers: { prefer: 'return=minimal' } }),
+      400,
+      /Prefer/,
+    );
+    const relaxed = await runGateway({ requirePrefer: false });
+    try {
+      assert.equal((await relaxed.ask('/fhir/$export', { headers: { prefer: '' } })).status, 202);
+    } finally {
+      await relaxed.stop();
+    }
+  });
+
+  for (const accept of [
+    '*/*',
+    'application/fhir+json;q=0.9',
+    'application/fhir+ndjson',
+    'text/html, application/fhir+json',
+    'text/html, */*;q=0.1',
+    'Application/FHIR+JSON; charset=utf-8',
+  ]) {
+    it(`takes Accept: ${accept}`, async () => {
+      assert.equal((await gateway.ask('/fhir/$export', { headers: { accept } })).status, 202);
+    });
+  }
+  for (const accept of [
+    'application/json',
+    'text/html',
+    'application/fhir+xml',
+    'text/html, application/json',
+  ]) {
+    it(`refuses Accept: ${accept}`, async () => {
+      await assertOutcome(await gateway.ask('/fhir/$export', { headers: { accept } }), 400, /Accept/);
+    });
+  }
+  it('takes nothing but application/fhir+json when strict', async () => {
+    const strict = await runGateway({ strictAccept: true });
+    try {
+      assert.equal((await strict.ask('/fhir/$export')).status, 202);
+      await assertOutcome(await strict.ask('/fhir/$export', { headers: { accept: '*/*' } }), 400, /Accept/);
+    } finally {
+      await strict.stop();
+    }
+  });
+
+  it('answers 429 with Retry-After over the limit', async () => {
+    for (let i = 0; i < 3; i++) assert.equal((await gateway.ask('/fhir/$export')).status, 202);
+    const response = await gateway.ask('/fhir/$export');
+    assert.match(response.headers.get('retry-after') ?? '', /^\d+$/);
+    await assertOutcome(response, 429, /too many/);
+  });
+
+  it('answers 503 with Retry-After when the database is away, and tells nothing about it', async () => {
+    gateway.jobs.failure = new HeadwaterError('unavailable', 'connect ECONNREFUSED 10.0.0.7:5432');
+    const response = await gateway.ask('/fhir/$export');
+    assert.match(response.headers.get('retry-after') ?? '', /^\d+$/);
+    await assertOutcome(response, 503, /^((?!10\.0\.0\.7).)*$/);
+    assert.ok(gateway.logged.some((line) => line.includes('10.0.0.7')));
+  });
+
+  it('answers 500 without its insides when something unexpected fails, and logs it', async () => {
+    gateway.jobs.failure = new TypeError('password of x is y');
+    await assertOutcome(await gateway.ask('/fhir/$export'), 500, /^((?!password).)*$/);
+    assert.ok(gateway.logged.some((line) => line.includes('password of x is y')));
+  });
+
+  it('starts nothing by HEAD', async () => {
+    assert.equal((await gateway.ask('/fhir/$export', { method: 'HEAD' })).status, 405);
+    assert.equal(gateway.jobs.views.size, 0);
+  });
+
+  it('ignores an Authorization header', async () => {
+    assert.equal(
+      (await gateway.ask('/fhir/$export', { headers: { authorization: 'Bearer x' } })).status,
+      202,
+    );
+  });
+});

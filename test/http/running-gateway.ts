@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Registry } from 'prom-client';
+import type { ServiceHealth } from '../../src/base/service.ts';
+import { createGateway } from '../../src/http/gateway.ts';
+import type { GatewaySettings } from '../../src/http/gateway-context.ts';
+import { FsStore } from '../../src/storage/fs-store.ts';
+import { MemoryJobs } from './memory-jobs.ts';
+
+/** A real gateway on a free port, on jobs in memory and a store in a folder of its own. */
+export interface RunningGateway {
+  readonly url: string;
+  readonly jobs: MemoryJobs;
+  readonly store: FsStore;
+  readonly health: ServiceHealth[];
+  readonly logged: string[];
+  /** Added to the clock. */
+  readonly time: { ahead: number };
+  /** A request with the headers of a well-behaved client. */
+  ask(path: string, init?: RequestInit): Promise<Response>;
+  stop(): Promise<void>;
+}
+
+export async function runGateway(
+  settings: Partial<GatewaySettings> = {},
+  jobs = new MemoryJobs(),
+): Promise<RunningGateway> {
+  const root = await mkdtemp(join(tmpdir(), 'headwater-gateway-'));
+  const store = new FsStore(root);
+  const health: ServiceHealth[] = [{ name: 'gateway', state: 'running', reason: undefined }];
+  const logged: string[] = [];
+  const time = { ahead: 0 };
+  const log = (fields: object, message: string): void =>
+    void logged.push(`${message} ${JSON.stringify(fields)}`);
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
+  const app = createGateway({
+    settings: {
+      publicUrl: url,
+      urlSecret: 'a secret of more than 32 characters',
+      urlTtlMs: 3_600_000,
+      retentionMs: 86_400_000,
+      requirePrefer: true,
+      strictAccept: false,
+      ...settings,
+    },
+    jobs,
+    store,
+    health: () => health,
+    metrics: new Registry(),
+    clock: () => Date.now() + time.ahead,
+    logger: { debug: log, info: log, warn: log, error: log },
+  });
+  const handle = app.callback();
+  server.on('request', (request, response) => void handle(request, response));
+  return {
+    url,
+    jobs,
+    store,
+    health,
+    logged,
+    time,
+    ask: (path, init = {}) =>
+      fetch(path.startsWith('http') ? path : url + path, {
+        ...init,
+        headers: {
+          accept: 'application/fhir+json',
+          prefer: 'respond-async',
+          'accept-encoding': 'identity',
+          ...init.headers,
+        },
+      }),
+    stop: async () => {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+      await rm(root, { recursive: true, force: true });
+    },
+  };
+}
+
+/** The answer is an OperationOutcome that says this. */
+export async function assertOutcome(response: Response, status: number, says: RegExp): Promise<void> {
+  const text = await response.text();
+  assert.equal(response.status, status, text);
+  assert.match(response.headers.get('content-type') ?? '', /^application\/fhir\+json/);
+  const outcome = JSON.parse(text) as {
+    resourceType: string;
+    issue: { severity: string; code: string; diagnostics: string }[];
+  };
+  assert.equal(outcome.resourceType, 'OperationOutcome');
+  assert.equal(outcome.issue.length, 1);
+  assert.match(outcome.issue[0]?.diagnostics ?? '', says);
+}

@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { FsStore } from '../../src/storage/fs-store.ts';
+import { openStore } from '../../src/storage/open-store.ts';
+import { objectStoreContract } from '../contract/object-store.ts';
+
+objectStoreContract('fs', async () => {
+  const root = await mkdtemp(join(tmpdir(), 'headwater-store-'));
+  // A root that does not exist yet: a fresh installation.
+  return {
+    store: new FsStore(join(root, 'files')),
+    remove: () => rm(root, { recursive: true, force: true }),
+  };
+});
+
+describe('the store on a directory', () => {
+  let root: string;
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'headwater-store-'));
+  });
+  afterEach(() => rm(root, { recursive: true, force: true }));
+
+  it('leaves only hidden files while writing and no others after', async () => {
+    const writer = await new FsStore(root).create('job/a');
+    await writer.write(Buffer.from('x'));
+    const [hidden, ...others] = await readdir(join(root, 'job'));
+    assert.ok(hidden?.startsWith('.'));
+    assert.deepEqual(others, []);
+    await writer.finish();
+    assert.deepEqual(await readdir(join(root, 'job')), ['a']);
+  });
+
+  it('is opened by a file URL, and by no other', async () => {
+    const writer = await openStore(pathToFileURL(root).href).create('job/a', 'text/plain');
+    await writer.finish();
+    assert.deepEqual(await readdir(join(root, 'job')), ['a']);
+    for (const url of ['s3://bucket/x', 'file://host/x', 'nonsense', '']) {
+      assert.throws(() => openStore(url), { name: 'HeadwaterError', code: 'bad-config' }, url);
+    }
+  });
+});
