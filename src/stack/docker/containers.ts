@@ -108,11 +108,9 @@ function containerOf(component: Component, { GenericContainer }: Containers, por
         .withEnvironment(kafkaContainerEnvironment(ports.kafka));
     case 'registry':
       // A file, so that a restarted container still has its schemas.
-      return container
-        .withExposedPorts({ container: 8080, host: ports.registry })
-        .withEnvironment({
-          APICURIO_DATASOURCE_URL: 'jdbc:h2:file:/tmp/registry;WRITE_DELAY=0;DB_CLOSE_ON_EXIT=FALSE',
-        });
+      return container.withExposedPorts({ container: 8080, host: ports.registry }).withEnvironment({
+        APICURIO_DATASOURCE_URL: 'jdbc:h2:file:/tmp/registry;WRITE_DELAY=0;DB_CLOSE_ON_EXIT=FALSE',
+      });
   }
 }
 
