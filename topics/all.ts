@@ -1,4 +1,5 @@
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { announced } from './announced.ts';
 import { commands } from './commands.ts';
 import { exportEvents } from './exports.ts';
 import { position } from './position.ts';
@@ -15,4 +16,5 @@ export const allTopics: readonly TopicDeclaration[] = [
   bulkTasks,
   status,
   exportEvents,
+  announced,
 ];

@@ -1,3 +1,4 @@
+import { announcedSchema } from '../../topics/announced.ts';
 import { commandSchema } from '../../topics/commands.ts';
 import { exportEventSchema } from '../../topics/exports.ts';
 import { positionSchema } from '../../topics/position.ts';
@@ -7,6 +8,7 @@ import { taskSchema } from '../../topics/tasks.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { lsn, offset, stamp } from '../base/positions.ts';
 import type { Cut } from '../base/positions.ts';
+import type { Announced } from './announced.ts';
 import { AvroFrame } from './avro.ts';
 import type { AvroSchema } from './avro-schema.ts';
 import type { Command } from './commands.ts';
@@ -25,6 +27,7 @@ export interface ControlCodecs {
   readonly status: Codec<StatusEvent>;
   readonly position: Codec<Position>;
   readonly exportEvent: Codec<ExportEvent>;
+  readonly announced: Codec<Announced>;
 }
 
 export function controlCodecs(ids: SchemaIds): ControlCodecs {
@@ -41,6 +44,7 @@ export function controlCodecs(ids: SchemaIds): ControlCodecs {
     status: make('status', statusEventSchema, statusMapping),
     position: make('position', positionSchema, positionMapping),
     exportEvent: make('exports', exportEventSchema, exportEventMapping),
+    announced: make('announced', announcedSchema, announcedMapping),
   };
 }
 
@@ -81,7 +85,11 @@ const parametersFromWire = (p: WireParameters): ExportParameters => ({ ...p, sin
 interface WireCut {
   readonly lsn: bigint;
   readonly time: number;
-  readonly ends: readonly { readonly type: string; readonly ends: readonly number[]; readonly meanBytes: number }[];
+  readonly ends: readonly {
+    readonly type: string;
+    readonly ends: readonly number[];
+    readonly meanBytes: number;
+  }[];
 }
 
 const cutToWire = (cut: Cut): WireCut => ({
@@ -116,7 +124,12 @@ const commandMapping: Mapping<Command, WireEvent<WireCommand>> = {
     const [kind, fields] = eventOf(wire);
     if (!('cut' in fields)) return { kind, ...fields } as CancelRequested;
     const { parameters, cut } = fields;
-    return { kind, ...fields, parameters: parametersFromWire(parameters), cut: cutFromWire(cut) } as Requested;
+    return {
+      kind,
+      ...fields,
+      parameters: parametersFromWire(parameters),
+      cut: cutFromWire(cut),
+    } as Requested;
   },
 };
 
@@ -131,7 +144,11 @@ const taskMapping: Mapping<Task, WireTask> = {
   }),
 };
 
-type WireStatus = { readonly parameters?: WireParameters; readonly tasks?: readonly object[]; readonly files?: readonly object[] };
+type WireStatus = {
+  readonly parameters?: WireParameters;
+  readonly tasks?: readonly object[];
+  readonly files?: readonly object[];
+};
 
 const statusMapping: Mapping<StatusEvent, WireEvent<WireStatus>> = {
   toWire: (event) => {
@@ -180,4 +197,14 @@ const exportEventMapping: Mapping<ExportEvent, WireExportEvent> = {
     manifest: orUndefined(wire.manifest),
     failure: wire.failure ? plain(wire.failure) : undefined,
   }),
+};
+
+interface WireAnnounced {
+  readonly places: readonly { readonly partition: number; readonly offset: number; readonly n: number }[];
+}
+
+const announcedMapping: Mapping<Announced, WireAnnounced> = {
+  toWire: (announced) => ({ places: [...announced].map(([partition, place]) => ({ partition, ...place })) }),
+  fromWire: ({ places }) =>
+    new Map(places.map(({ partition, offset: at, n }) => [partition, { offset: offset(at), n }])),
 };

@@ -1,0 +1,106 @@
+import type { Pool } from 'pg';
+import { asking } from './database.ts';
+import type { JobState } from './job.ts';
+import type { JobTables } from './schema.ts';
+
+export interface Overdue {
+  readonly jobId: string;
+  readonly reason: 'deadline' | 'max-export';
+}
+
+const MOST = 200;
+const DAY = 86_400_000;
+
+/** Planned jobs that have moved last before `idleSince`, or were accepted before `acceptedBefore`. */
+export async function overdueJobs(
+  pool: Pool,
+  t: JobTables,
+  limits: { readonly idleSince: number; readonly acceptedBefore: number },
+): Promise<Overdue[]> {
+  const { rows } = await asking(() =>
+    pool.query<Overdue>(
+      `SELECT job_id AS "jobId", CASE WHEN active_at < $1 THEN 'deadline' ELSE 'max-export' END AS reason FROM ${t.job}
+       WHERE state = 'running' AND (active_at < $1 OR (plan->>'acceptedAt')::bigint < $2) LIMIT ${String(MOST)}`,
+      [limits.idleSince, limits.acceptedBefore],
+    ),
+  );
+  return rows;
+}
+
+/** Requests without a plan, accepted in [after, before). */
+export async function overdueRequests(
+  pool: Pool,
+  t: JobTables,
+  accepted: { readonly after: number; readonly before: number },
+): Promise<Overdue[]> {
+  const { rows } = await asking(() =>
+    pool.query<Overdue>(
+      `SELECT job_id AS "jobId", 'max-export' AS reason FROM ${t.request} r
+       WHERE cancelled_at IS NULL AND accepted_at >= $1 AND accepted_at < $2
+         AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id) LIMIT ${String(MOST)}`,
+      [accepted.after, accepted.before],
+    ),
+  );
+  return rows;
+}
+
+/** Ids of jobs that ended before the time and whose files are still there. */
+export async function expiredJobs(pool: Pool, t: JobTables, endedBefore: number): Promise<string[]> {
+  const { rows } = await asking(() =>
+    pool.query<{ id: string }>(
+      `SELECT job_id AS id FROM ${t.job} WHERE state IN ('completed', 'failed') AND active_at < $1 LIMIT ${String(MOST)}`,
+      [endedBefore],
+    ),
+  );
+  return rows.map(({ id }) => id);
+}
+
+/** Folders of jobs that failed, were cancelled or expired since the time. */
+export async function endedFolders(pool: Pool, t: JobTables, since: number): Promise<string[]> {
+  const { rows } = await asking(() =>
+    pool.query<{ folder: string }>(
+      `SELECT plan->>'folder' AS folder FROM ${t.job}
+       WHERE state IN ('failed', 'cancelled', 'expired') AND active_at > $1 AND plan IS NOT NULL`,
+      [since],
+    ),
+  );
+  return rows.map(({ folder }) => folder);
+}
+
+/** Of folders in the store, those that nobody needs: of ended jobs, or a day old and of no job at all. */
+export async function needlessFolders(
+  pool: Pool,
+  t: JobTables,
+  folders: readonly string[],
+  now: number,
+): Promise<string[]> {
+  const ours = folders.flatMap((folder) => {
+    const parsed = parseFolder(folder);
+    return parsed ? [{ folder, ...parsed }] : [];
+  });
+  const { rows } = await asking(() =>
+    pool.query<{ id: string; state: JobState | null; requested: boolean }>(
+      `SELECT id, j.state, r.job_id IS NOT NULL AS requested FROM unnest($1::text[]) id
+       LEFT JOIN ${t.job} j ON j.job_id = id LEFT JOIN ${t.request} r ON r.job_id = id`,
+      [ours.map(({ jobId }) => jobId)],
+    ),
+  );
+  const known = new Map(rows.map((row) => [row.id, row]));
+  return ours.flatMap(({ folder, jobId, time }) => {
+    const { state = null, requested = false } = known.get(jobId) ?? {};
+    const ended = state === 'failed' || state === 'cancelled' || state === 'expired';
+    const orphan = state === null && !requested && time < now - DAY;
+    return ended || orphan ? [folder] : [];
+  });
+}
+
+/** Job and time of a folder's name as the plan makes it; undefined for a folder that is somebody else's. */
+export function parseFolder(folder: string): { readonly jobId: string; readonly time: number } | undefined {
+  const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z_([\w-]+)$/.exec(folder);
+  if (!match) return undefined;
+  const [, year, month, day, hours, minutes, seconds, jobId = ''] = match;
+  const time = Date.parse(
+    `${String(year)}-${String(month)}-${String(day)}T${String(hours)}:${String(minutes)}:${String(seconds)}Z`,
+  );
+  return Number.isNaN(time) ? undefined : { jobId, time };
+}

@@ -1,0 +1,126 @@
+import type { Clock } from '../base/clock.ts';
+import type { Logger, Service } from '../base/service.ts';
+import type { Offset } from '../base/positions.ts';
+import type { Codec } from '../events/schema-ids.ts';
+import type { StatusEvent } from '../events/status.ts';
+import type { LogReader, StoredRecord } from '../log/log.ts';
+import { fold } from './fold.ts';
+import type { JobRecord } from './fold.ts';
+import { together } from './together.ts';
+
+export interface EndedJobsOptions {
+  readonly reader: Pick<LogReader, 'offsetsAt' | 'ends' | 'read' | 'follow'>;
+  readonly statusTopic: string;
+  readonly codec: Pick<Codec<StatusEvent>, 'decode'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  /** How long an export may take; what is older need not be known. */
+  readonly maxExportMs: number;
+  /** Jobs remembered, at most. */
+  readonly maxJobs?: number;
+}
+
+const ENDED = new Set<JobRecord['state']>(['failed', 'cancelled', 'expired']);
+const MAX_JOBS = 50_000;
+
+/**
+ * What workers know of jobs: which ones are over, so that no work is spent on them, and which tasks are done. The same
+ * fold as the projector's, straight from the log, so it takes no database. A crash loses nothing: the log is read again.
+ */
+export class EndedJobs implements Service {
+  readonly name = 'ended-jobs';
+  /** Resolves when what the log held at the start is known. */
+  readonly ready: Promise<void>;
+  readonly #options: EndedJobsOptions;
+  /** Least recently changed first. */
+  readonly #jobs = new Map<string, JobRecord>();
+  /** Of jobs somebody asked about. */
+  readonly #stops = new Map<string, AbortController>();
+  #becomeReady: () => void = () => undefined;
+
+  constructor(options: EndedJobsOptions) {
+    this.#options = options;
+    this.ready = new Promise((resolve) => (this.#becomeReady = resolve));
+  }
+
+  /** Failed, cancelled or expired: its tasks are not to be run. */
+  isEnded(jobId: string): boolean {
+    const job = this.#jobs.get(jobId);
+    return job !== undefined && ENDED.has(job.state);
+  }
+
+  /** The task has been completed, by whomever. */
+  isTaskDone(jobId: string, taskId: string): boolean {
+    const job = this.#jobs.get(jobId);
+    return job?.state === 'completed' || job?.tasks.get(taskId)?.files !== undefined;
+  }
+
+  /** Fires when the job ends otherwise than by completing. */
+  signalFor(jobId: string): AbortSignal {
+    if (this.isEnded(jobId)) return AbortSignal.abort();
+    let stop = this.#stops.get(jobId);
+    if (!stop) this.#stops.set(jobId, (stop = new AbortController()));
+    return stop.signal;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { reader, statusTopic, clock, maxExportMs } = this.#options;
+    const starts = await reader.offsetsAt(statusTopic, Math.max(0, clock() - maxExportMs));
+    const ends = await reader.ends(statusTopic);
+    const parts = starts.map((from, partition) => ({
+      topic: statusTopic,
+      partition,
+      from,
+      to: ends[partition] ?? from,
+    }));
+    for (const part of parts) {
+      for await (const records of reader.read(part, signal)) this.#take(records);
+    }
+    this.#becomeReady();
+    await together(
+      parts.map((part) => (all) => this.#follow(part, all)),
+      signal,
+    );
+  }
+
+  async #follow(part: { topic: string; partition: number; to: Offset }, signal: AbortSignal): Promise<void> {
+    const from = { topic: part.topic, partition: part.partition, offset: part.to };
+    for await (const records of this.#options.reader.follow(from, signal)) this.#take(records);
+  }
+
+  #take(records: readonly StoredRecord[]): void {
+    for (const record of records) {
+      const event = this.#options.codec.decode(record.value);
+      const before = this.#jobs.get(event.jobId);
+      const { job } = fold(before, event);
+      if (job === undefined || job === before) continue;
+      this.#jobs.delete(job.jobId);
+      this.#jobs.set(job.jobId, job.state === 'running' ? withoutFiles(job) : { ...job, tasks: new Map() });
+      if (job.state !== 'running') this.#stop(job);
+    }
+    this.#forget();
+  }
+
+  #stop(job: JobRecord): void {
+    if (ENDED.has(job.state)) this.#stops.get(job.jobId)?.abort();
+    this.#stops.delete(job.jobId);
+  }
+
+  #forget(): void {
+    const { clock, maxExportMs, maxJobs = MAX_JOBS } = this.#options;
+    const oldest = clock() - maxExportMs;
+    for (const [jobId, job] of this.#jobs) {
+      if (job.activeAt >= oldest && this.#jobs.size <= maxJobs) return;
+      this.#jobs.delete(jobId);
+      this.#stops.delete(jobId);
+    }
+  }
+}
+
+/** Names and sums of files are of no use here and may be many. */
+function withoutFiles(job: JobRecord): JobRecord {
+  const tasks = [...job.tasks].map(
+    ([id, task]) => [id, task.files === undefined ? task : { ...task, files: [] }] as const,
+  );
+  return { ...job, tasks: new Map(tasks) };
+}

@@ -1,0 +1,70 @@
+import { messageOf } from '../base/errors.ts';
+import type { Logger } from '../base/service.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+
+export interface FolderSweepOptions {
+  readonly store: Pick<ObjectStore, 'list' | 'deletePrefix'>;
+  /** Between two sweeps of a folder. */
+  readonly delayMs: number;
+  readonly logger: Logger;
+}
+
+interface Entry {
+  sweeps: number;
+  dueAt: number;
+}
+
+const REMEMBERED_MS = 2 * 3_600_000;
+
+/**
+ * Removes folders that nobody needs any more. A worker that hasn't heard of it yet may write once more after that, so each
+ * folder is swept twice at least, and until it was found empty. A crash forgets; whoever lists the store's folders adds
+ * them again.
+ */
+export class FolderSweep {
+  readonly #options: FolderSweepOptions;
+  readonly #due = new Map<string, Entry>();
+  readonly #done = new Map<string, number>();
+
+  constructor(options: FolderSweepOptions) {
+    this.#options = options;
+  }
+
+  /** @param seen the folder was seen in the store just now, so that an earlier sweep does not count */
+  add(folder: string, now: number, seen: boolean): void {
+    if (seen) this.#done.delete(folder);
+    if (this.#due.has(folder) || this.#done.has(folder)) return;
+    this.#due.set(folder, { sweeps: 0, dueAt: now });
+  }
+
+  /** Sweeps what is due. */
+  async run(now: number): Promise<void> {
+    for (const [folder, at] of this.#done) if (at < now - REMEMBERED_MS) this.#done.delete(folder);
+    for (const [folder, entry] of this.#due) {
+      if (entry.dueAt > now) continue;
+      entry.dueAt = now + this.#options.delayMs;
+      if (!(await this.#sweep(folder, entry))) continue;
+      this.#due.delete(folder);
+      this.#done.set(folder, now);
+    }
+  }
+
+  /** True when it is done. */
+  async #sweep(folder: string, entry: Entry): Promise<boolean> {
+    const { store, logger } = this.#options;
+    try {
+      const empty = await isEmpty(store, `${folder}/`);
+      await store.deletePrefix(`${folder}/`); // unfinished parts are not listed
+      if (!empty) logger.info({ folder, sweep: entry.sweeps + 1 }, 'removed the files of an ended export');
+      return ++entry.sweeps >= 2 && empty;
+    } catch (error) {
+      logger.warn({ folder, err: error }, `cannot remove ${folder} now: ${messageOf(error)}`);
+      return false;
+    }
+  }
+}
+
+async function isEmpty(store: Pick<ObjectStore, 'list'>, prefix: string): Promise<boolean> {
+  for await (const _ of store.list(prefix)) return false;
+  return true;
+}

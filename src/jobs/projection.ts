@@ -1,0 +1,146 @@
+import { formatInstant } from '../fhir/instant.ts';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { offset } from '../base/positions.ts';
+import type { Offset } from '../base/positions.ts';
+import type { ExportEvent } from '../events/export-event.ts';
+import type { Codec } from '../events/schema-ids.ts';
+import type { StatusEvent } from '../events/status.ts';
+import type { StoredRecord } from '../log/log.ts';
+import { fold } from './fold.ts';
+import type { Announcement, JobRecord } from './fold.ts';
+import type { JobView } from './job.ts';
+import { loadJob, saveJob } from './job-rows.ts';
+import type { Queryable } from './job-rows.ts';
+import type { JobTables } from './schema.ts';
+import { viewOf } from './view.ts';
+
+export interface ProjectionOptions {
+  readonly tables: JobTables;
+  readonly codec: Pick<Codec<StatusEvent>, 'decode'>;
+  /** The manifest of a completed job as JSON, with keys of the object store in place of URLs. Pure. */
+  readonly manifest: (job: JobView) => string;
+}
+
+interface Row {
+  readonly offset: Offset;
+  readonly n: number;
+  readonly event: ExportEvent;
+}
+
+/** Running jobs kept in memory, at most; the others are read again when they move. */
+const CACHED_JOBS = 1_000;
+
+/**
+ * Status records into tables. The caller brings the transaction and writes alone; so jobs may be kept in memory, and an
+ * instance whose transaction has failed must not be used again.
+ */
+export class Projection {
+  readonly #options: ProjectionOptions;
+  readonly #jobs = new Map<string, JobRecord>();
+
+  constructor(options: ProjectionOptions) {
+    this.#options = options;
+  }
+
+  /** The next offset of each partition, where it is known. */
+  async offsets(client: Queryable): Promise<ReadonlyMap<number, Offset>> {
+    const text = `SELECT partition, next FROM ${this.#options.tables.offset}`;
+    const { rows } = await client.query<{ partition: number; next: string }>(text);
+    return new Map(rows.map(({ partition, next }) => [partition, offset(BigInt(next))]));
+  }
+
+  /** Folds records of one partition, in order, and stores how far that is. Returns the number of announcements. */
+  async apply(client: Queryable, partition: number, records: readonly StoredRecord[]): Promise<number> {
+    const last = records.at(-1);
+    if (last === undefined) return 0;
+    const before = new Map<string, JobRecord | undefined>();
+    const after = new Map<string, JobRecord>();
+    const rows: Row[] = [];
+    for (const record of records) {
+      const event = this.#decode(partition, record);
+      if (!before.has(event.jobId)) before.set(event.jobId, await this.#load(client, event.jobId));
+      const { job, announcements } = fold(after.get(event.jobId) ?? before.get(event.jobId), event);
+      if (job === undefined) continue;
+      after.set(event.jobId, job);
+      for (const [n, announcement] of announcements.entries()) {
+        rows.push({ offset: record.offset, n, event: await this.#render(client, job, announcement) });
+      }
+    }
+    for (const [jobId, job] of after) {
+      const was = before.get(jobId);
+      if (was !== job) await saveJob(client, this.#options.tables, { before: was, after: job });
+      this.#keep(job);
+    }
+    await this.#announce(client, partition, rows);
+    await client.query(
+      `INSERT INTO ${this.#options.tables.offset} (partition, next) VALUES ($1, $2)
+       ON CONFLICT (partition) DO UPDATE SET next = excluded.next`,
+      [partition, last.offset + 1],
+    );
+    return rows.length;
+  }
+
+  /** Makes the tables as they are before the first event. */
+  async clear(client: Queryable): Promise<void> {
+    this.#jobs.clear();
+    const { job, task, file, announcement, offset: offsets } = this.#options.tables;
+    for (const table of [job, task, file, announcement, offsets]) await client.query(`DELETE FROM ${table}`);
+  }
+
+  #decode(partition: number, record: StoredRecord): StatusEvent {
+    try {
+      return this.#options.codec.decode(record.value);
+    } catch (error) {
+      const where = `status partition ${String(partition)}, offset ${String(record.offset)}`;
+      const code = error instanceof HeadwaterError ? error.code : 'corrupt';
+      throw new HeadwaterError(code, `${where}: ${messageOf(error)}`, { cause: error, subject: where });
+    }
+  }
+
+  async #load(client: Queryable, jobId: string): Promise<JobRecord | undefined> {
+    return this.#jobs.get(jobId) ?? (await loadJob(client, this.#options.tables, jobId));
+  }
+
+  #keep(job: JobRecord): void {
+    this.#jobs.delete(job.jobId);
+    if (job.state === 'running') this.#jobs.set(job.jobId, job);
+    const oldest = this.#jobs.keys().next();
+    if (this.#jobs.size > CACHED_JOBS && oldest.done !== true) this.#jobs.delete(oldest.value);
+  }
+
+  async #render(client: Queryable, job: JobRecord, announcement: Announcement): Promise<ExportEvent> {
+    const { jobId, plan } = job;
+    const { clientId, requestUrl } = plan ?? (await this.#requester(client, jobId));
+    let manifest: string | undefined;
+    if (announcement.kind === 'completed' && plan) {
+      manifest = this.#options.manifest(viewOf({ ...plan, jobId, cancelRequested: false }, job));
+    }
+    return {
+      jobId,
+      clientId,
+      requestUrl,
+      kind: announcement.kind,
+      at: announcement.at,
+      transactionTime: plan === undefined ? undefined : formatInstant(plan.transactionTime),
+      file: announcement.file,
+      manifest,
+      failure: announcement.kind === 'failed' ? job.failure : undefined,
+    };
+  }
+
+  /** Of a job that ended before its plan, the log doesn't say whose it was; its request, which never changes, does. */
+  async #requester(client: Queryable, jobId: string): Promise<{ clientId: string; requestUrl: string }> {
+    const text = `SELECT client_id, request_url FROM ${this.#options.tables.request} WHERE job_id = $1`;
+    const { rows } = await client.query<{ client_id: string; request_url: string }>(text, [jobId]);
+    return { clientId: rows[0]?.client_id ?? '', requestUrl: rows[0]?.request_url ?? '' };
+  }
+
+  async #announce(client: Queryable, partition: number, rows: readonly Row[]): Promise<void> {
+    if (rows.length === 0) return;
+    await client.query(
+      `INSERT INTO ${this.#options.tables.announcement} (partition, "offset", n, event)
+       SELECT $1, x."offset", x.n, x.event FROM jsonb_to_recordset($2) AS x("offset" bigint, n int, event jsonb)`,
+      [partition, JSON.stringify(rows)],
+    );
+  }
+}

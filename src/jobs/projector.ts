@@ -1,0 +1,101 @@
+import type { ClientConfig } from 'pg';
+import { HeadwaterError } from '../base/errors.ts';
+import { offset } from '../base/positions.ts';
+import type { Offset } from '../base/positions.ts';
+import type { HealthReporter, Logger, Service } from '../base/service.ts';
+import type { LogReader } from '../log/log.ts';
+import type { Announcer } from './announcer.ts';
+import { Leader } from './leader.ts';
+import { Projection } from './projection.ts';
+import type { ProjectionOptions } from './projection.ts';
+import { together } from './together.ts';
+
+export interface ProjectorOptions extends ProjectionOptions {
+  readonly database: ClientConfig;
+  readonly reader: Pick<LogReader, 'ends' | 'follow'>;
+  readonly statusTopic: string;
+  /** Of this run. */
+  readonly announcer: Announcer;
+  readonly logger: Logger;
+  readonly health: HealthReporter;
+  /** Called after each transaction with what it brought, for metrics. */
+  readonly onApplied?: (applied: {
+    readonly partition: number;
+    readonly next: Offset;
+    readonly events: number;
+  }) => void;
+}
+
+/**
+ * Status events into the job tables and announcements. One instance works, by the leader's lock; others wait for its end.
+ * Events, announcements and offsets are one database transaction: a crash loses nothing and repeats nothing.
+ */
+export class Projector implements Service {
+  readonly name = 'projector';
+  readonly #options: ProjectorOptions;
+
+  constructor(options: ProjectorOptions) {
+    this.#options = options;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { database, tables, health, logger } = this.#options;
+    const onWaiting = (): void => {
+      logger.info({ service: this.name }, 'another projector leads; waiting');
+      health.ready(); // to stand by is to be well
+    };
+    const leader = await Leader.acquire({ database, tables, onWaiting }, signal);
+    try {
+      await this.#lead(leader, AbortSignal.any([signal, leader.lost]));
+    } catch (error) {
+      signal.throwIfAborted();
+      leader.lost.throwIfAborted(); // the reason rather than what followed from it
+      throw error;
+    } finally {
+      await leader.release();
+    }
+  }
+
+  async #lead(leader: Leader, signal: AbortSignal): Promise<void> {
+    const { reader, statusTopic, announcer, health } = this.#options;
+    const projection = new Projection(this.#options);
+    const partitions = await reader.ends(statusTopic);
+    if (partitions.length === 0) {
+      throw new HeadwaterError(
+        'unavailable',
+        `Kafka has no topic ${statusTopic}; "headwater topics" makes it`,
+      );
+    }
+    const stored = await leader.transaction((client) => projection.offsets(client));
+    health.ready();
+    const follow = partitions.map(
+      (_, partition) => (all: AbortSignal) =>
+        this.#follow({ leader, projection, partition, from: stored.get(partition) }, all),
+    );
+    await together([...follow, (all) => announcer.run(leader, all)], signal);
+  }
+
+  async #follow(
+    part: {
+      readonly leader: Leader;
+      readonly projection: Projection;
+      readonly partition: number;
+      readonly from: Offset | undefined;
+    },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { reader, statusTopic, announcer, onApplied } = this.#options;
+    const { leader, projection, partition } = part;
+    const from = { topic: statusTopic, partition, offset: part.from ?? offset(0) };
+    for await (const records of reader.follow(from, signal)) {
+      const announcements = await leader.transaction((client) =>
+        projection.apply(client, partition, records),
+      );
+      if (announcements > 0) announcer.wake();
+      const last = records.at(-1);
+      if (last) onApplied?.({ partition, next: offset(last.offset + 1), events: records.length });
+    }
+    signal.throwIfAborted();
+    throw new HeadwaterError('unavailable', `reading ${statusTopic}/${String(partition)} ended`);
+  }
+}

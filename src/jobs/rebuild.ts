@@ -1,0 +1,66 @@
+import type { ClientConfig } from 'pg';
+import { offset } from '../base/positions.ts';
+import type { LogReader } from '../log/log.ts';
+import { dropAnnounced, readAnnounced } from './announced.ts';
+import type { AnnouncedOptions } from './announced.ts';
+import { Leader } from './leader.ts';
+import type { LeaderOptions } from './leader.ts';
+import { Projection } from './projection.ts';
+import type { ProjectionOptions } from './projection.ts';
+
+export interface RebuildOptions extends ProjectionOptions {
+  readonly database: ClientConfig;
+  readonly reader: Pick<LogReader, 'ends' | 'read'>;
+  readonly statusTopic: string;
+  readonly announced: Pick<AnnouncedOptions, 'topic' | 'codec'>;
+  readonly onWaiting?: LeaderOptions['onWaiting'];
+  /** Offsets of the log, all partitions together. */
+  readonly onProgress?: (done: number, total: number) => void;
+}
+
+export interface Rebuilt {
+  readonly events: number;
+}
+
+/**
+ * Empties the projection and folds the log again from its beginning, in one database transaction: readers see the old
+ * tables until the new ones are whole, and a crash leaves the old. Takes the lead from a running projector, which goes on
+ * afterwards from the offsets stored here. What was announced before is not announced again.
+ */
+export async function rebuild(options: RebuildOptions, signal: AbortSignal): Promise<Rebuilt> {
+  const { tables, reader, statusTopic, onWaiting } = options;
+  const database = { ...options.database, query_timeout: 0 }; // emptying large tables takes its time
+  const leader = await Leader.acquire(
+    { database, tables, takeOver: true, ...(onWaiting && { onWaiting }) },
+    signal,
+  );
+  const all = AbortSignal.any([signal, leader.lost]);
+  try {
+    const announced = await readAnnounced({ reader, ...options.announced }, all);
+    const ends = await reader.ends(statusTopic);
+    const total = ends.reduce((sum, end) => sum + end, 0);
+    const projection = new Projection(options);
+    return await leader.transaction(async (client) => {
+      await projection.clear(client);
+      let [events, done] = [0, 0];
+      for (const [partition, to] of ends.entries()) {
+        for await (const records of reader.read(
+          { topic: statusTopic, partition, from: offset(0), to },
+          all,
+        )) {
+          all.throwIfAborted();
+          await projection.apply(client, partition, records);
+          events += records.length;
+          options.onProgress?.(done + (records.at(-1)?.offset ?? 0) + 1, total);
+        }
+        done += to;
+        options.onProgress?.(done, total);
+      }
+      all.throwIfAborted();
+      await dropAnnounced(client, tables, announced);
+      return { events };
+    });
+  } finally {
+    await leader.release();
+  }
+}
