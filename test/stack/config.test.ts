@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { parseAccount } from '../../src/stack/local/account.ts';
 import { parseRelease } from '../../src/stack/local/java.ts';
-import { kafkaProperties, properties } from '../../src/stack/local/kafka.ts';
+import { clusterId, kafkaProperties, properties } from '../../src/stack/local/kafka.ts';
 import { postgresSettings } from '../../src/stack/local/postgres.ts';
 import { registryEnvironment } from '../../src/stack/local/registry.ts';
 
@@ -27,6 +27,11 @@ describe('the configuration of local servers', () => {
 
   it('of Kafka survives backslashes and letters beyond Latin in a path', () => {
     assert.equal(properties({ 'log.dirs': 'C:\\Дата' }), 'log.dirs=C:\\\\\\u0414\\u0430\\u0442\\u0430\n');
+  });
+
+  it('of Kafka has a cluster id that is no option of the command that takes it', () => {
+    for (let byte = 0; byte < 256; byte++)
+      assert.match(clusterId(Buffer.alloc(16, byte)), /^[A-Za-f][\w-]{21}$/);
   });
 
   it('of the registry writes every schema to its file at once', () => {

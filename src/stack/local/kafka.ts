@@ -78,6 +78,12 @@ export function commonJavaFlags(folder: string): string[] {
   return ['-XX:-UsePerfData', '-Dfile.encoding=UTF-8', `-Djava.io.tmpdir=${join(folder, 'tmp')}`];
 }
 
+/** 16 bytes in base64url. The first letter is never "-", which the formatter would take for an option. */
+export function clusterId(random: Buffer = randomBytes(16)): string {
+  random[0] = (random[0] ?? 0) & 0x7f;
+  return random.toString('base64url');
+}
+
 export class KafkaServer implements Server {
   readonly component = 'kafka';
   readonly title = `Kafka ${KAFKA_VERSION}`;
@@ -102,7 +108,7 @@ export class KafkaServer implements Server {
     mkdirSync(join(folder, 'tmp'), { recursive: true });
     writeFileSync(this.#config(), kafkaProperties({ port, controllerPort, data, purpose }));
     if (existsSync(join(data, 'meta.properties'))) return;
-    const parameters = ['format', '-t', randomBytes(16).toString('base64url'), '-c', this.#config()];
+    const parameters = ['format', '-t', clusterId(), '-c', this.#config()];
     const child = spawn(
       java.path,
       [
@@ -121,7 +127,10 @@ export class KafkaServer implements Server {
       child.once('error', reject).once('close', resolve);
     });
     if (code !== 0)
-      throw new HeadwaterError('internal', `Kafka's storage was not formatted: ${errors.trim().slice(-600)}`);
+      throw new HeadwaterError(
+        'internal',
+        `Kafka's storage was not formatted: ${errors.trim().slice(0, 600)}`,
+      );
   }
 
   command(): ServerCommand {

@@ -48,6 +48,9 @@ class LocalStack implements Stack {
   readonly #folder: string;
   readonly #state: StackState;
   readonly #interruption: Interruption;
+  readonly #failed = new AbortController();
+  /** Ends a start: an interruption, or the failure of another server. */
+  readonly #signal: AbortSignal;
   #found: Servers | undefined;
   /** What `stop` ends. */
   readonly #own = new Set<Component>();
@@ -64,6 +67,7 @@ class LocalStack implements Stack {
     this.#folder = folder;
     this.#state = state;
     this.#interruption = interruption;
+    this.#signal = AbortSignal.any([interruption.signal, this.#failed.signal]);
     this.addresses = localAddresses(state.ports);
   }
 
@@ -112,12 +116,11 @@ class LocalStack implements Stack {
         const report = options.report.bind(options);
         await download(this.#found.tools, { directory, env, signal: this.#interruption.signal, report });
       }
-      await Promise.all(
-        COMPONENTS.map(async (component) => {
-          if (missing.includes(component)) started.push(component);
-          await (missing.includes(component) ? this.#startServer(component) : this.#waitFor(component));
-        }),
-      );
+      await this.#together((component) => {
+        if (!missing.includes(component)) return this.#waitFor(component);
+        started.push(component);
+        return this.#startServer(component);
+      });
       writeState(this.#folder, state);
     } catch (error) {
       this.#own.clear();
@@ -127,11 +130,24 @@ class LocalStack implements Stack {
     }
   }
 
+  /** All at once. The first failure ends the others' starts, and is thrown when none of them can start anything any more. */
+  async #together(start: (component: Component) => Promise<void>): Promise<void> {
+    const first: unknown[] = [];
+    const starts = COMPONENTS.map((component) =>
+      start(component).catch((error: unknown) => {
+        first.push(error);
+        this.#failed.abort(error);
+      }),
+    );
+    await Promise.all(starts);
+    if (first.length > 0) throw first[0];
+  }
+
   async #startServer(component: Component): Promise<void> {
     const server = this.#server(component);
     const begun = performance.now();
-    await server.prepare(this.#interruption.signal);
-    this.#interruption.signal.throwIfAborted();
+    await server.prepare(this.#signal);
+    this.#signal.throwIfAborted();
     const process = await this.#spawn(component);
     await this.#waitFor(component, process);
     await server.afterStart();
@@ -149,7 +165,7 @@ class LocalStack implements Stack {
   }
 
   async #waitFor(component: Component, process = this.#state.processes[component]): Promise<void> {
-    const signal = AbortSignal.any([this.#interruption.signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
+    const signal = AbortSignal.any([this.#signal, AbortSignal.timeout(START_TIMEOUT_MS)]);
     const alive = (): boolean => process !== undefined && isAlive(process);
     // Asked of the server's own database before `headwater` is made in it, hence `postgres`.
     const addresses = component === 'postgres' ? this.#maintenanceAddresses() : this.addresses;
@@ -216,7 +232,7 @@ class LocalStack implements Stack {
         return;
       } catch (error) {
         // After a kill, sessions of the old PostgreSQL may live for a moment and hold its shared memory.
-        if (attempt >= 20 || isAlive(process) || this.#interruption.signal.aborted) throw error;
+        if (attempt >= 20 || isAlive(process) || this.#signal.aborted) throw error;
       }
     }
   }

@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { chownSync, existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
 import { HeadwaterError } from '../../base/errors.ts';
@@ -53,6 +53,10 @@ export class PostgresServer implements Server {
   }
 
   obstacle(): string | undefined {
+    const { account, elsewhere } = this.#options;
+    const owner = account && lstatSync(elsewhere, { throwIfNoEntry: false })?.uid;
+    // In /var/tmp anybody could have made it, with a program of theirs in it.
+    if (owner !== undefined && owner !== 0) return `${elsewhere} belongs to another user: delete it.`;
     const version = join(this.#home(), 'data', 'PG_VERSION');
     const { major } = this.#options.binaries;
     if (!existsSync(version) || readFileSync(version, 'utf8').trim() === String(major)) return undefined;
