@@ -29,6 +29,7 @@ export interface CaptureOptions {
   readonly positions: PositionStore;
   readonly commandsTopic: string;
   readonly encodeChange: (change: ResourceChange) => Buffer;
+  readonly decodeChange: (value: Buffer) => ResourceChange;
   readonly encodeCommand: (command: Command) => Buffer;
   /** Throws when it is no request. */
   readonly parseRequest: (content: Buffer) => RequestMessage;

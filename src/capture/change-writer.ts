@@ -1,6 +1,7 @@
 import type { Logger } from '../base/service.ts';
 import { offset } from '../base/positions.ts';
 import type { Cut, Lsn, Offset, Stamp } from '../base/positions.ts';
+import type { TypeCount } from '../events/position.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import type { KeyedChange } from './change.ts';
 
@@ -32,14 +33,10 @@ export interface CaptureMetrics {
   reached(stamp: Stamp, lsn: Lsn): void;
 }
 
-export interface TypeTotals {
-  readonly type: string;
-  records: number;
-  bytes: number;
-}
-
 /** Not a rule of FHIR's but of topic names and file names; every FHIR type passes. */
 const TYPE_NAME = /^[A-Z][A-Za-z]{0,63}$/;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Writes changes to their type's topic, and knows what a cut is made of. */
 export class ChangeWriter {
@@ -48,7 +45,7 @@ export class ChangeWriter {
   readonly #encode: (change: ResourceChange) => Buffer;
   readonly #metrics: CaptureMetrics;
   readonly #logger: Logger;
-  readonly #totals: Map<string, TypeTotals>;
+  readonly #totals: Map<string, Mutable<TypeCount>>;
 
   constructor(options: {
     log: CaptureLog;
@@ -56,7 +53,7 @@ export class ChangeWriter {
     encode: (change: ResourceChange) => Buffer;
     metrics: CaptureMetrics;
     logger: Logger;
-    totals: readonly TypeTotals[];
+    totals: readonly TypeCount[];
   }) {
     this.#log = options.log;
     this.#topics = options.topics;
@@ -95,10 +92,7 @@ export class ChangeWriter {
       key: Buffer.from(`${type}/${id}`),
       value,
     });
-    const totals = this.#totals.get(type) ?? { type, records: 0, bytes: 0 };
-    totals.records++;
-    totals.bytes += bytes;
-    this.#totals.set(type, totals);
+    this.#count(type, bytes);
     this.#metrics.change(change.operation, bytes);
   }
 
@@ -114,11 +108,21 @@ export class ChangeWriter {
   }
 
   /** For the position: goes into the same transaction as what was counted. */
-  totals(): TypeTotals[] {
+  totals(): TypeCount[] {
     return [...this.#totals.values()].map((total) => ({ ...total }));
+  }
+
+  #count(type: string, bytes: number): void {
+    const totals = this.#totals.get(type);
+    if (totals) {
+      totals.records++;
+      totals.bytes += bytes;
+    } else {
+      this.#totals.set(type, { type, records: 1, bytes });
+    }
   }
 }
 
-function mean(totals: TypeTotals | undefined): number {
+function mean(totals: TypeCount | undefined): number {
   return totals && totals.records > 0 ? totals.bytes / totals.records : 0;
 }

@@ -11,7 +11,7 @@ import { CommandWriter } from './command-writer.ts';
 import { ConfirmedPosition } from './confirmed-position.ts';
 import { deleteLive } from './live-keys.ts';
 import type { Relation, Tuple, WalMessage } from './pgoutput.ts';
-import type { Position } from './position.ts';
+import type { Position } from '../events/position.ts';
 import { ReplicationStream } from './replication-stream.ts';
 import { RowReader } from './source-mapping.ts';
 import { StampClock } from './stamp-clock.ts';
@@ -58,7 +58,7 @@ export class Following {
 
   async run(signal: AbortSignal): Promise<void> {
     const { source, topics, health } = this.#options;
-    for (const type of await topics.list()) await this.#writer.prepare(type);
+    for (const type of await topics.list()) if (!this.#writer.ready(type)) await this.#writer.prepare(type);
     const { slot, publication } = source;
     const stream = await ReplicationStream.start(source.url, { slot, publication, from: this.#start.lsn });
     const either = AbortSignal.any([signal, this.#broken.signal]);

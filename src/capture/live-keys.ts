@@ -1,6 +1,6 @@
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
-import { decodeResourceChange } from '../events/resource-change-codec.ts';
+import type { ResourceChange } from '../events/resource-change.ts';
 import type { LogReader } from '../log/log.ts';
 import { FLUSH_BYTES } from './capture-options.ts';
 import type { CaptureOptions } from './capture-options.ts';
@@ -21,18 +21,18 @@ export interface LiveKey {
  * a reload and a TRUNCATE. Memory: the keys of one partition.
  */
 export async function* liveKeys(
-  reader: LogReader,
+  source: { readonly reader: LogReader; readonly decodeChange: (value: Buffer) => ResourceChange },
   place: { readonly topic: string; readonly partition: number; readonly to: Offset },
   signal: AbortSignal,
 ): AsyncIterable<LiveKey[]> {
   const met = new Set<string>();
-  for await (const batch of reader.readBackward({ ...place, from: offset(0) }, signal)) {
+  for await (const batch of source.reader.readBackward({ ...place, from: offset(0) }, signal)) {
     const live: LiveKey[] = [];
     for (let i = batch.end - 1; i >= batch.begin; i--) {
       const text = batch.keyText(i);
       if (met.has(text)) continue;
       met.add(text);
-      const change = decodeResourceChange(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
+      const change = source.decodeChange(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
       if (change.operation === 'delete') continue;
       const { versionId, patients } = change;
       live.push({ key: batch.key(i).toString('utf8'), versionId, patients, offset: offset(batch.offset(i)) });
@@ -43,7 +43,7 @@ export async function* liveKeys(
 
 /** Writes a delete for the live keys of a type; all of them, or those that `isGhost` picks. */
 export async function deleteLive(
-  options: Pick<CaptureOptions, 'reader' | 'topics'> & {
+  options: Pick<CaptureOptions, 'reader' | 'topics' | 'decodeChange'> & {
     readonly log: CaptureLog;
     readonly signal: AbortSignal;
     readonly writer: ChangeWriter;
@@ -56,7 +56,7 @@ export async function deleteLive(
   const topic = topics.topicOf(type);
   const ends: readonly Offset[] = await reader.ends(topic);
   for (const [partition, to] of ends.entries()) {
-    for await (const keys of liveKeys(reader, { topic, partition, to }, signal)) {
+    for await (const keys of liveKeys(options, { topic, partition, to }, signal)) {
       for (const key of keys) {
         if (options.isGhost && !options.isGhost(key, partition)) continue;
         writer.write({

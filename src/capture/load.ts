@@ -12,7 +12,8 @@ import { CommandWriter } from './command-writer.ts';
 import { copyRows } from './copy-rows.ts';
 import { deleteLive } from './live-keys.ts';
 import type { LiveKey } from './live-keys.ts';
-import type { Position, StartMode } from './position.ts';
+import type { Position } from '../events/position.ts';
+import type { StartMode } from './position.ts';
 import { requestsBefore } from './requests.ts';
 import { StampClock } from './stamp-clock.ts';
 

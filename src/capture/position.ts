@@ -1,17 +1,5 @@
-import type { Lsn, Stamp } from '../base/positions.ts';
-import type { TypeTotals } from './change-writer.ts';
-
-/** How far capture has come; written in the same Kafka transaction as what it covers. Key: the slot's name. */
-export interface Position {
-  readonly slot: string;
-  /** Which database: another one in its place has other LSNs. */
-  readonly systemId: string;
-  /** Everything the source committed before is in the log. 0 while a load is under way. */
-  readonly lsn: Lsn;
-  /** The newest stamp given out. */
-  readonly stamp: Stamp;
-  readonly types: readonly TypeTotals[];
-}
+import type { Lsn } from '../base/positions.ts';
+import type { Position } from '../events/position.ts';
 
 export interface PositionStore {
   /** What was committed last; undefined before the first load. */

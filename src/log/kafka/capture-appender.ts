@@ -92,6 +92,8 @@ export class CaptureAppender {
 
   /** Learns of a topic before the first record for it; its records go to murmur2(key) mod `partitions`. */
   declare(topic: string, ends: readonly number[]): void {
+    // Its sequence numbers would begin anew, and the broker would take new batches for repeated ones.
+    if (this.#partitions.has(topic)) throw new HeadwaterError('internal', `${topic} was declared before`);
     this.#partitions.set(
       topic,
       ends.map((end, partition) => ({

@@ -1,0 +1,114 @@
+import { Worker as Thread } from 'node:worker_threads';
+import { HeadwaterError } from '../base/errors.ts';
+import type { ErrorCode } from '../base/errors.ts';
+import type { ExportFile } from '../events/status.ts';
+import type { SchemaIds } from '../events/schema-ids.ts';
+import type { Task } from '../events/tasks.ts';
+import type { ClusterOptions } from '../log/kafka/cluster.ts';
+
+export interface ReplayThreadOptions {
+  readonly kafka: ClusterOptions;
+  readonly schemaIds: SchemaIds;
+  readonly topicPrefix: string;
+  readonly storageUrl: string;
+  readonly fileBytes: number;
+}
+
+export type ToThread = { readonly kind: 'run'; readonly task: Task } | { readonly kind: 'abort' };
+
+export type FromThread =
+  | { readonly kind: 'progress'; readonly fraction: number }
+  | { readonly kind: 'done'; readonly files: ExportFile[] }
+  | {
+      readonly kind: 'failed';
+      readonly code: ErrorCode;
+      readonly message: string;
+      readonly retryable: boolean;
+    };
+
+/**
+ * Runs tasks on threads, one on each at a time, so that a replay uses its core and nothing else waits for it. A thread that
+ * dies fails its task (which may be retried) and is replaced at the next one.
+ */
+export class ReplayPool {
+  readonly #options: ReplayThreadOptions;
+  readonly #size: number;
+  readonly #idle: Thread[] = [];
+  readonly #all = new Set<Thread>();
+  readonly #waiting: ((thread: Thread) => void)[] = [];
+
+  constructor(options: ReplayThreadOptions, size: number) {
+    this.#options = options;
+    this.#size = size;
+  }
+
+  async run(task: Task, signal: AbortSignal, onProgress: (fraction: number) => void): Promise<ExportFile[]> {
+    const thread = await this.#acquire();
+    try {
+      signal.throwIfAborted();
+      return await onThread(thread, { task, signal, onProgress });
+    } finally {
+      this.#release(thread);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#all].map((thread) => thread.terminate()));
+  }
+
+  #acquire(): Promise<Thread> {
+    const thread = this.#idle.pop() ?? (this.#all.size < this.#size ? this.#start() : undefined);
+    return thread ? Promise.resolve(thread) : new Promise((resolve) => this.#waiting.push(resolve));
+  }
+
+  #release(thread: Thread): void {
+    const next = this.#waiting.shift();
+    const alive = this.#all.has(thread) ? thread : undefined;
+    if (next) next(alive ?? this.#start());
+    else if (alive) this.#idle.push(alive);
+  }
+
+  #start(): Thread {
+    const thread = new Thread(new URL('./replay-thread.ts', import.meta.url), { workerData: this.#options });
+    this.#all.add(thread);
+    thread.once('exit', () => {
+      this.#all.delete(thread);
+      const at = this.#idle.indexOf(thread);
+      if (at >= 0) this.#idle.splice(at, 1);
+    });
+    thread.on('error', () => undefined); // the running task hears of it as well
+    return thread;
+  }
+}
+
+function onThread(
+  thread: Thread,
+  options: { task: Task; signal: AbortSignal; onProgress: (fraction: number) => void },
+): Promise<ExportFile[]> {
+  const { task, signal, onProgress } = options;
+  return new Promise((resolve, reject) => {
+    const abort = (): void => thread.postMessage({ kind: 'abort' } satisfies ToThread);
+    const settle = (): void => {
+      signal.removeEventListener('abort', abort);
+      thread.off('message', onMessage).off('error', onError).off('exit', onExit);
+    };
+    const onMessage = (message: FromThread): void => {
+      if (message.kind === 'progress') {
+        onProgress(message.fraction);
+        return;
+      }
+      settle();
+      if (message.kind === 'done') resolve(message.files);
+      else reject(new HeadwaterError(message.code, message.message, { retryable: message.retryable }));
+    };
+    const fail = (why: string, cause?: unknown): void => {
+      settle();
+      reject(new HeadwaterError('internal', why, { retryable: true, cause }));
+    };
+    const onError = (error: unknown): void => fail('a replay thread failed', error);
+    const onExit = (): void => fail('a replay thread ended');
+    thread.on('message', onMessage).once('error', onError).once('exit', onExit);
+    signal.addEventListener('abort', abort, { once: true });
+    thread.postMessage({ kind: 'run', task } satisfies ToThread);
+  });
+}
