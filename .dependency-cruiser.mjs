@@ -23,6 +23,7 @@ const MAY_IMPORT = {
   jobs: [...VOCABULARY, ...PORTS],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
   http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/auth/'],
+  client: ['^src/base/', '^src/fhir/'],
   stack: ['^src/base/'],
 };
 
@@ -53,7 +54,8 @@ export default {
       'Avro is how events are written',
     ),
     only(['koa', '@koa/'], '^src/http/', 'koa lives in http'),
-    only(['commander', 'cli-progress'], '^src/main/', 'the command line is main'),
+    only(['commander'], '^src/main/', 'the command line is main'),
+    only(['cli-progress'], '^src/client/', 'progress is shown in one way'),
     {
       name: 'stack-is-for-main-and-tests',
       severity: 'error',

@@ -38,7 +38,8 @@ export function parseSettings(env: Environment, roles?: readonly Role[]): Settin
       values[key] = setting.type.parse(given);
     } catch (error) {
       // A default made from another setting is wrong only when that one is, which has a line of its own.
-      if (readText(env, setting.name) !== undefined) problems.push(`${PREFIX}${setting.name} ${messageOf(error)}`);
+      if (readText(env, setting.name) !== undefined)
+        problems.push(`${PREFIX}${setting.name} ${messageOf(error)}`);
     }
   }
   if (roles) values['roles'] = roles;

@@ -6,7 +6,10 @@ const EXPOSED = 'Content-Location, X-Progress, Retry-After, Expires, Content-Ran
 export const cors: Middleware = async (ctx, next) => {
   ctx.set('Access-Control-Allow-Origin', '*');
   ctx.set('Access-Control-Expose-Headers', EXPOSED);
-  if (ctx.method !== 'OPTIONS') return next();
+  if (ctx.method !== 'OPTIONS') {
+    await next();
+    return;
+  }
   ctx.set('Access-Control-Allow-Methods', 'GET, HEAD, POST, DELETE');
   ctx.set('Access-Control-Allow-Headers', 'Accept, Authorization, Content-Type, Prefer, Range');
   ctx.set('Access-Control-Max-Age', '600');

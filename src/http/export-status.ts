@@ -63,7 +63,7 @@ function sendManifest(ctx: Context, { settings }: GatewayContext, job: JobView, 
 
 /** Begins with a number, since clients parse it so. 100 % is for the manifest alone. */
 function progressOf(job: JobView): string {
-  if (job.state === 'accepted') return '0% waiting to be planned';
+  if (job.state === 'accepted') return '0% waiting until the log reaches this request';
   return `${String(Math.min(99, Math.max(0, Math.floor(job.progress * 100))))}% replayed`;
 }
 

@@ -14,7 +14,10 @@ import { JSON_TYPES, kickOff } from './kick-off.ts';
 import { healthz, metrics, readyz } from './probes.ts';
 import { requestMetrics } from './request-metrics.ts';
 
-/** The HTTP side of Headwater. It keeps no state: any number of gateways with the same settings answer alike. */
+/**
+ * The HTTP side of Headwater. It keeps no state: any number of gateways with the same settings answer alike. Made once in a
+ * process, since its metrics have fixed names.
+ */
 export function createGateway(gateway: GatewayContext): Koa {
   const app = new Koa();
   app.on('error', (error: unknown) => {

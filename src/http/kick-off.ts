@@ -35,7 +35,7 @@ export const JSON_TYPES = ['application/fhir+json', 'application/json'];
 
 function bodyOf(ctx: Context): RawParameter[] {
   if (ctx.method !== 'POST') return [];
-  const empty = ctx.get('Transfer-Encoding') === '' && (ctx.request.length ?? 0) === 0;
+  const empty = ctx.get('Transfer-Encoding') === '' && Number(ctx.get('Content-Length')) === 0;
   if (empty) return [];
   if (!JSON_TYPES.includes(ctx.request.type)) {
     throw new HeadwaterError(

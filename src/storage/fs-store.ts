@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import type { Dirent } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
@@ -138,7 +139,7 @@ async function infoOf(key: string, path: string): Promise<ObjectInfo | undefined
   }
 }
 
-async function entriesOf(path: string): Promise<import('node:fs').Dirent[]> {
+async function entriesOf(path: string): Promise<Dirent[]> {
   try {
     return await readdir(path, { withFileTypes: true });
   } catch (error) {

@@ -73,7 +73,7 @@ describe('export parameters', () => {
     fc.assert(
       fc.property(types, fc.infiniteStream(fc.constantFrom(',', '&_type=')), (list, separators) => {
         const query = list.reduce(
-          (text, type) => (text === '' ? `_type=${type}` : text + separators.next().value + type),
+          (text, type) => (text === '' ? `_type=${type}` : text + String(separators.next().value) + type),
           '',
         );
         assert.deepEqual(parseExportParameters(parametersOfQuery(query), NOW).types, [...new Set(list)]);

@@ -22,7 +22,10 @@ export interface RunningGateway {
   /** Added to the clock. */
   readonly time: { ahead: number };
   /** A request with the headers of a well-behaved client. */
-  ask(path: string, init?: RequestInit): Promise<Response>;
+  ask(
+    path: string,
+    init?: Omit<RequestInit, 'headers'> & { readonly headers?: Record<string, string> },
+  ): Promise<Response>;
   stop(): Promise<void>;
 }
 

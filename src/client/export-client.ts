@@ -1,0 +1,158 @@
+import { backoff, sleep } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { downloadAll, prepareDirectory } from './download.ts';
+import type { DownloadedFile } from './download.ts';
+import { ask, errorOf, retryAfterMs } from './http-client.ts';
+import { parseManifest } from './received-manifest.ts';
+import type { ReceivedManifest } from './received-manifest.ts';
+
+export interface ExportRequest {
+  /** The server's FHIR base: `http://127.0.0.1:8088/fhir`. */
+  readonly server: string;
+  readonly types?: readonly string[];
+  readonly since?: string;
+  readonly outputFormat?: string;
+}
+
+export type ExportProgress =
+  | { readonly stage: 'accepted'; readonly statusUrl: string }
+  | { readonly stage: 'running'; readonly percent: number; readonly text: string }
+  | {
+      readonly stage: 'downloading';
+      readonly files: number;
+      readonly filesDone: number;
+      readonly bytes: number;
+      /** undefined when the manifest does not tell the sizes. */
+      readonly bytesTotal: number | undefined;
+    };
+
+export interface ExportOptions {
+  readonly signal: AbortSignal;
+  readonly clock: Clock;
+  /** Asks as often as this instead of as the server says. */
+  readonly pollMs?: number;
+  readonly onProgress?: (progress: ExportProgress) => void;
+}
+
+export interface ExportResult {
+  readonly statusUrl: string;
+  readonly manifest: ReceivedManifest;
+  readonly files: readonly DownloadedFile[];
+}
+
+const FIRST_POLL_MS = 200;
+const DEFAULT_POLL_MS = 2_000;
+const MAX_POLL_MS = 60_000;
+/** A server that restarts is given some time. */
+const ATTEMPTS_WITHOUT_ANSWER = 8;
+
+/**
+ * A whole export: kick-off, waiting, and, with a directory, the files in it, verified. When it is given up before the
+ * manifest is there, the job is cancelled on the server.
+ */
+export async function runExport(
+  request: ExportRequest,
+  directory: string | undefined,
+  options: ExportOptions & { readonly parallel?: number },
+): Promise<ExportResult> {
+  if (directory !== undefined) await prepareDirectory(directory);
+  const statusUrl = await kickOff(request, options.signal);
+  options.onProgress?.({ stage: 'accepted', statusUrl });
+  const manifest = await waitForManifest(statusUrl, options).catch(async (error: unknown) => {
+    if (options.signal.aborted) await cancelExport(statusUrl).catch(() => undefined);
+    throw error;
+  });
+  const files = directory === undefined ? [] : await downloadFiles(manifest, directory, options);
+  return { statusUrl, manifest, files };
+}
+
+/** Returns the status URL. Throws with the server's words when it refuses. */
+export async function kickOff(
+  { server, types, since, outputFormat }: ExportRequest,
+  signal: AbortSignal,
+): Promise<string> {
+  const url = new URL(`${server.replace(/\/+$/, '')}/$export`);
+  if (types && types.length > 0) url.searchParams.set('_type', types.join(','));
+  if (since !== undefined) url.searchParams.set('_since', since);
+  if (outputFormat !== undefined) url.searchParams.set('_outputFormat', outputFormat);
+  const headers = { accept: 'application/fhir+json', prefer: 'respond-async' };
+  const response = await ask(url.href, { headers, signal });
+  if (response.status !== 202) throw await errorOf(response);
+  await response.body?.cancel();
+  const location = response.headers.get('content-location');
+  if (location === null)
+    throw new HeadwaterError('corrupt', `${server} accepted the export but named no Content-Location`);
+  return new URL(location, url).href;
+}
+
+/** Asks until the export is complete. Throws with the server's words when it failed or is gone. */
+export async function waitForManifest(statusUrl: string, options: ExportOptions): Promise<ReceivedManifest> {
+  let silent = 0;
+  await sleep(options.pollMs ?? FIRST_POLL_MS, options.signal);
+  for (;;) {
+    const response = await ask(statusUrl, {
+      headers: { accept: 'application/json' },
+      signal: options.signal,
+    }).catch(async (error: unknown) => {
+      if (options.signal.aborted || ++silent >= ATTEMPTS_WITHOUT_ANSWER) throw error;
+      await sleep(backoff(silent, Math.random), options.signal);
+      return undefined;
+    });
+    if (!response) continue;
+    silent = 0;
+    if (response.status === 200) return parseManifest(await response.json());
+    if (response.status !== 202 && response.status !== 429 && response.status !== 503)
+      throw await errorOf(response);
+    if (response.status === 202) report(response, options);
+    await response.body?.cancel();
+    const wait = retryAfterMs(response, options.clock()) ?? DEFAULT_POLL_MS;
+    await sleep(options.pollMs ?? Math.min(wait, MAX_POLL_MS), options.signal);
+  }
+}
+
+/** Cancels a running export, or lets the server remove the files of a complete one. */
+export async function cancelExport(statusUrl: string): Promise<void> {
+  const response = await ask(statusUrl, { method: 'DELETE', signal: AbortSignal.timeout(5_000) });
+  if (response.status !== 202) throw await errorOf(response);
+  await response.body?.cancel();
+}
+
+/** The files of a manifest into an empty directory, `parallel` (5) at a time, verified; then `manifest.json`. */
+export async function downloadFiles(
+  manifest: ReceivedManifest,
+  directory: string,
+  options: ExportOptions & { readonly parallel?: number },
+): Promise<readonly DownloadedFile[]> {
+  const all = [...manifest.output, ...manifest.deleted, ...manifest.error];
+  const sizes = all.map((file) => file.extension?.bytes);
+  const bytesTotal = sizes.reduce(
+    (sum: number | undefined, size) => (sum === undefined || size === undefined ? undefined : sum + size),
+    0,
+  );
+  let bytes = 0;
+  let filesDone = 0;
+  const tell = (): void => {
+    options.onProgress?.({ stage: 'downloading', files: all.length, filesDone, bytes, bytesTotal });
+  };
+  tell();
+  return downloadAll(manifest, {
+    directory,
+    parallel: options.parallel ?? 5,
+    signal: options.signal,
+    onBytes: (more) => {
+      bytes += more;
+      tell();
+    },
+    onFile: () => {
+      filesDone++;
+      tell();
+    },
+  });
+}
+
+function report(response: Response, { onProgress }: ExportOptions): void {
+  const text = response.headers.get('x-progress') ?? '';
+  const percent = Number.parseFloat(text);
+  onProgress?.({ stage: 'running', percent: Number.isNaN(percent) ? 0 : percent, text });
+}

@@ -1,0 +1,53 @@
+import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
+import type { ErrorCode } from '../base/errors.ts';
+
+/** A request that either was answered, whatever with, or throws `unavailable`. */
+export async function ask(url: string, init: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, init);
+  } catch (cause) {
+    if (isAbort(cause, init.signal ?? undefined)) throw cause;
+    const reason =
+      cause instanceof Error && cause.cause !== undefined ? messageOf(cause.cause) : messageOf(cause);
+    throw new HeadwaterError('unavailable', `${withoutQuery(url)} does not answer: ${reason}`, { cause });
+  }
+}
+
+/** The error that an answer means, in the server's own words where it has any. Reads the body. */
+export async function errorOf(response: Response): Promise<HeadwaterError> {
+  const said = wordsOf(await response.text().catch(() => ''));
+  const status = String(response.status);
+  return new HeadwaterError(
+    codeOf(response.status),
+    `${withoutQuery(response.url)} answered ${status}${said && `: ${said}`}`,
+  );
+}
+
+/** Seconds to wait, in ms, as `Retry-After` says in either of its forms; undefined without one. */
+export function retryAfterMs(response: Response, now: number): number | undefined {
+  const text = response.headers.get('retry-after');
+  if (text === null) return undefined;
+  const ms = /^\d+$/.test(text) ? Number(text) * 1000 : Date.parse(text) - now;
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+}
+
+function codeOf(status: number): ErrorCode {
+  if (status === 404) return 'not-found';
+  if (status === 429) return 'too-many';
+  if (status === 502 || status === 503 || status === 504) return 'unavailable';
+  return status < 500 ? 'bad-request' : 'internal';
+}
+
+function wordsOf(body: string): string {
+  try {
+    const { issue } = JSON.parse(body) as { issue?: { diagnostics?: string; details?: { text?: string } }[] };
+    return (issue ?? []).map(({ diagnostics, details }) => diagnostics ?? details?.text ?? '').join('; ');
+  } catch {
+    return body.slice(0, 200).trim();
+  }
+}
+
+/** The query of a file's URL is its key: it goes into no message. */
+function withoutQuery(url: string): string {
+  return url.replace(/\?.*/s, '');
+}

@@ -1,0 +1,212 @@
+import { createReadStream } from 'node:fs';
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { createGunzip } from 'node:zlib';
+import { pipeline } from 'node:stream';
+import pg from 'pg';
+import type { Clock } from '../base/clock.ts';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { formatInstant } from '../fhir/instant.ts';
+import { copyRow, linesOf } from './resource-lines.ts';
+import { SourceTable } from './source-table.ts';
+
+export interface LoadOptions {
+  /** Holds `*.ndjson` and `*.ndjson.gz`; read in the order of their names. */
+  readonly directory: string;
+  readonly sourceUrl: string;
+  /** `schema.table`; created if it is missing. */
+  readonly table: string;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly onProgress?: (progress: LoadProgress) => void;
+}
+
+export interface LoadProgress {
+  /** The file being read. */
+  readonly file: string;
+  /** 0 to 1, by bytes read from disk. */
+  readonly fraction: number;
+  /** Resources read and stored so far. */
+  readonly rows: number;
+  /** Of their bodies. */
+  readonly bytes: number;
+  readonly rowsPerSecond: number;
+  readonly bytesPerSecond: number;
+}
+
+export interface LoadResult {
+  readonly files: number;
+  readonly rows: number;
+  /** Rows that were new or different. */
+  readonly changed: number;
+  readonly bytes: number;
+  readonly seconds: number;
+}
+
+/** Rows of one COPY, one transaction: large enough to be quick, small enough for two of them in memory. */
+const BATCH_BYTES = 8 * 1024 * 1024;
+
+/**
+ * Streams resources into the source table, inserting or replacing. A load that was interrupted is repeated whole; what is
+ * already there is found to be the same and is not written again.
+ * @throws `bad-request` that names file and line, `unavailable` without a database
+ */
+export async function loadDirectory(options: LoadOptions): Promise<LoadResult> {
+  const files = await filesOf(options.directory);
+  const client = new pg.Client({ connectionString: options.sourceUrl, application_name: 'headwater load' });
+  client.on('error', () => undefined); // the query under way fails with it
+  await client.connect().catch((cause: unknown) => {
+    throw new HeadwaterError('unavailable', `the source database does not answer: ${messageOf(cause)}`, {
+      cause,
+    });
+  });
+  try {
+    const load = new Load(await SourceTable.open(client, options.table), files, options);
+    for (const file of files) await load.file(file);
+    return load.result();
+  } finally {
+    await client.end();
+  }
+}
+
+interface NdjsonFile {
+  readonly path: string;
+  readonly size: number;
+}
+
+async function filesOf(directory: string): Promise<NdjsonFile[]> {
+  const names = await readdir(directory).catch((cause: unknown) => {
+    throw new HeadwaterError('bad-request', `${directory} cannot be read: ${messageOf(cause)}`, { cause });
+  });
+  const wanted = names.filter((name) => /\.ndjson(\.gz)?$/.test(name)).sort();
+  if (wanted.length === 0)
+    throw new HeadwaterError('bad-request', `${directory} holds no *.ndjson or *.ndjson.gz`);
+  const paths = wanted.map((name) => join(directory, name));
+  return Promise.all(paths.map(async (path) => ({ path, size: (await stat(path)).size })));
+}
+
+class Load {
+  readonly #table: SourceTable;
+  readonly #options: LoadOptions;
+  readonly #files: number;
+  readonly #size: number;
+  readonly #begun: number;
+  /** The batch that is being written while the next one is read; one at most. */
+  #writing: Promise<void> = Promise.resolve();
+  #filesRead = 0;
+  #rows = 0;
+  #changed = 0;
+  #bytes = 0;
+
+  constructor(table: SourceTable, files: readonly NdjsonFile[], options: LoadOptions) {
+    this.#table = table;
+    this.#options = options;
+    this.#files = files.length;
+    this.#size = files.reduce((sum, file) => sum + file.size, 0);
+    this.#begun = options.clock();
+  }
+
+  async file({ path, size }: NdjsonFile): Promise<void> {
+    const { signal, clock } = this.#options;
+    const raw = createReadStream(path, { highWaterMark: 1024 * 1024 });
+    const chunks = path.endsWith('.gz')
+      ? pipeline(raw, createGunzip({ chunkSize: 256 * 1024 }), () => undefined)
+      : raw;
+    const now = formatInstant(clock());
+    let batch = new Batch();
+    let number = 0;
+    try {
+      for await (const lines of linesOf(chunks)) {
+        signal.throwIfAborted();
+        for (const line of lines) {
+          number++;
+          if (line.length > 0) batch.add(copyRow(line, now), line.length);
+        }
+        if (batch.size < BATCH_BYTES) continue;
+        await this.#write(batch, path, this.#filesRead + raw.bytesRead);
+        batch = new Batch();
+      }
+      await this.#write(batch, path, this.#filesRead + size);
+      await this.#writing;
+    } catch (error) {
+      await this.#writing.catch(() => undefined);
+      throw failureIn(basename(path), number, error);
+    } finally {
+      raw.destroy();
+    }
+    this.#filesRead += size;
+  }
+
+  result(): LoadResult {
+    return {
+      files: this.#files,
+      rows: this.#rows,
+      changed: this.#changed,
+      bytes: this.#bytes,
+      seconds: this.#seconds(),
+    };
+  }
+
+  async #write(batch: Batch, path: string, read: number): Promise<void> {
+    await this.#writing;
+    if (batch.rows === 0) return;
+    this.#writing = this.#table.write(batch.encode()).then((changed) => {
+      this.#rows += batch.rows;
+      this.#bytes += batch.bodyBytes;
+      this.#changed += changed;
+      this.#tell(basename(path), read);
+    });
+    this.#writing.catch(() => undefined); // met by whoever awaits it next
+  }
+
+  #tell(file: string, read: number): void {
+    const seconds = this.#seconds();
+    this.#options.onProgress?.({
+      file,
+      fraction: this.#size === 0 ? 1 : Math.min(1, read / this.#size),
+      rows: this.#rows,
+      bytes: this.#bytes,
+      rowsPerSecond: Math.round(this.#rows / seconds),
+      bytesPerSecond: Math.round(this.#bytes / seconds),
+    });
+  }
+
+  #seconds(): number {
+    return Math.max(1, this.#options.clock() - this.#begun) / 1000;
+  }
+}
+
+class Batch {
+  readonly #parts: string[] = [];
+  size = 0;
+  bodyBytes = 0;
+
+  add(row: string, bodyBytes: number): void {
+    this.#parts.push(row);
+    this.size += row.length;
+    this.bodyBytes += bodyBytes;
+  }
+
+  get rows(): number {
+    return this.#parts.length;
+  }
+
+  encode(): Buffer {
+    return Buffer.from(this.#parts.join(''), 'latin1');
+  }
+}
+
+/** PostgreSQL's code for bytes that are no text in its encoding. */
+const NOT_IN_ENCODING = '22021';
+
+function failureIn(file: string, line: number, cause: unknown): unknown {
+  if (cause instanceof HeadwaterError && cause.code === 'bad-request') {
+    return new HeadwaterError('bad-request', `${file}, line ${String(line)}: ${cause.message}`, { cause });
+  }
+  const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
+  if (code === NOT_IN_ENCODING) return new HeadwaterError('bad-request', `${file} is not UTF-8`, { cause });
+  if (code === 'Z_DATA_ERROR' || code === 'Z_BUF_ERROR') {
+    return new HeadwaterError('bad-request', `${file} is not gzip or is cut short`, { cause });
+  }
+  return cause;
+}
