@@ -1,0 +1,219 @@
+import kafkajs from 'kafkajs';
+import type { Admin, Kafka } from 'kafkajs';
+import { backoff, sleep } from '../../base/clock.ts';
+import { HeadwaterError } from '../../base/errors.ts';
+import { isTemplate, resourceTopicName, topicName } from '../topic-declaration.ts';
+import type { TopicDeclaration, TopicSettings } from '../topic-declaration.ts';
+import { errorTypes, kafkaError } from './kafka-client.ts';
+import type { SchemaRegistry } from './schema-registry.ts';
+import { differences } from './topic-difference.ts';
+import type { ActualTopic, Difference, WantedTopic } from './topic-difference.ts';
+
+const PATIENCE = 30_000;
+/** Kafka tells this of a topic's setting that was made for the topic and is not a default. */
+const SET_ON_TOPIC = 1;
+
+export interface TopicAdminOptions {
+  readonly kafka: Kafka;
+  readonly registry: SchemaRegistry;
+  readonly declarations: readonly TopicDeclaration[];
+  readonly settings: TopicSettings;
+  /** Of topics and subjects. */
+  readonly prefix: string;
+}
+
+/**
+ * Makes the cluster and the registry equal to the declarations. Can be repeated, interrupted at any point, and done by
+ * several processes at once. Never removes what is not declared, and never changes how keys spread over partitions.
+ */
+export class TopicAdmin {
+  readonly #options: TopicAdminOptions;
+  readonly #template: TopicDeclaration;
+  #admin: Promise<Admin> | undefined;
+
+  constructor(options: TopicAdminOptions) {
+    this.#options = options;
+    const template = options.declarations.find(isTemplate);
+    if (!template) throw new HeadwaterError('internal', 'no topic is declared for resources');
+    this.#template = template;
+  }
+
+  /** What is not as declared; changes nothing. */
+  async check(): Promise<readonly Difference[]> {
+    return (await this.#compare()).found;
+  }
+
+  /** Makes it so and returns what was different. Throws `conflict`, before it changes a topic, when that cannot be done. */
+  async apply(): Promise<readonly Difference[]> {
+    const { wanted, found } = await this.#compare();
+    const stuck = found.filter(({ kind }) => kind === 'partitions');
+    if (stuck.length > 0) {
+      const text = stuck.map((difference) => difference.text).join('; ');
+      throw new HeadwaterError('conflict', `${text}: make the topic anew, or use another HEADWATER_TOPIC_PREFIX`);
+    }
+    await this.#options.registry.register(this.#options.declarations);
+    const subjects = (kind: Difference['kind']): ReadonlySet<string> =>
+      new Set(found.filter((difference) => difference.kind === kind).map(({ subject }) => subject));
+    const [absent, altered] = [subjects('missing-topic'), subjects('config')];
+    await this.#create(wanted.filter(({ name }) => absent.has(name)));
+    await this.#alter(wanted.filter(({ name }) => altered.has(name)));
+    return found;
+  }
+
+  /** The topic of a resource type, made when there is none yet, and its partition count. */
+  async ensureResourceTopic(type: string): Promise<{ readonly topic: string; readonly partitions: number }> {
+    const { settings, prefix } = this.#options;
+    const topic = resourceTopicName(prefix, this.#template, type);
+    const partitions = this.#template.partitions(settings);
+    await this.#create([{ name: topic, partitions, config: this.#template.config(settings) }]);
+    const [found] = await this.#describe([topic]);
+    if (!found) throw new HeadwaterError('unavailable', `Kafka has not finished making ${topic}`, { subject: topic });
+    return { topic, partitions: found.partitions };
+  }
+
+  /** The types that have a topic, sorted. */
+  async listResourceTypes(): Promise<readonly string[]> {
+    const start = resourceTopicName(this.#options.prefix, this.#template, '');
+    const names = await this.#call('listing topics', (admin) => admin.listTopics());
+    return names
+      .filter((name) => name.startsWith(start) && !name.slice(start.length).includes('.'))
+      .map((name) => name.slice(start.length))
+      .sort();
+  }
+
+  /** Removes every resource topic with all it holds, and resolves when they are gone. */
+  async deleteResourceTopics(): Promise<void> {
+    const types = await this.listResourceTypes();
+    await this.#delete(types.map((type) => resourceTopicName(this.#options.prefix, this.#template, type)));
+  }
+
+  async close(): Promise<void> {
+    const opened = this.#admin;
+    this.#admin = undefined;
+    await opened?.then((admin) => admin.disconnect()).catch(() => undefined);
+  }
+
+  async #compare(): Promise<{ readonly wanted: readonly WantedTopic[]; readonly found: readonly Difference[] }> {
+    const unregistered = await this.#options.registry.missing(this.#options.declarations);
+    const missing = unregistered.map((subject): Difference => {
+      return { kind: 'missing-schema', subject, text: `the current schema of ${subject} is not registered` };
+    });
+    const { wanted, actual } = await this.#survey();
+    return { wanted, found: [...missing, ...differences(wanted, actual)] };
+  }
+
+  /** Every topic there should be (those of resources: each there is) and those of them there are. */
+  async #survey(): Promise<{ wanted: readonly WantedTopic[]; actual: readonly ActualTopic[] }> {
+    const { declarations, settings, prefix } = this.#options;
+    const types = await this.listResourceTypes();
+    const wanted = declarations.flatMap((declaration): WantedTopic[] => {
+      const config = declaration.config(settings);
+      if (!isTemplate(declaration)) {
+        return [{ name: topicName(prefix, declaration), partitions: declaration.partitions(settings), config }];
+      }
+      return types.map((type) => ({ name: resourceTopicName(prefix, declaration, type), partitions: undefined, config }));
+    });
+    return { wanted, actual: await this.#describe(wanted.map(({ name }) => name)) };
+  }
+
+  async #describe(names: readonly string[]): Promise<readonly ActualTopic[]> {
+    return this.#call('reading topics', async (admin) => {
+      const all = new Set(await admin.listTopics());
+      const existing = names.filter((name) => all.has(name));
+      if (existing.length === 0) return [];
+      const { topics } = await admin.fetchTopicMetadata({ topics: existing });
+      const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: existing.map(resource) });
+      const configs = new Map(resources.map(({ resourceName, configEntries }) => [resourceName, configEntries]));
+      return topics.map(({ name, partitions }) => ({
+        name,
+        partitions: partitions.length,
+        config: Object.fromEntries((configs.get(name) ?? []).map((entry) => [entry.configName, entry.configValue])),
+      }));
+    });
+  }
+
+  async #create(wanted: readonly WantedTopic[]): Promise<void> {
+    if (wanted.length === 0) return;
+    const topics = wanted.map(({ name, partitions, config }) => ({
+      topic: name,
+      numPartitions: partitions ?? 1,
+      configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
+    }));
+    // False when they exist already, by another process; then their leaders may not be there yet.
+    await this.#call('making topics', (admin) => admin.createTopics({ topics, timeout: PATIENCE }));
+    const names = wanted.map(({ name }) => name);
+    await this.#until('topics to be there', async (admin) => {
+      const existing = new Set(await admin.listTopics());
+      if (!names.every((name) => existing.has(name))) return false;
+      const metadata = await admin.fetchTopicMetadata({ topics: names });
+      return metadata.topics.every(({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0));
+    });
+  }
+
+  /** Kafka replaces everything that was set on a topic, so what the operator set beyond the declaration is sent along. */
+  async #alter(wanted: readonly WantedTopic[]): Promise<void> {
+    if (wanted.length === 0) return;
+    await this.#call('configuring topics', async (admin) => {
+      const { resources } = await admin.describeConfigs({
+        includeSynonyms: false,
+        resources: wanted.map(({ name }) => resource(name)),
+      });
+      const set = new Map(resources.map(({ resourceName, configEntries }) => [resourceName, configEntries]));
+      await admin.alterConfigs({
+        validateOnly: false,
+        resources: wanted.map(({ name, config }) => {
+          const own = (set.get(name) ?? []).filter(({ configSource }) => Number(configSource) === SET_ON_TOPIC);
+          const merged = { ...Object.fromEntries(own.map((e) => [e.configName, e.configValue])), ...config };
+          return { ...resource(name), configEntries: Object.entries(merged).map(([key, value]) => ({ name: key, value })) };
+        }),
+      });
+    });
+  }
+
+  async #delete(names: readonly string[]): Promise<void> {
+    if (names.length === 0) return;
+    await this.#call('deleting topics', (admin) => admin.deleteTopics({ topics: [...names], timeout: PATIENCE })).catch(
+      (error: unknown) => {
+        // Another process deletes them as well; what counts is that they go.
+        if (!errorTypes(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) throw error;
+      },
+    );
+    await this.#until('topics to be gone', async (admin) => {
+      const existing = new Set(await admin.listTopics());
+      return !names.some((name) => existing.has(name));
+    });
+  }
+
+  /** Kafka has no event for this; it is asked until the answer is yes. */
+  async #until(what: string, done: (admin: Admin) => Promise<boolean>): Promise<void> {
+    const patience = AbortSignal.timeout(PATIENCE);
+    for (let attempt = 0; !(await this.#call(`waiting for ${what}`, done)); attempt++) {
+      await sleep(backoff(attempt, Math.random, 5, 200), patience).catch(() => {
+        throw new HeadwaterError('unavailable', `Kafka took too long for ${what}`);
+      });
+    }
+  }
+
+  /** A connection that failed is not used again. */
+  async #call<T>(doing: string, call: (admin: Admin) => Promise<T>): Promise<T> {
+    this.#admin ??= this.#open();
+    const opened = this.#admin;
+    try {
+      return await call(await opened);
+    } catch (error) {
+      if (this.#admin === opened) this.#admin = undefined;
+      void opened.then((admin) => admin.disconnect()).catch(() => undefined);
+      throw kafkaError(error, doing);
+    }
+  }
+
+  async #open(): Promise<Admin> {
+    const admin = this.#options.kafka.admin();
+    await admin.connect();
+    return admin;
+  }
+}
+
+function resource(name: string): { type: number; name: string } {
+  return { type: kafkajs.ConfigResourceTypes.TOPIC, name };
+}
