@@ -3,14 +3,15 @@ import type { StackOptions } from './contract.ts';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * What interrupts a stack: the caller's signal, or else the process's own Ctrl-C and friends. Those first abort a start
- * that is under way, then `stop` is run, then the signal is sent again with nobody listening, which ends the process.
+ * What interrupts a stack: the caller's signal, or else the process's own Ctrl-C and friends. Those abort a start that is
+ * under way, or run `stop`; then the signal is sent again with nobody of this listening, which ends the process.
  */
 export class Interruption {
   readonly signal: AbortSignal;
   readonly #controller = new AbortController();
   readonly #release: () => void;
   #stop: (() => Promise<void>) | undefined;
+  #received: NodeJS.Signals | undefined;
 
   constructor(options: Pick<StackOptions, 'signal'>) {
     if (options.signal) {
@@ -20,14 +21,12 @@ export class Interruption {
     }
     this.signal = this.#controller.signal;
     const onSignal = (name: NodeJS.Signals): void => {
+      this.#received = name;
       this.#controller.abort(new Error(`interrupted by ${name}`));
-      if (!this.#stop) return; // the start that is under way ends what it started, and throws
-      void this.#stop()
+      // Without a `stop`, the start that is under way ends what it started, and calls `ended`.
+      void this.#stop?.()
         .catch(() => undefined)
-        .finally(() => {
-          this.release();
-          process.kill(process.pid, name);
-        });
+        .finally(() => this.ended());
     };
     for (const name of SIGNALS) process.on(name, onSignal);
     this.#release = () => {
@@ -40,7 +39,11 @@ export class Interruption {
     this.#stop = stop;
   }
 
-  release(): void {
+  /** The stack has stopped, or could not start. */
+  ended(): void {
     this.#release();
+    const name = this.#received;
+    this.#received = undefined;
+    if (name) process.kill(process.pid, name);
   }
 }

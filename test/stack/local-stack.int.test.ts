@@ -26,7 +26,6 @@ describe('a stack of local processes', function () {
       directory,
       purpose: 'tests',
       env,
-      signal: new AbortController().signal,
       report: () => undefined,
     };
   });

@@ -55,8 +55,8 @@ export async function startComposeStack(options: StackOptions): Promise<Stack> {
   const ran = (await runningServices(compose)).length > 0;
   const interruption = new Interruption(options);
   const stop = async (): Promise<void> => {
-    interruption.release();
     if (!ran && options.keep !== true) await compose(['stop']);
+    interruption.ended();
   };
   try {
     options.report(
@@ -65,8 +65,8 @@ export async function startComposeStack(options: StackOptions): Promise<Stack> {
     await compose(['up', '--detach', '--wait', '--quiet-pull', ...SERVICES]);
     await waitForAddresses(addresses, AbortSignal.any([interruption.signal, AbortSignal.timeout(MINUTE_MS)]));
   } catch (error) {
-    interruption.release();
     if (!ran) await compose(['stop']).catch(() => undefined);
+    interruption.ended();
     throw error;
   }
   interruption.started(stop);

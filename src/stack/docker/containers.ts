@@ -47,9 +47,9 @@ export async function startContainerStack(options: StackOptions): Promise<Stack>
   const interruption = new Interruption(options);
   const started = new Map<Component, StartedTestContainer>();
   const stop = async (): Promise<void> => {
-    interruption.release();
     await Promise.all([...started.values()].map((container) => container.stop({ removeVolumes: true })));
     started.clear();
+    interruption.ended();
   };
   const begin = async (component: Component): Promise<void> => {
     options.report(`Starting ${IMAGES[component]} …`);

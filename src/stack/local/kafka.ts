@@ -1,9 +1,8 @@
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { HeadwaterError } from '../../base/errors.ts';
 import type { Java } from './java.ts';
+import { runOnce } from './run-once.ts';
 import { plainEnvironment, type ServerCommand } from './server-process.ts';
 import type { Server, ServerOptions } from './server.ts';
 import { KAFKA_VERSION } from './tools.ts';
@@ -109,7 +108,7 @@ export class KafkaServer implements Server {
     writeFileSync(this.#config(), kafkaProperties({ port, controllerPort, data, purpose }));
     if (existsSync(join(data, 'meta.properties'))) return;
     const parameters = ['format', '-t', clusterId(), '-c', this.#config()];
-    const child = spawn(
+    await runOnce(
       java.path,
       [
         '-XX:TieredStopAtLevel=1',
@@ -119,18 +118,8 @@ export class KafkaServer implements Server {
         'kafka.tools.StorageTool',
         ...parameters,
       ],
-      { env: plainEnvironment(env), stdio: ['ignore', 'ignore', 'pipe'], signal },
+      { env, signal, failure: "Kafka's storage was not formatted" },
     );
-    let errors = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-    const code = await new Promise((resolve, reject) => {
-      child.once('error', reject).once('close', resolve);
-    });
-    if (code !== 0)
-      throw new HeadwaterError(
-        'internal',
-        `Kafka's storage was not formatted: ${errors.trim().slice(0, 600)}`,
-      );
   }
 
   command(): ServerCommand {

@@ -36,7 +36,7 @@ export async function startLocalStack(options: StackOptions): Promise<Stack> {
     interruption.started(() => stack.stop());
     return stack;
   } catch (error) {
-    interruption.release();
+    interruption.ended();
     throw error;
   }
 }
@@ -55,6 +55,8 @@ class LocalStack implements Stack {
   /** What `stop` ends. */
   readonly #own = new Set<Component>();
   #stopped: Promise<void> | undefined;
+  /** Restarts run one after the other. */
+  #restarting: Promise<void> = Promise.resolve();
   readonly #onExit = (): void => {
     for (const component of this.#own) {
       const server = this.#state.processes[component];
@@ -203,6 +205,7 @@ class LocalStack implements Stack {
   }
 
   async #end(): Promise<void> {
+    await this.#restarting.catch(() => undefined); // so that it cannot start anything behind this
     const ended = [...this.#own];
     await Promise.all(
       ended.map(async (component) => {
@@ -216,10 +219,16 @@ class LocalStack implements Stack {
     if (this.#options.purpose === 'tests') removeStackFolder(this.#folder);
     else if (ended.length > 0) writeState(this.#folder, this.#state);
     process.off('exit', this.#onExit);
-    this.#interruption.release();
+    this.#interruption.ended();
   }
 
-  async restart(component: Component, how: 'term' | 'kill'): Promise<void> {
+  restart(component: Component, how: 'term' | 'kill'): Promise<void> {
+    this.#restarting = this.#restarting.catch(() => undefined).then(() => this.#restart(component, how));
+    return this.#restarting;
+  }
+
+  async #restart(component: Component, how: 'term' | 'kill'): Promise<void> {
+    if (this.#stopped) throw new HeadwaterError('unavailable', 'the stack is stopped');
     const { directory = headwaterDirectory, purpose, env = process.env } = this.#options;
     const ports = this.#state.ports;
     this.#found ??= await findServers({ directory, folder: this.#folder, purpose, env, ports });

@@ -1,10 +1,9 @@
-import { spawn } from 'node:child_process';
 import { chownSync, existsSync, lstatSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pg from 'pg';
-import { HeadwaterError } from '../../base/errors.ts';
 import { canReach, privateFolder, type Account } from './account.ts';
 import { reachableBinaries, type PostgresBinaries } from './postgres-binaries.ts';
+import { runOnce } from './run-once.ts';
 import { plainEnvironment, type ServerCommand } from './server-process.ts';
 import type { Server, ServerOptions } from './server.ts';
 
@@ -75,36 +74,19 @@ export class PostgresServer implements Server {
     const passwordFile = join(home, 'password');
     writeFileSync(passwordFile, PASSWORD, { mode: 0o600 });
     if (account) chownSync(passwordFile, account.uid, account.gid);
-    const child = spawn(
-      this.#binaries().initdb,
-      [
-        '-D',
-        partial,
-        '-U',
-        ROLE,
-        '-A',
-        'scram-sha-256',
-        `--pwfile=${passwordFile}`,
-        '-E',
-        'UTF8',
-        '--locale=C',
-        '--no-sync',
-      ],
-      {
-        cwd: home,
-        env: plainEnvironment(env),
-        stdio: ['ignore', 'ignore', 'pipe'],
+    const login = ['-U', ROLE, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`];
+    const parameters = ['-D', partial, ...login, '-E', 'UTF8', '--locale=C', '--no-sync'];
+    try {
+      await runOnce(this.#binaries().initdb, parameters, {
+        env,
         signal,
-        ...(account && { uid: account.uid, gid: account.gid }),
-      },
-    );
-    let errors = '';
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (errors += text));
-    const code = await new Promise((resolve, reject) => {
-      child.once('error', reject).once('close', resolve);
-    });
-    rmSync(passwordFile, { force: true });
-    if (code !== 0) throw new HeadwaterError('internal', `initdb failed: ${errors.trim().slice(-600)}`);
+        cwd: home,
+        account,
+        failure: 'initdb failed',
+      });
+    } finally {
+      rmSync(passwordFile, { force: true });
+    }
     renameSync(partial, data);
   }
 

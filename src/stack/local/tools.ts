@@ -114,9 +114,10 @@ async function maven(
     options.report(`  ${tool.name}: ${String(files)} files so far, ${seconds()}`);
   }, 5000);
   try {
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject).once('close', resolve);
-    });
+    let problem: Error | undefined;
+    child.once('error', (error) => (problem = error));
+    const code = await new Promise((resolve) => child.once('close', resolve)); // also when the signal ends it
+    if (problem) throw problem as Error;
     if (code === 0) return;
     throw new HeadwaterError(
       'unavailable',
