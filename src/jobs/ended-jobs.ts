@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import type { Logger, Service } from '../base/service.ts';
+import type { Service } from '../base/service.ts';
 import type { Offset } from '../base/positions.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import type { StatusEvent } from '../events/status.ts';
@@ -13,7 +13,6 @@ export interface EndedJobsOptions {
   readonly statusTopic: string;
   readonly codec: Pick<Codec<StatusEvent>, 'decode'>;
   readonly clock: Clock;
-  readonly logger: Logger;
   /** How long an export may take; what is older need not be known. */
   readonly maxExportMs: number;
   /** Jobs remembered, at most. */

@@ -106,7 +106,7 @@ export function fold(job: JobRecord | undefined, event: StatusEvent): Folded {
 /** 0 to 1, by planned bytes. */
 export function progressOf(job: JobRecord): number {
   const tasks = [...job.tasks.values()];
-  if (job.state === 'completed' || tasks.length === 0) return job.state === 'completed' ? 1 : 0;
+  if (tasks.length === 0) return job.plan === undefined ? 0 : 1;
   // A byte more for each, so that tasks estimated at nothing count as well.
   const total = tasks.reduce((bytes, task) => bytes + task.plannedBytes + 1, 0);
   const done = tasks.reduce((bytes, task) => bytes + task.fraction * (task.plannedBytes + 1), 0);

@@ -1,0 +1,191 @@
+import { randomUUID } from 'node:crypto';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Pool } from 'pg';
+import { offset } from '../../src/base/positions.ts';
+import type { Logger } from '../../src/base/service.ts';
+import { controlCodecs } from '../../src/events/control-codec.ts';
+import type { ControlCodecs } from '../../src/events/control-codec.ts';
+import type { ExportEvent } from '../../src/events/export-event.ts';
+import type { StatusEvent } from '../../src/events/status.ts';
+import { clientConfig, openPool } from '../../src/jobs/database.ts';
+import { Announcer } from '../../src/jobs/announcer.ts';
+import type { JobView } from '../../src/jobs/job.ts';
+import { Projector } from '../../src/jobs/projector.ts';
+import { jobTables, migrate } from '../../src/jobs/schema.ts';
+import type { JobTables } from '../../src/jobs/schema.ts';
+import { createKafka } from '../../src/log/kafka/kafka-client.ts';
+import { KafkaPublisher } from '../../src/log/kafka/publisher.ts';
+import { RangeReader } from '../../src/log/kafka/range-reader.ts';
+import { transactionalAppenders } from '../../src/log/kafka/transactional-appender.ts';
+import type { StoredRecord } from '../../src/log/log.ts';
+import type { OpenTransactionalAppender } from '../../src/log/transactional-appender.ts';
+import { allTopics } from '../../topics/all.ts';
+import { uniqueIdentifier, uniqueName } from '../support/names.ts';
+import { sharedStack } from '../support/stack.ts';
+
+export const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+export const PARTITIONS = 3;
+
+/** A schema and topics of a test's own. */
+export interface JobServers {
+  readonly database: ReturnType<typeof clientConfig>;
+  readonly pool: Pool;
+  readonly tables: JobTables;
+  readonly reader: RangeReader;
+  readonly publisher: KafkaPublisher;
+  readonly openAppender: OpenTransactionalAppender;
+  readonly codecs: ControlCodecs;
+  readonly prefix: string;
+  readonly topics: { readonly status: string; readonly exports: string; readonly announced: string };
+  append(...events: StatusEvent[]): Promise<void>;
+  /** Every record of a topic, partition by partition. */
+  records(topic: string): Promise<StoredRecord[]>;
+  exported(): Promise<ExportEvent[]>;
+  /** Everything in the projection, as text. */
+  dump(): Promise<string>;
+  remove(): Promise<void>;
+}
+
+/** The codecs with schema ids as a registry would give them. */
+const codecs: ControlCodecs = controlCodecs(
+  new Map(
+    allTopics.map(({ subject, schema }, i) => [subject, { id: i + 1, writers: new Map([[i + 1, schema]]) }]),
+  ),
+);
+
+export const manifest = (job: JobView): string => JSON.stringify({ output: job.files.map(({ key }) => key) });
+
+export async function jobServers(): Promise<JobServers> {
+  const { postgresUrl, kafkaBrokers } = sharedStack();
+  const prefix = uniqueName('jobs');
+  const tables = jobTables(uniqueIdentifier('jobs'));
+  const database = clientConfig({ connectionString: postgresUrl });
+  const pool = openPool({ connectionString: postgresUrl }, quiet);
+  await migrate(pool, tables);
+  const kafka = createKafka({ brokers: kafkaBrokers, clientId: prefix }, quiet);
+  const topics = {
+    status: `${prefix}.status`,
+    exports: `${prefix}.exports`,
+    announced: `${prefix}.announced`,
+  };
+  const admin = kafka.admin();
+  await admin.connect();
+  await admin.createTopics({
+    waitForLeaders: true,
+    topics: Object.values(topics).map((topic) => ({
+      topic,
+      numPartitions: topic === topics.announced ? 1 : PARTITIONS,
+    })),
+  });
+  const reader = new RangeReader({ brokers: kafkaBrokers, clientId: prefix });
+  const publisher = new KafkaPublisher(kafka);
+  const openAppender = transactionalAppenders(kafka);
+  const records = async (topic: string): Promise<StoredRecord[]> => {
+    const all: StoredRecord[] = [];
+    for (const [partition, to] of (await reader.ends(topic)).entries()) {
+      const range = { topic, partition, from: offset(0), to };
+      for await (const batch of reader.read(range, new AbortController().signal)) all.push(...batch);
+    }
+    return all;
+  };
+  return {
+    database,
+    pool,
+    tables,
+    reader,
+    publisher,
+    openAppender,
+    codecs,
+    prefix,
+    topics,
+    records,
+    append: (...events) =>
+      publisher.append(
+        events.map((e) => ({ topic: topics.status, key: e.jobId, value: codecs.status.encode(e) })),
+      ),
+    exported: async () =>
+      (await records(topics.exports)).map(({ value }) => codecs.exportEvent.decode(value)),
+    dump: async () => {
+      const parts = [];
+      for (const table of [tables.job, tables.task, tables.file, tables.offset, tables.announcement]) {
+        const { rows } = await pool.query<{ line: string }>(
+          `SELECT t::text AS line FROM ${table} t ORDER BY 1`,
+        );
+        parts.push(`${table}\n${rows.map(({ line }) => line).join('\n')}`);
+      }
+      return parts.join('\n');
+    },
+    async remove() {
+      await pool.query(`DROP SCHEMA ${tables.schema} CASCADE`);
+      await admin.deleteTopics({ topics: Object.values(topics) });
+      await Promise.all([pool.end(), reader.close(), publisher.close(), admin.disconnect()]);
+    },
+  };
+}
+
+/** Not started. */
+export function makeProjector(servers: JobServers): Projector {
+  const { tables, database, reader, openAppender, codecs, topics, prefix } = servers;
+  const announcer = new Announcer({
+    tables,
+    reader,
+    openAppender,
+    topics,
+    codecs,
+    transactionalId: `${prefix}.announcer`,
+    source: '/test',
+  });
+  return new Projector({
+    tables,
+    database,
+    reader,
+    announcer,
+    manifest,
+    codec: codecs.status,
+    statusTopic: topics.status,
+    logger: quiet,
+    health: { ready() {} },
+  });
+}
+
+/** Runs services of a test and ends them with it. */
+export class Running {
+  readonly #stop = new AbortController();
+  readonly #runs: Promise<unknown>[] = [];
+
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  /** A failure ends up in `failure`, so that a test which expects one can see it. */
+  start(run: (signal: AbortSignal) => Promise<unknown>): { failure: unknown; readonly ended: Promise<void> } {
+    const state: { failure: unknown; ended: Promise<void> } = {
+      failure: undefined,
+      ended: Promise.resolve(),
+    };
+    state.ended = run(this.signal).then(
+      () => undefined,
+      (error: unknown) => {
+        if (!this.signal.aborted) state.failure = error;
+      },
+    );
+    this.#runs.push(state.ended);
+    return state;
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await Promise.all(this.#runs);
+  }
+}
+
+/** Until what is asked for is so; the mocha timeout ends it. */
+export async function until<T>(ask: () => Promise<T | undefined | false>): Promise<T> {
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined && answer !== false) return answer;
+    await delay(20);
+  }
+}
+
+export const newId = (): string => randomUUID();

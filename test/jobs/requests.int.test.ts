@@ -1,0 +1,254 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import type { Pool } from 'pg';
+import { HeadwaterError } from '../../src/base/errors.ts';
+import type { RequestMessage } from '../../src/events/commands.ts';
+import type { SubmitRequest } from '../../src/jobs/job.ts';
+import { openPool } from '../../src/jobs/database.ts';
+import { saveJob } from '../../src/jobs/job-rows.ts';
+import { fold } from '../../src/jobs/fold.ts';
+import type { JobRecord } from '../../src/jobs/fold.ts';
+import { JobRequests } from '../../src/jobs/requests.ts';
+import type { JobRequestsOptions } from '../../src/jobs/requests.ts';
+import { jobTables, migrate } from '../../src/jobs/schema.ts';
+import type { JobTables } from '../../src/jobs/schema.ts';
+import type { StatusEvent } from '../../src/events/status.ts';
+import { uniqueIdentifier, uniqueName } from '../support/names.ts';
+import { sharedStack } from '../support/stack.ts';
+import { jobEvents } from './events.ts';
+import { newId, quiet } from './job-servers.ts';
+
+const REQUEST: SubmitRequest = {
+  clientId: 'me',
+  requestUrl: 'http://127.0.0.1/fhir/$export?_type=Patient',
+  parameters: { types: ['Patient'], since: undefined, outputFormat: 'ndjson' },
+};
+
+describe('requests', () => {
+  let pool: Pool;
+  let tables: JobTables;
+  let slot: string;
+  let messagePrefix: string;
+
+  beforeEach(async () => {
+    pool = openPool({ connectionString: sharedStack().postgresUrl, size: 20 }, quiet);
+    tables = jobTables(uniqueIdentifier('requests'));
+    messagePrefix = uniqueName('headwater');
+    await migrate(pool, tables);
+    slot = uniqueIdentifier('slot');
+    await pool.query(`CREATE PUBLICATION ${slot}`);
+    await pool.query(`SELECT pg_create_logical_replication_slot($1, 'pgoutput')`, [slot]);
+  });
+  afterEach(async () => {
+    await pool.query('SELECT pg_drop_replication_slot($1)', [slot]);
+    await pool.query(`DROP PUBLICATION ${slot}`);
+    await pool.query(`DROP SCHEMA ${tables.schema} CASCADE`);
+    await pool.end();
+  });
+
+  function requests(options: Partial<JobRequestsOptions> = {}): JobRequests {
+    const limits = { perClient: 100, inAll: 100 };
+    return new JobRequests({ pool, tables, limits, clock: () => 1_234, newId, messagePrefix, ...options });
+  }
+
+  /** What capture would read in the write-ahead log. */
+  async function messages(): Promise<RequestMessage[]> {
+    const { rows } = await pool.query<{ data: Buffer }>(
+      `SELECT data FROM pg_logical_slot_peek_binary_changes($1, NULL, NULL, 'proto_version', '1', 'publication_names', $2, 'messages', 'true')`,
+      [slot, slot],
+    );
+    return rows.flatMap(({ data }): RequestMessage[] => {
+      // M, flags, LSN, prefix, NUL, length, content
+      if (data.toString('latin1', 0, 1) !== 'M') return [];
+      const end = data.indexOf(0, 10);
+      if (data.toString('utf8', 10, end) !== messagePrefix) return [];
+      assert.equal(data[1], 1, 'transactional');
+      return [JSON.parse(data.toString('utf8', end + 5)) as RequestMessage];
+    });
+  }
+
+  async function project(...events: StatusEvent[]): Promise<void> {
+    let before: JobRecord | undefined;
+    for (const event of events) {
+      const { job } = fold(before, event);
+      if (job) await saveJob(pool, tables, { before, after: job });
+      before = job;
+    }
+  }
+
+  it('makes the tables once, however many processes begin together', async () => {
+    const others = jobTables(uniqueIdentifier('requests'));
+    await Promise.all(Array.from({ length: 8 }, () => migrate(pool, others)));
+    await migrate(pool, others);
+    await pool.query(`DROP SCHEMA ${others.schema} CASCADE`);
+  });
+
+  it('writes a request and its message in one transaction', async () => {
+    const id = await requests().submit({
+      ...REQUEST,
+      parameters: { ...REQUEST.parameters, since: '2024-01-01T00:00:00Z' },
+    });
+    assert.deepEqual(await messages(), [
+      {
+        kind: 'ExportRequested',
+        jobId: id,
+        clientId: 'me',
+        acceptedAt: 1_234,
+        requestUrl: REQUEST.requestUrl,
+        parameters: { types: ['Patient'], since: '2024-01-01T00:00:00Z', outputFormat: 'ndjson' },
+      },
+    ]);
+  });
+
+  it('sends nothing when the row cannot be written', async () => {
+    const twice = requests({ newId: () => 'same' });
+    await twice.submit(REQUEST);
+    await assert.rejects(twice.submit(REQUEST));
+    assert.equal((await messages()).length, 1);
+    assert.equal((await pool.query(`SELECT FROM ${tables.request}`)).rowCount, 1);
+  });
+
+  it('shows an accepted job to its client and to nobody else', async () => {
+    const jobs = requests();
+    const id = await jobs.submit(REQUEST);
+    assert.deepEqual(await jobs.find(id, 'me'), {
+      ...REQUEST,
+      jobId: id,
+      state: 'accepted',
+      cancelRequested: false,
+      acceptedAt: 1_234,
+      endedAt: undefined,
+      transactionTime: undefined,
+      progress: 0,
+      files: [],
+      failure: undefined,
+    });
+    assert.equal(await jobs.find(id, 'you'), undefined);
+    for (const odd of ['', 'x', '\0', "' OR true --", '%', 'é', 'x'.repeat(5_000)]) {
+      assert.equal(await jobs.find(odd, 'me'), undefined);
+      assert.equal(await jobs.cancel(odd, 'me'), false);
+    }
+  });
+
+  it('shows what the projection has, files by type, task and number', async () => {
+    const jobs = requests();
+    const id = await jobs.submit(REQUEST);
+    const make = jobEvents(id);
+    const [second, first] = [
+      make.completed('0002', 'Patient', 'Claim'),
+      make.completed('0001', 'Patient', 'Patient'),
+    ];
+    await project(make.planned(100, 100, 100), second, first, make.progressed('0003', 0.5));
+    const view = await jobs.find(id, 'me');
+    assert.equal(view?.state, 'running');
+    assert.ok(Math.abs(view.progress - 2.5 / 3) < 1e-9);
+    assert.equal(view.transactionTime, 1_740_000_000_123);
+    assert.deepEqual(
+      view.files.map(({ key }) => key.split('/')[1]),
+      ['Claim.0002-1.ndjson', 'Patient.0001-0.ndjson', 'Patient.0001-1.ndjson', 'Patient.0002-0.ndjson'],
+    );
+    assert.equal(view.files[0]?.bytes, 2 ** 40 + 1);
+    await project(make.failed());
+    assert.deepEqual((await jobs.find(id, 'me'))?.failure, { code: 'deadline', message: 'late' });
+  });
+
+  it('cancels once, only for its client, and says so at once', async () => {
+    const jobs = requests();
+    const id = await jobs.submit(REQUEST);
+    assert.equal(await jobs.cancel(id, 'you'), false);
+    assert.deepEqual(
+      await Promise.all([jobs.cancel(id, 'me'), jobs.cancel(id, 'me')]).then((all) => all.sort()),
+      [false, true],
+    );
+    assert.equal((await jobs.find(id, 'me'))?.cancelRequested, true);
+    assert.deepEqual((await messages()).slice(1), [
+      { kind: 'ExportCancelRequested', jobId: id, cancelledAt: 1_234 },
+    ]);
+  });
+
+  it('lets completed and failed jobs be cancelled, but not expired ones', async () => {
+    const jobs = requests();
+    const ends = { completed: true, failed: true, expired: false };
+    for (const [state, possible] of Object.entries(ends)) {
+      const id = await jobs.submit(REQUEST);
+      const make = jobEvents(id);
+      await project(make.planned(), ...(state === 'expired' ? [make.expired()] : []));
+      if (state === 'failed')
+        await pool.query(`UPDATE ${tables.job} SET state = 'failed' WHERE job_id = $1`, [id]);
+      assert.equal(await jobs.cancel(id, 'me'), possible, state);
+    }
+  });
+
+  it('keeps the limits exactly, whoever asks at the same time', async () => {
+    const jobs = requests({ limits: { perClient: 3, inAll: 5 } });
+    const ask = (clientId: string): Promise<string>[] =>
+      Array.from({ length: 12 }, () => jobs.submit({ ...REQUEST, clientId }));
+    const answers = await Promise.allSettled([...ask('a'), ...ask('b'), ...ask('c')]);
+    const refused = answers
+      .filter((answer) => answer.status === 'rejected')
+      .map(({ reason }) => (reason as HeadwaterError).code);
+    assert.equal(answers.length - refused.length, 5);
+    assert.deepEqual([...new Set(refused)], ['too-many']);
+    const { rows } = await pool.query<{ n: string }>(
+      `SELECT count(*) AS n FROM ${tables.request} GROUP BY client_id`,
+    );
+    assert.ok(rows.every(({ n }) => Number(n) <= 3));
+    assert.equal((await messages()).length, 5);
+  });
+
+  it('counts a job as unfinished until it ends or is cancelled', async () => {
+    const jobs = requests({ limits: { perClient: 1, inAll: 5 } });
+    const tooMany = (error: unknown): boolean => error instanceof HeadwaterError && error.code === 'too-many';
+    const first = await jobs.submit(REQUEST);
+    await assert.rejects(jobs.submit(REQUEST), tooMany);
+    await jobs.cancel(first, 'me');
+    const second = await jobs.submit(REQUEST);
+    const make = jobEvents(second);
+    await project(make.planned(5));
+    await assert.rejects(jobs.submit(REQUEST), tooMany);
+    await pool.query(`UPDATE ${tables.job} SET state = 'failed'`);
+    await jobs.submit(REQUEST);
+  });
+
+  it('is unavailable, in time, when the database is away or says nothing', async () => {
+    const silent = createServer(() => undefined).listen(0, '127.0.0.1');
+    await new Promise((resolve) => silent.once('listening', resolve));
+    const open = (silent.address() as AddressInfo).port;
+    const unavailable = (error: unknown): boolean =>
+      error instanceof HeadwaterError && error.code === 'unavailable' && error.retryable;
+    for (const port of [1, open]) {
+      const away = openPool(
+        { connectionString: `postgresql://u:secret@127.0.0.1:${port}/x`, connectTimeoutMs: 300 },
+        quiet,
+      );
+      const jobs = requests({ pool: away });
+      await assert.rejects(jobs.submit(REQUEST), unavailable);
+      await assert.rejects(jobs.find('x', 'me'), unavailable);
+      await assert.rejects(jobs.cancel('x', 'me'), unavailable);
+      await away.end();
+    }
+    silent.close();
+  });
+
+  it('is unavailable when the session is ended from outside, and works again with the next request', async () => {
+    const own = openPool({ connectionString: sharedStack().postgresUrl, size: 1 }, quiet);
+    const jobs = requests({ pool: own });
+    await jobs.submit(REQUEST);
+    const { rows } = await own.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+    const hold = await pool.connect();
+    await hold.query(`BEGIN; LOCK TABLE ${tables.request} IN ACCESS EXCLUSIVE MODE`);
+    const waiting = assert.rejects(
+      jobs.submit(REQUEST),
+      (e: unknown) => e instanceof HeadwaterError && e.code === 'unavailable',
+    );
+    await hold.query(`SELECT pg_sleep(0.05)`);
+    await hold.query('SELECT pg_terminate_backend($1)', [rows[0]?.pid]);
+    await waiting;
+    await hold.query('ROLLBACK');
+    hold.release();
+    await jobs.submit(REQUEST);
+    assert.equal((await messages()).length, 2);
+    await own.end();
+  });
+});
