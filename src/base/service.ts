@@ -15,6 +15,9 @@ export interface Service {
   run(signal: AbortSignal): Promise<void>;
 }
 
+/** A service that was ready for this long, in ms, and then fails is started again without the patience its earlier failures earned. */
+const STEADY = 30_000;
+
 export type ServiceState = 'starting' | 'running' | 'waiting';
 
 /** What `/readyz` tells of one service. */
@@ -54,8 +57,9 @@ export class Supervisor {
 
   async run(signal: AbortSignal): Promise<void> {
     let attempt = 0;
+    let readyAt = Infinity;
     const ready = (): void => {
-      attempt = 0;
+      readyAt = Date.now();
       this.#state = 'running';
       this.#reason = undefined;
     };
@@ -66,6 +70,8 @@ export class Supervisor {
         throw new HeadwaterError('internal', `${this.name} ended by itself`);
       } catch (error) {
         if (isAbort(error, signal)) return;
+        if (Date.now() - readyAt > STEADY) attempt = 0;
+        readyAt = Infinity;
         this.#state = 'waiting';
         this.#reason = messageOf(error);
         const fatal =

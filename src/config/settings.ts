@@ -18,9 +18,12 @@ const PREFIX = 'HEADWATER_';
 /** Variables of the local stack and of the tests, which are read elsewhere. */
 const OTHERS = /^HEADWATER_(STACK|TEST)(_|$)/;
 
-/** The settings of this process. */
-export function readSettings(roles?: readonly Role[]): Settings {
-  return parseSettings(process.env, roles);
+/**
+ * The settings of this process.
+ * @param otherwise what a variable is that the environment does not name
+ */
+export function readSettings(roles?: readonly Role[], otherwise: Environment = {}): Settings {
+  return parseSettings({ ...otherwise, ...process.env }, roles);
 }
 
 /**

@@ -4,6 +4,8 @@ import type { AvroSchema } from '../events/avro-schema.ts';
 export interface TopicSettings {
   /** Partitions of a resource type's topic when it is created; an existing one keeps its own. */
   readonly resourcePartitions: number;
+  /** Copies of every partition. */
+  readonly replicationFactor: number;
   /** Hours an export may take at most. A version that a cut points at must not be compacted away earlier. */
   readonly maxExportHours: number;
 }

@@ -66,7 +66,8 @@ export class ExclusiveCommitter {
     let transaction: Transaction | undefined;
     try {
       transaction = await this.#producer.transaction();
-      if (outcome.length > 0) await transaction.sendBatch({ topicMessages: topicMessages(outcome), acks: ALL_REPLICAS });
+      if (outcome.length > 0)
+        await transaction.sendBatch({ topicMessages: topicMessages(outcome), acks: ALL_REPLICAS });
       await this.#sendOffset(transaction, next);
       await transaction.commit();
     } catch (error) {

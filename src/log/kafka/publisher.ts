@@ -7,7 +7,10 @@ const ALL_REPLICAS = -1;
 
 /** Records as kafkajs takes them, in order within a topic. */
 export function topicMessages(records: readonly NewRecord[]): TopicMessages[] {
-  return [...Map.groupBy(records, ({ topic }) => topic)].map(([topic, list]) => ({ topic, messages: list.map(message) }));
+  return [...Map.groupBy(records, ({ topic }) => topic)].map(([topic, list]) => ({
+    topic,
+    messages: list.map(message),
+  }));
 }
 
 function message({ key, value, partition, timestamp, headers }: NewRecord): Message {

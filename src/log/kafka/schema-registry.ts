@@ -28,7 +28,9 @@ export class SchemaRegistry {
     const credentials = `${decodeURIComponent(parsed.username)}:${decodeURIComponent(parsed.password)}`;
     this.#headers = {
       'content-type': CONTENT_TYPE,
-      ...(parsed.username !== '' && { authorization: `Basic ${Buffer.from(credentials).toString('base64')}` }),
+      ...(parsed.username !== '' && {
+        authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
+      }),
     };
     this.#base = `${parsed.origin}${parsed.pathname.replace(/\/+$/, '')}`;
     this.#prefix = prefix;
@@ -38,9 +40,15 @@ export class SchemaRegistry {
   async register(declarations: readonly TopicDeclaration[]): Promise<void> {
     for (const { subject, schema } of distinct(declarations)) {
       const name = this.#subject(subject);
-      const answer = await this.#call('POST', `/subjects/${name}/versions`, { schema: JSON.stringify(schema) });
+      const answer = await this.#call('POST', `/subjects/${name}/versions`, {
+        schema: JSON.stringify(schema),
+      });
       if (answer.status === 409 || answer.status === 422) {
-        throw new HeadwaterError('conflict', `the registry refuses the schema of ${name}: ${errorOf(answer)}`, { subject });
+        throw new HeadwaterError(
+          'conflict',
+          `the registry refuses the schema of ${name}: ${errorOf(answer)}`,
+          { subject },
+        );
       }
       this.#ok(answer);
       await this.#requireBackward(name);
@@ -50,7 +58,10 @@ export class SchemaRegistry {
   /** The subjects whose schema is not registered. */
   async missing(declarations: readonly TopicDeclaration[]): Promise<readonly string[]> {
     const found = await Promise.all(
-      distinct(declarations).map(async ({ subject, schema }) => ({ subject, id: await this.#find(subject, schema) })),
+      distinct(declarations).map(async ({ subject, schema }) => ({
+        subject,
+        id: await this.#find(subject, schema),
+      })),
     );
     return found.filter(({ id }) => id === undefined).map(({ subject }) => this.#subject(subject));
   }
@@ -70,7 +81,9 @@ export class SchemaRegistry {
   }
 
   async #find(subject: string, schema: AvroSchema): Promise<number | undefined> {
-    const answer = await this.#call('POST', `/subjects/${this.#subject(subject)}`, { schema: JSON.stringify(schema) });
+    const answer = await this.#call('POST', `/subjects/${this.#subject(subject)}`, {
+      schema: JSON.stringify(schema),
+    });
     return answer.status === 404 ? undefined : idOf(this.#ok(answer));
   }
 
@@ -86,7 +99,11 @@ export class SchemaRegistry {
 
   async #requireBackward(name: string): Promise<void> {
     const config = await this.#call('GET', `/config/${name}`);
-    if (config.status === 200 && (config.body as { compatibilityLevel?: string }).compatibilityLevel === 'BACKWARD') return;
+    if (
+      config.status === 200 &&
+      (config.body as { compatibilityLevel?: string }).compatibilityLevel === 'BACKWARD'
+    )
+      return;
     const answer = await this.#call('PUT', `/config/${name}`, { compatibility: 'BACKWARD' });
     if (answer.status !== 409) this.#ok(answer); // 409: another process has just set it
   }
@@ -115,7 +132,10 @@ export class SchemaRegistry {
 
   #ok(answer: Answer): unknown {
     if (answer.status === 401 || answer.status === 403) {
-      throw new HeadwaterError('bad-config', `the schema registry refuses the credentials; correct HEADWATER_REGISTRY_URL`);
+      throw new HeadwaterError(
+        'bad-config',
+        `the schema registry refuses the credentials; correct HEADWATER_REGISTRY_URL`,
+      );
     }
     if (answer.status === 200 || answer.status === 204) return answer.body;
     throw new HeadwaterError('unavailable', `${answer.url} answers ${answer.status}: ${errorOf(answer)}`);
@@ -134,7 +154,8 @@ function distinct(declarations: readonly TopicDeclaration[]): readonly TopicDecl
 
 function idOf(body: unknown): number {
   const { id } = body as { id?: unknown };
-  if (typeof id !== 'number') throw new HeadwaterError('unavailable', 'the schema registry answers without an id');
+  if (typeof id !== 'number')
+    throw new HeadwaterError('unavailable', 'the schema registry answers without an id');
   return id;
 }
 

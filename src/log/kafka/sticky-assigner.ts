@@ -15,7 +15,10 @@ export interface Holder {
  * Spreads partitions evenly over members and moves as few as possible: a partition that moves loses the work a handler has
  * put into its record, and a task can take many minutes. Same input, same result.
  */
-export function assignSticky(partitions: readonly Partition[], members: readonly Holder[]): Map<string, Partition[]> {
+export function assignSticky(
+  partitions: readonly Partition[],
+  members: readonly Holder[],
+): Map<string, Partition[]> {
   const sorted = [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
   const assigned = new Map<string, Partition[]>(sorted.map(({ id }) => [id, []]));
   const quota = Math.ceil(partitions.length / sorted.length);
@@ -49,11 +52,17 @@ export function stickyAssigner(held: () => readonly Partition[]): PartitionAssig
     version: VERSION,
     protocol: ({ topics }) => ({
       name: NAME,
-      metadata: MemberMetadata.encode({ version: VERSION, topics, userData: Buffer.from(JSON.stringify(held())) }),
+      metadata: MemberMetadata.encode({
+        version: VERSION,
+        topics,
+        userData: Buffer.from(JSON.stringify(held())),
+      }),
     }),
     assign: ({ members, topics }) => {
       const partitions = topics.flatMap((topic) =>
-        cluster.findTopicPartitionMetadata(topic).map(({ partitionId }) => ({ topic, partition: partitionId })),
+        cluster
+          .findTopicPartitionMetadata(topic)
+          .map(({ partitionId }) => ({ topic, partition: partitionId })),
       );
       const holders = members.map(({ memberId, memberMetadata }) => ({
         id: memberId,
@@ -74,7 +83,9 @@ export function stickyAssigner(held: () => readonly Partition[]): PartitionAssig
 
 function byTopic(partitions: readonly Partition[]): Record<string, number[]> {
   const groups = Map.groupBy(partitions, ({ topic }) => topic);
-  return Object.fromEntries([...groups].map(([topic, list]) => [topic, list.map(({ partition }) => partition)]));
+  return Object.fromEntries(
+    [...groups].map(([topic, list]) => [topic, list.map(({ partition }) => partition)]),
+  );
 }
 
 /** Only a preference, so what cannot be read counts as none. */

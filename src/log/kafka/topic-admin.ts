@@ -49,7 +49,10 @@ export class TopicAdmin {
     const stuck = found.filter(({ kind }) => kind === 'partitions');
     if (stuck.length > 0) {
       const text = stuck.map((difference) => difference.text).join('; ');
-      throw new HeadwaterError('conflict', `${text}: make the topic anew, or use another HEADWATER_TOPIC_PREFIX`);
+      throw new HeadwaterError(
+        'conflict',
+        `${text}: make the topic anew, or use another HEADWATER_TOPIC_PREFIX`,
+      );
     }
     await this.#options.registry.register(this.#options.declarations);
     const subjects = (kind: Difference['kind']): ReadonlySet<string> =>
@@ -65,9 +68,12 @@ export class TopicAdmin {
     const { settings, prefix } = this.#options;
     const topic = resourceTopicName(prefix, this.#template, type);
     const partitions = this.#template.partitions(settings);
+    const [existing] = await this.#describe([topic]);
+    if (existing) return { topic, partitions: existing.partitions };
     await this.#create([{ name: topic, partitions, config: this.#template.config(settings) }]);
     const [found] = await this.#describe([topic]);
-    if (!found) throw new HeadwaterError('unavailable', `Kafka has not finished making ${topic}`, { subject: topic });
+    if (!found)
+      throw new HeadwaterError('unavailable', `Kafka has not finished making ${topic}`, { subject: topic });
     return { topic, partitions: found.partitions };
   }
 
@@ -93,7 +99,10 @@ export class TopicAdmin {
     await opened?.then((admin) => admin.disconnect()).catch(() => undefined);
   }
 
-  async #compare(): Promise<{ readonly wanted: readonly WantedTopic[]; readonly found: readonly Difference[] }> {
+  async #compare(): Promise<{
+    readonly wanted: readonly WantedTopic[];
+    readonly found: readonly Difference[];
+  }> {
     const unregistered = await this.#options.registry.missing(this.#options.declarations);
     const missing = unregistered.map((subject): Difference => {
       return { kind: 'missing-schema', subject, text: `the current schema of ${subject} is not registered` };
@@ -109,9 +118,15 @@ export class TopicAdmin {
     const wanted = declarations.flatMap((declaration): WantedTopic[] => {
       const config = declaration.config(settings);
       if (!isTemplate(declaration)) {
-        return [{ name: topicName(prefix, declaration), partitions: declaration.partitions(settings), config }];
+        return [
+          { name: topicName(prefix, declaration), partitions: declaration.partitions(settings), config },
+        ];
       }
-      return types.map((type) => ({ name: resourceTopicName(prefix, declaration, type), partitions: undefined, config }));
+      return types.map((type) => ({
+        name: resourceTopicName(prefix, declaration, type),
+        partitions: undefined,
+        config,
+      }));
     });
     return { wanted, actual: await this.#describe(wanted.map(({ name }) => name)) };
   }
@@ -122,12 +137,19 @@ export class TopicAdmin {
       const existing = names.filter((name) => all.has(name));
       if (existing.length === 0) return [];
       const { topics } = await admin.fetchTopicMetadata({ topics: existing });
-      const { resources } = await admin.describeConfigs({ includeSynonyms: false, resources: existing.map(resource) });
-      const configs = new Map(resources.map(({ resourceName, configEntries }) => [resourceName, configEntries]));
+      const { resources } = await admin.describeConfigs({
+        includeSynonyms: false,
+        resources: existing.map(resource),
+      });
+      const configs = new Map(
+        resources.map(({ resourceName, configEntries }) => [resourceName, configEntries]),
+      );
       return topics.map(({ name, partitions }) => ({
         name,
         partitions: partitions.length,
-        config: Object.fromEntries((configs.get(name) ?? []).map((entry) => [entry.configName, entry.configValue])),
+        config: Object.fromEntries(
+          (configs.get(name) ?? []).map((entry) => [entry.configName, entry.configValue]),
+        ),
       }));
     });
   }
@@ -137,6 +159,7 @@ export class TopicAdmin {
     const topics = wanted.map(({ name, partitions, config }) => ({
       topic: name,
       numPartitions: partitions ?? 1,
+      replicationFactor: this.#options.settings.replicationFactor,
       configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
     }));
     // False when they exist already, by another process; then their leaders may not be there yet.
@@ -146,7 +169,9 @@ export class TopicAdmin {
       const existing = new Set(await admin.listTopics());
       if (!names.every((name) => existing.has(name))) return false;
       const metadata = await admin.fetchTopicMetadata({ topics: names });
-      return metadata.topics.every(({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0));
+      return metadata.topics.every(
+        ({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0),
+      );
     });
   }
 
@@ -162,9 +187,14 @@ export class TopicAdmin {
       await admin.alterConfigs({
         validateOnly: false,
         resources: wanted.map(({ name, config }) => {
-          const own = (set.get(name) ?? []).filter(({ configSource }) => Number(configSource) === SET_ON_TOPIC);
+          const own = (set.get(name) ?? []).filter(
+            ({ configSource }) => Number(configSource) === SET_ON_TOPIC,
+          );
           const merged = { ...Object.fromEntries(own.map((e) => [e.configName, e.configValue])), ...config };
-          return { ...resource(name), configEntries: Object.entries(merged).map(([key, value]) => ({ name: key, value })) };
+          return {
+            ...resource(name),
+            configEntries: Object.entries(merged).map(([key, value]) => ({ name: key, value })),
+          };
         }),
       });
     });
@@ -172,12 +202,12 @@ export class TopicAdmin {
 
   async #delete(names: readonly string[]): Promise<void> {
     if (names.length === 0) return;
-    await this.#call('deleting topics', (admin) => admin.deleteTopics({ topics: [...names], timeout: PATIENCE })).catch(
-      (error: unknown) => {
-        // Another process deletes them as well; what counts is that they go.
-        if (!errorTypes(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) throw error;
-      },
-    );
+    await this.#call('deleting topics', (admin) =>
+      admin.deleteTopics({ topics: [...names], timeout: PATIENCE }),
+    ).catch((error: unknown) => {
+      // Another process deletes them as well; what counts is that they go.
+      if (!errorTypes(error).includes('UNKNOWN_TOPIC_OR_PARTITION')) throw error;
+    });
     await this.#until('topics to be gone', async (admin) => {
       const existing = new Set(await admin.listTopics());
       return !names.some((name) => existing.has(name));

@@ -45,7 +45,11 @@ function compare(wanted: WantedTopic, actual: ActualTopic): Difference[] {
   for (const [name, value] of Object.entries(wanted.config)) {
     const current = actual.config[name];
     if (current === value) continue;
-    found.push({ kind: 'config', subject, text: `${subject} has ${name}=${current ?? '(none)'}, declared is ${value}` });
+    found.push({
+      kind: 'config',
+      subject,
+      text: `${subject} has ${name}=${current ?? '(none)'}, declared is ${value}`,
+    });
   }
   return found;
 }

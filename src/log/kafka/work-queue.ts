@@ -92,9 +92,9 @@ class Membership {
       this.#stopping = true;
       for (const lane of this.#lanes.values()) lane.close();
       await Promise.all(this.#running);
-      await this.#leave();
+      // kafkajs cannot give up joining: the group would wait for a member that is no more. It takes a rebalance at most.
       await joined;
-      await this.#leave(); // when joining was still under way the first time
+      await Promise.allSettled([this.#consumer.disconnect(), this.#admin.disconnect()]);
     }
   }
 
@@ -119,10 +119,6 @@ class Membership {
     for (const step of steps) if (!signal.aborted) await step();
   }
 
-  async #leave(): Promise<void> {
-    await Promise.allSettled([this.#consumer.disconnect(), this.#admin.disconnect()]);
-  }
-
   #fail(error: unknown): void {
     this.#end.reject(kafkaError(error, `working as ${this.#options.group}`));
   }
@@ -143,7 +139,9 @@ class Membership {
         this.#lanes.delete(key);
       }
     }
-    const added = [...given].filter(([key]) => !this.#lanes.has(key)).map(([key, partition]) => this.#add(key, partition));
+    const added = [...given]
+      .filter(([key]) => !this.#lanes.has(key))
+      .map(([key, partition]) => this.#add(key, partition));
     void Promise.all(added).then(() => this.#options.onAssigned?.());
   }
 
@@ -187,7 +185,11 @@ class Membership {
 
   #take({ batch, resolveOffset }: EachBatchPayload): Promise<void> {
     const lane = this.#lanes.get(`${batch.topic}/${batch.partition}`);
-    if (!lane) throw new HeadwaterError('internal', `records of ${batch.topic}/${batch.partition}, which is another's`);
+    if (!lane)
+      throw new HeadwaterError(
+        'internal',
+        `records of ${batch.topic}/${batch.partition}, which is another's`,
+      );
     lane.offer(batch.messages);
     resolveOffset(batch.lastOffset());
     if (lane.crowded) this.#consumer.pause([{ topic: batch.topic, partitions: [batch.partition] }]);

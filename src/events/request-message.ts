@@ -1,0 +1,45 @@
+import { z } from 'zod';
+import { HeadwaterError } from '../base/errors.ts';
+import type { RequestMessage } from './commands.ts';
+
+const instant = z.int().nonnegative();
+
+const requested = z.object({
+  kind: z.literal('ExportRequested'),
+  jobId: z.string().min(1),
+  clientId: z.string(),
+  acceptedAt: instant,
+  requestUrl: z.string(),
+  parameters: z.object({
+    types: z.array(z.string()),
+    since: z
+      .string()
+      .nullish()
+      .transform((since) => since ?? undefined),
+    outputFormat: z.enum(['ndjson', 'ndjson+gzip']),
+  }),
+});
+
+const cancelRequested = z.object({
+  kind: z.literal('ExportCancelRequested'),
+  jobId: z.string().min(1),
+  cancelledAt: instant,
+});
+
+const message = z.discriminatedUnion('kind', [requested, cancelRequested]);
+
+/** A request as it comes out of the write-ahead log, where anyone with a connection can write. Throws `corrupt`. */
+export function parseRequestMessage(content: Buffer): RequestMessage {
+  const parsed = message.safeParse(parseJson(content));
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new HeadwaterError('corrupt', `wrong at ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+}
+
+function parseJson(content: Buffer): unknown {
+  try {
+    return JSON.parse(content.toString()) as unknown;
+  } catch {
+    return undefined;
+  }
+}

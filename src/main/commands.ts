@@ -1,0 +1,149 @@
+import { pino } from 'pino';
+import { systemClock } from '../base/clock.ts';
+import { runExport } from '../client/export-client.ts';
+import { loadDirectory } from '../client/load.ts';
+import { progressLine } from '../client/progress.ts';
+import type { Role } from '../config/roles.ts';
+import { printableSettings, readSettings } from '../config/settings.ts';
+import type { Settings } from '../config/settings.ts';
+import { clientConfig } from '../jobs/database.ts';
+import { rebuild } from '../jobs/rebuild.ts';
+import { DEFAULT_SCHEMA, jobTables } from '../jobs/schema.ts';
+import { manifestOf } from '../manifest/manifest.ts';
+import { stackDown, stackStatus, stackUp } from '../stack/commands.ts';
+import { LogAccess } from './log-access.ts';
+import { runRoles } from './roles.ts';
+import { localSettings } from './local.ts';
+import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
+import { stopSignal } from './stop-signal.ts';
+
+export { start } from './start.ts';
+
+interface Json {
+  readonly json?: boolean;
+}
+
+export async function serve(options: { readonly roles?: readonly Role[] }): Promise<number> {
+  const settings = readSettings(options.roles);
+  const logger = pino({ level: settings.logLevel });
+  logger.info({ settings: printableSettings(settings) }, 'headwater starts');
+  await runRoles(settings, { logger, signal: stopSignal() });
+  return 0;
+}
+
+export async function load(
+  directory: string,
+  options: Json & { readonly source?: string; readonly table?: string },
+): Promise<number> {
+  const settings = await clientSettings();
+  const progress = loadProgress();
+  const result = await loadDirectory({
+    directory,
+    sourceUrl: options.source ?? settings.sourceUrl,
+    table: options.table ?? settings.sourceTable,
+    clock: systemClock,
+    signal: stopSignal(),
+    onProgress: progress.update,
+  });
+  progress.end(result);
+  if (options.json) print(JSON.stringify(result));
+  else printLoad(result);
+  return 0;
+}
+
+export async function exportFiles(
+  options: Json & {
+    readonly server: string;
+    readonly type?: string;
+    readonly since?: string;
+    readonly format?: string;
+    readonly out?: string;
+  },
+): Promise<number> {
+  const progress = exportProgress();
+  const result = await runExport(
+    {
+      server: options.server,
+      ...(options.type !== undefined && { types: options.type.split(',').map((type) => type.trim()) }),
+      ...(options.since !== undefined && { since: options.since }),
+      ...(options.format !== undefined && { outputFormat: options.format }),
+    },
+    options.out,
+    { signal: stopSignal(), clock: systemClock, onProgress: progress.update },
+  );
+  progress.end();
+  if (options.json) print(JSON.stringify(result));
+  else printExport(result, options.out);
+  return result.manifest.error.length > 0 ? 1 : 0;
+}
+
+export async function rebuildTables(options: Json): Promise<number> {
+  const settings = readSettings(['projector'], await localSettings());
+  await withLog(settings, async (log) => {
+    const { control } = await log.codecs();
+    const progress = progressLine('rebuild');
+    const result = await rebuild(
+      {
+        tables: jobTables(DEFAULT_SCHEMA),
+        codec: control.status,
+        manifest: (job) => JSON.stringify(manifestOf(job, (key) => key)),
+        database: clientConfig({ connectionString: settings.sourceUrl }),
+        reader: log.reader,
+        statusTopic: log.names.status,
+        announced: { topic: log.names.announced, codec: control.announced },
+        onProgress: (done, total) => progress.update(total === 0 ? 1 : done / total, `${done} of ${total}`),
+      },
+      stopSignal(),
+    );
+    progress.end(`${result.events} events`);
+    if (options.json) print(JSON.stringify(result));
+  });
+  return 0;
+}
+
+export async function topics(options: Json & { readonly check?: boolean }): Promise<number> {
+  const settings = readSettings(['capture'], await localSettings());
+  return withLog(settings, async ({ admin }) => {
+    const found = options.check ? await admin.check() : await admin.apply();
+    if (options.json) print(JSON.stringify(found));
+    else if (found.length === 0) print('Topics and schemas are as declared.');
+    else for (const { text } of found) print(options.check ? text : `changed: ${text}`);
+    return options.check && found.length > 0 ? 1 : 0;
+  });
+}
+
+export async function stackUpCommand(options: Json): Promise<number> {
+  const { data, text } = await stackUp({ report: (line) => process.stderr.write(`${line}\n`) });
+  print(options.json ? JSON.stringify(data) : text);
+  return 0;
+}
+
+export async function stackDownCommand(options: Json & { readonly deleteData?: boolean }): Promise<number> {
+  const report = (line: string): void => void process.stderr.write(`${line}\n`);
+  const { data, text } = await stackDown({ report, deleteData: options.deleteData ?? false });
+  print(options.json ? JSON.stringify(data) : text);
+  return 0;
+}
+
+export async function stackStatusCommand(options: Json): Promise<number> {
+  const { data, text } = await stackStatus();
+  print(options.json ? JSON.stringify(data) : text);
+  return data.ready ? 0 : 1;
+}
+
+async function clientSettings(): Promise<Settings> {
+  return readSettings([], await localSettings());
+}
+
+async function withLog<T>(settings: Settings, work: (log: LogAccess) => Promise<T>): Promise<T> {
+  const log = new LogAccess(settings, pino({ level: 'warn' }, process.stderr));
+  try {
+    return await work(log);
+  } finally {
+    await log.close();
+  }
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,136 @@
+import { allTopics } from '../../topics/all.ts';
+import { announced } from '../../topics/announced.ts';
+import { commands } from '../../topics/commands.ts';
+import { exportEvents } from '../../topics/exports.ts';
+import { position } from '../../topics/position.ts';
+import { resources } from '../../topics/resources.ts';
+import { status } from '../../topics/status.ts';
+import { bulkTasks, quickTasks } from '../../topics/tasks.ts';
+import type { Logger } from '../base/service.ts';
+import type { Settings } from '../config/settings.ts';
+import { controlCodecs } from '../events/control-codec.ts';
+import type { ControlCodecs } from '../events/control-codec.ts';
+import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import type { SchemaIds } from '../events/schema-ids.ts';
+import type { Lane } from '../events/tasks.ts';
+import type { ClusterOptions } from '../log/kafka/cluster.ts';
+import { createKafka } from '../log/kafka/kafka-client.ts';
+import { KafkaPublisher } from '../log/kafka/publisher.ts';
+import { RangeReader } from '../log/kafka/range-reader.ts';
+import { SchemaRegistry } from '../log/kafka/schema-registry.ts';
+import { TopicAdmin } from '../log/kafka/topic-admin.ts';
+import { KafkaWorkQueue } from '../log/kafka/work-queue.ts';
+import { resourceTopicName, topicName } from '../log/topic-declaration.ts';
+
+/** What can only be known when the registry has been asked. */
+export interface Codecs {
+  readonly ids: SchemaIds;
+  readonly control: ControlCodecs;
+  readonly change: ResourceChangeCodec;
+}
+
+export interface TopicNames {
+  readonly position: string;
+  readonly commands: string;
+  readonly status: string;
+  readonly exports: string;
+  readonly announced: string;
+  readonly tasks: Readonly<Record<Lane, string>>;
+  resource(type: string): string;
+}
+
+const HOUR = 3_600_000;
+
+/** Everything of the log that the roles of one process share. Connects when used. */
+export class LogAccess {
+  readonly names: TopicNames;
+  readonly cluster: ClusterOptions;
+  readonly kafka: ReturnType<typeof createKafka>;
+  readonly reader: RangeReader;
+  readonly publisher: KafkaPublisher;
+  readonly queue: KafkaWorkQueue;
+  readonly admin: TopicAdmin;
+  readonly #registry: SchemaRegistry;
+  #codecs: Promise<Codecs> | undefined;
+
+  constructor(settings: Settings, logger: Logger) {
+    const prefix = settings.topicPrefix;
+    this.names = topicNames(prefix);
+    this.cluster = clusterOptions(settings);
+    this.kafka = createKafka(
+      { ...kafkaJsOptions(settings), brokers: settings.kafkaBrokers, clientId: 'headwater' },
+      logger,
+    );
+    this.reader = new RangeReader(this.cluster);
+    this.publisher = new KafkaPublisher(this.kafka);
+    this.queue = new KafkaWorkQueue({ kafka: this.kafka, prefix });
+    this.#registry = new SchemaRegistry({ url: settings.registryUrl, prefix });
+    this.admin = new TopicAdmin({
+      kafka: this.kafka,
+      registry: this.#registry,
+      declarations: allTopics,
+      settings: {
+        resourcePartitions: settings.resourcePartitions,
+        replicationFactor: settings.replicationFactor,
+        maxExportHours: settings.maxExportMs / HOUR,
+      },
+      prefix,
+    });
+  }
+
+  /** Makes the topics as declared, once a process, and resolves what the codecs need. Throws `unavailable`, `conflict`. */
+  async codecs(): Promise<Codecs> {
+    this.#codecs ??= this.#prepare();
+    try {
+      return await this.#codecs;
+    } catch (error) {
+      this.#codecs = undefined; // asked again, it tries again
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled([this.reader.close(), this.publisher.close(), this.admin.close()]);
+  }
+
+  async #prepare(): Promise<Codecs> {
+    await this.admin.apply();
+    const ids = await this.#registry.resolve(allTopics);
+    return { ids, control: controlCodecs(ids), change: new ResourceChangeCodec(ids) };
+  }
+}
+
+function topicNames(prefix: string): TopicNames {
+  return {
+    position: topicName(prefix, position),
+    commands: topicName(prefix, commands),
+    status: topicName(prefix, status),
+    exports: topicName(prefix, exportEvents),
+    announced: topicName(prefix, announced),
+    tasks: { quick: topicName(prefix, quickTasks), bulk: topicName(prefix, bulkTasks) },
+    resource: (type) => resourceTopicName(prefix, resources, type),
+  };
+}
+
+const SASL = { plain: 'PLAIN', 'scram-sha-256': 'SCRAM-SHA-256', 'scram-sha-512': 'SCRAM-SHA-512' } as const;
+
+function clusterOptions(settings: Settings): ClusterOptions {
+  const { kafkaBrokers: brokers, kafkaSsl, kafkaSaslMechanism: mechanism } = settings;
+  const username = settings.kafkaSaslUsername ?? '';
+  const password = settings.kafkaSaslPassword ?? '';
+  return {
+    brokers,
+    clientId: 'headwater',
+    connection: {
+      ...(kafkaSsl && { tls: {} }),
+      ...(mechanism && { sasl: { mechanism: SASL[mechanism], username, password } }),
+    },
+  };
+}
+
+function kafkaJsOptions(settings: Settings) {
+  const { kafkaSsl, kafkaSaslMechanism: mechanism } = settings;
+  const username = settings.kafkaSaslUsername ?? '';
+  const password = settings.kafkaSaslPassword ?? '';
+  return { ...(kafkaSsl && { ssl: true }), ...(mechanism && { sasl: { mechanism, username, password } }) };
+}

@@ -1,0 +1,136 @@
+import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { Lsn, Stamp } from '../base/positions.ts';
+import type { ServiceHealth } from '../base/service.ts';
+import type { CaptureMetrics } from '../capture/change-writer.ts';
+import type { ExportFile } from '../events/status.ts';
+import type { Lane } from '../events/tasks.ts';
+import type { WorkerMetrics } from '../replay/worker.ts';
+
+/** What one process tells Prometheus. */
+export interface ProcessMetrics {
+  readonly registry: Registry;
+  readonly capture: CaptureMetrics & { loaded(resources: number): void };
+  readonly worker: WorkerMetrics;
+  projected(partition: number, next: number): void;
+}
+
+export function processMetrics(health: () => readonly ServiceHealth[], clock: () => number): ProcessMetrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  new Gauge({
+    name: 'headwater_service_running',
+    help: '1 while the service does its work, 0 while it waits for something',
+    labelNames: ['service'],
+    registers,
+    collect() {
+      for (const { name, state } of health()) this.set({ service: name }, state === 'running' ? 1 : 0);
+    },
+  });
+  const projected = new Gauge({
+    name: 'headwater_projected_offset',
+    help: 'Next offset of the status topic that the job tables lack',
+    labelNames: ['partition'],
+    registers,
+  });
+  return {
+    registry,
+    capture: captureMetrics(registers, clock),
+    worker: workerMetrics(registers),
+    projected: (partition, next) => projected.set({ partition }, next),
+  };
+}
+
+function captureMetrics(registers: Registry[], clock: () => number): ProcessMetrics['capture'] {
+  const changes = new Counter({
+    name: 'headwater_capture_changes_total',
+    help: 'Resource changes handed to the log',
+    labelNames: ['operation'],
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'headwater_capture_bytes_total',
+    help: 'Bytes of their bodies',
+    registers,
+  });
+  const problems = new Counter({
+    name: 'headwater_capture_problems_total',
+    help: 'Resources that cannot be exported (too large, no JSON); each is logged by name',
+    registers,
+  });
+  const loaded = new Gauge({
+    name: 'headwater_capture_loaded_resources',
+    help: 'Resources of the load under way or done',
+    registers,
+  });
+  let reached: { stamp: Stamp; lsn: Lsn; at: number } | undefined;
+  new Gauge({
+    name: 'headwater_capture_lsn',
+    help: 'Position in the write-ahead log that was received, in bytes',
+    registers,
+    collect() {
+      if (reached) this.set(Number(reached.lsn));
+    },
+  });
+  new Gauge({
+    name: 'headwater_capture_lag_seconds',
+    help: 'How long after its commit the last source transaction was received',
+    registers,
+    collect() {
+      if (reached) this.set(Math.max(0, (reached.at - reached.stamp) / 1000));
+    },
+  });
+  return {
+    change: (operation, size) => {
+      changes.inc({ operation });
+      bytes.inc(size);
+    },
+    problem: () => problems.inc(),
+    reached: (stamp, lsn) => (reached = { stamp, lsn, at: clock() }),
+    loaded: (resources) => loaded.set(resources),
+  };
+}
+
+function workerMetrics(registers: Registry[]): WorkerMetrics {
+  const running = new Gauge({
+    name: 'headwater_tasks_running',
+    help: 'Tasks being replayed',
+    labelNames: ['lane'],
+    registers,
+  });
+  const ended = new Counter({
+    name: 'headwater_tasks_total',
+    help: 'Tasks by how they ended',
+    labelNames: ['lane', 'outcome'],
+    registers,
+  });
+  const files = new Counter({
+    name: 'headwater_files_total',
+    help: 'Files written',
+    labelNames: ['kind'],
+    registers,
+  });
+  const bytes = new Counter({
+    name: 'headwater_file_bytes_total',
+    help: 'Bytes of files written',
+    registers,
+  });
+  const resources = new Counter({
+    name: 'headwater_file_lines_total',
+    help: 'Lines of files written',
+    labelNames: ['kind'],
+    registers,
+  });
+  return {
+    taskStarted: (lane: Lane) => running.inc({ lane }),
+    taskEnded: (lane: Lane, outcome, written: readonly ExportFile[]) => {
+      running.dec({ lane });
+      ended.inc({ lane, outcome });
+      for (const file of written) {
+        files.inc({ kind: file.kind });
+        bytes.inc(file.bytes);
+        resources.inc({ kind: file.kind }, file.count);
+      }
+    },
+  };
+}

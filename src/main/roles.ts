@@ -1,0 +1,309 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import pg from 'pg';
+import { systemClock } from '../base/clock.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { Supervisor } from '../base/service.ts';
+import type { HealthReporter, Logger, Service, ServiceHealth } from '../base/service.ts';
+import { Capture } from '../capture/capture.ts';
+import { presetMapping } from '../capture/source-mapping.ts';
+import { Source } from '../capture/source.ts';
+import type { Role } from '../config/roles.ts';
+import type { Settings } from '../config/settings.ts';
+import { MESSAGE_PREFIX } from '../events/commands.ts';
+import { parseRequestMessage } from '../events/request-message.ts';
+import type { Lane } from '../events/tasks.ts';
+import { createGateway } from '../http/gateway.ts';
+import { gatewayService } from '../http/gateway-service.ts';
+import { Announcer } from '../jobs/announcer.ts';
+import { clientConfig, openPool } from '../jobs/database.ts';
+import { EndedJobs } from '../jobs/ended-jobs.ts';
+import { Janitor } from '../jobs/janitor.ts';
+import { Projector } from '../jobs/projector.ts';
+import { JobRequests } from '../jobs/requests.ts';
+import { DEFAULT_SCHEMA, jobTables, migrate } from '../jobs/schema.ts';
+import { transactionalAppenders } from '../log/kafka/transactional-appender.ts';
+import { manifestOf } from '../manifest/manifest.ts';
+import { Planner } from '../plan/planner.ts';
+import { ReplayPool } from '../replay/replay-pool.ts';
+import { Worker } from '../replay/worker.ts';
+import { openStore } from '../storage/open-store.ts';
+import { captureLog } from './capture-log.ts';
+import { LogAccess } from './log-access.ts';
+import { processMetrics } from './process-metrics.ts';
+import type { ProcessMetrics } from './process-metrics.ts';
+
+/** What the services of one process share. */
+interface Shared {
+  readonly settings: Settings;
+  readonly log: LogAccess;
+  readonly pool: pg.Pool;
+  readonly metrics: ProcessMetrics;
+  readonly logger: Logger;
+  readonly health: () => readonly ServiceHealth[];
+}
+
+type Start = (health: HealthReporter) => Service;
+
+const tables = jobTables(DEFAULT_SCHEMA);
+
+/** Runs the roles until the signal fires; ends with an error when one of them cannot go on by itself. */
+export async function runRoles(
+  settings: Settings,
+  options: { readonly logger: Logger; readonly signal: AbortSignal; readonly onReady?: () => void },
+): Promise<void> {
+  const { logger, signal, onReady } = options;
+  const supervisors: Supervisor[] = [];
+  const health = (): readonly ServiceHealth[] => supervisors.map((supervisor) => supervisor.health);
+  const log = new LogAccess(settings, logger);
+  const pool = openPool({ connectionString: settings.sourceUrl }, logger);
+  const metrics = processMetrics(health, systemClock);
+  const shared: Shared = { settings, log, pool, metrics, logger, health };
+  for (const [name, start] of services(shared)) supervisors.push(new Supervisor(name, logger, start));
+  const stop = new AbortController();
+  const all = AbortSignal.any([signal, stop.signal]);
+  const watch = setInterval(() => {
+    if (!supervisors.every(({ health: { state } }) => state === 'running')) return;
+    clearInterval(watch);
+    onReady?.();
+  }, 20);
+  try {
+    await Promise.all(
+      supervisors.map(async (supervisor) => {
+        try {
+          await supervisor.run(all);
+        } finally {
+          stop.abort(); // one that ended for good ends the process
+        }
+      }),
+    );
+  } finally {
+    clearInterval(watch);
+    await log.close();
+    await pool.end();
+  }
+}
+
+function services(shared: Shared): [name: string, start: Start][] {
+  const { roles } = shared.settings;
+  const byRole: Record<Role, () => [string, Start][]> = {
+    gateway: () => [['gateway', gateway(shared)]],
+    capture: () => [['capture', deferred('capture', shared, capture)]],
+    planner: () => [['planner', deferred('planner', shared, planner)]],
+    worker: () => worker(shared),
+    projector: () => [['projector', deferred('projector', shared, projector)]],
+    janitor: () => [['janitor', deferred('janitor', shared, janitor)]],
+  };
+  const needsTables = roles.some(
+    (role) => role === 'gateway' || role === 'projector' || role === 'janitor' || role === 'capture',
+  );
+  return [
+    ...(needsTables ? [['job-tables', jobTablesService(shared)] as [string, Start]] : []),
+    ...roles.flatMap((role) => byRole[role]()),
+  ];
+}
+
+/** A service that is made when topics and schemas are there; until then it waits like any that failed. */
+function deferred(
+  name: string,
+  shared: Shared,
+  make: (shared: Shared, health: HealthReporter) => Promise<Service>,
+): Start {
+  return (health) => ({
+    name,
+    run: async (signal) => {
+      const service = await make(shared, health);
+      await service.run(signal);
+    },
+  });
+}
+
+/** Makes the job tables, and is then content. */
+function jobTablesService({ pool }: Shared): Start {
+  return (health) => ({
+    name: 'job-tables',
+    run: async (signal) => {
+      try {
+        await migrate(pool, tables);
+      } catch (error) {
+        throw new HeadwaterError('unavailable', 'the job tables cannot be made: is the database there?', {
+          cause: error,
+        });
+      }
+      health.ready();
+      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    },
+  });
+}
+
+function gateway({ settings, pool, metrics, logger, health }: Shared): Start {
+  const jobs = new JobRequests({
+    pool,
+    tables,
+    limits: { perClient: settings.maxJobsPerClient, inAll: settings.maxJobs },
+    clock: systemClock,
+    newId: randomUUID,
+  });
+  const store = openStore(settings.storageUrl);
+  const context = { settings, jobs, store, health, metrics: metrics.registry, clock: systemClock, logger };
+  return (reporter) => gatewayService({ app: createGateway(context), settings, health: reporter, logger });
+}
+
+async function capture({ settings, log, metrics, logger }: Shared, health: HealthReporter): Promise<Service> {
+  const { control, change } = await log.codecs();
+  const source = new Source({
+    url: settings.sourceUrl,
+    slot: settings.slot,
+    publication: settings.publication,
+    mapping: presetMapping(settings.sourcePreset, settings.sourceTable),
+  });
+  return new Capture({
+    source,
+    schema: DEFAULT_SCHEMA,
+    messagePrefix: MESSAGE_PREFIX,
+    reader: log.reader,
+    ...captureLog(log, control.position, settings.slot),
+    commandsTopic: log.names.commands,
+    encodeChange: (value) => change.encode(value),
+    decodeChange: (bytes) => change.decode(bytes),
+    encodeCommand: (command) => control.command.encode(command),
+    parseRequest: parseRequestMessage,
+    maxResourceBytes: settings.maxResourceBytes,
+    metrics: metrics.capture,
+    clock: systemClock,
+    logger,
+    health,
+    onLoad: ({ resources }) => metrics.capture.loaded(resources),
+  });
+}
+
+async function planner({ settings, log, logger }: Shared, health: HealthReporter): Promise<Service> {
+  const { control } = await log.codecs();
+  return new Planner({
+    queue: log.queue,
+    reader: log.reader,
+    codecs: control,
+    topics: log.names,
+    group: `${settings.topicPrefix}.planner`,
+    settings: {
+      taskBytes: settings.taskBytes,
+      quickBytes: settings.quickBytes,
+      parallelism: 2 * settings.replayThreads,
+    },
+    clock: systemClock,
+    logger,
+    health,
+  });
+}
+
+/** Each lane has threads of its own, so that small tasks never wait behind large ones. */
+function worker(shared: Shared): [string, Start][] {
+  const { settings, log, logger } = shared;
+  const instance = `${hostname()}/${process.pid}`;
+  const ended = async (): Promise<EndedJobs> => {
+    const { control } = await log.codecs();
+    const { reader, names } = log;
+    return new EndedJobs({
+      reader,
+      statusTopic: names.status,
+      codec: control.status,
+      clock: systemClock,
+      maxExportMs: settings.maxExportMs,
+    });
+  };
+  const lane = (name: Lane, threads: number): [string, Start] => [
+    `worker-${name}`,
+    (health) => ({
+      name: `worker-${name}`,
+      run: async (signal) => {
+        const { ids, control } = await log.codecs();
+        const { storageUrl, fileBytes, topicPrefix } = settings;
+        const pool = new ReplayPool(
+          { kafka: log.cluster, schemaIds: ids, topicPrefix, storageUrl, fileBytes },
+          threads,
+        );
+        const jobs = await ended();
+        const service = new Worker({
+          lane: name,
+          topic: log.names.tasks[name],
+          group: `${topicPrefix}.worker.${name}`,
+          queue: log.queue,
+          publisher: log.publisher,
+          pool,
+          concurrency: threads,
+          ended: jobs,
+          decodeTask: (value) => control.task.decode(value),
+          statusRecord: (event) => ({
+            topic: log.names.status,
+            key: event.jobId,
+            value: control.status.encode(event),
+          }),
+          metrics: shared.metrics.worker,
+          clock: systemClock,
+          instance,
+          logger,
+          health,
+        });
+        await withCompanion(jobs, service, signal).finally(() => pool.close());
+      },
+    }),
+  ];
+  return [lane('quick', 1), lane('bulk', settings.replayThreads)];
+}
+
+/** Runs a service while its companion runs, which knows enough from `ready` on; the end of either ends both. */
+async function withCompanion(companion: EndedJobs, service: Service, signal: AbortSignal): Promise<void> {
+  const stop = new AbortController();
+  const all = AbortSignal.any([signal, stop.signal]);
+  const ending = <T>(work: Promise<T>): Promise<T> => work.finally(() => stop.abort());
+  const known = ending(companion.run(all));
+  await Promise.all([known, ending(Promise.race([companion.ready, known]).then(() => service.run(all)))]);
+}
+
+async function projector(
+  { settings, log, metrics, logger }: Shared,
+  health: HealthReporter,
+): Promise<Service> {
+  const { control } = await log.codecs();
+  const { names, reader, kafka } = log;
+  const announcer = new Announcer({
+    tables,
+    reader,
+    openAppender: transactionalAppenders(kafka),
+    transactionalId: `${settings.topicPrefix}.announcer`,
+    topics: names,
+    codecs: control,
+    source: `${settings.publicUrl}/fhir`,
+  });
+  return new Projector({
+    tables,
+    codec: control.status,
+    manifest: (job) => JSON.stringify(manifestOf(job, (key) => key)),
+    database: clientConfig({ connectionString: settings.sourceUrl }),
+    reader,
+    statusTopic: names.status,
+    announcer,
+    logger,
+    health,
+    onApplied: ({ partition, next }) => metrics.projected(partition, next),
+  });
+}
+
+async function janitor({ settings, log, pool, logger }: Shared, health: HealthReporter): Promise<Service> {
+  const { control } = await log.codecs();
+  return new Janitor({
+    pool,
+    tables,
+    store: openStore(settings.storageUrl),
+    reader: log.reader,
+    publisher: log.publisher,
+    statusTopic: log.names.status,
+    codec: control.status,
+    jobDeadlineMs: settings.jobDeadlineMs,
+    maxExportMs: settings.maxExportMs,
+    retentionMs: settings.retentionMs,
+    clock: systemClock,
+    logger,
+    health,
+  });
+}

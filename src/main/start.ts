@@ -1,0 +1,142 @@
+import { mkdir } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import pg from 'pg';
+import { pino } from 'pino';
+import { systemClock } from '../base/clock.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { runExport } from '../client/export-client.ts';
+import { loadDirectory } from '../client/load.ts';
+import { readSettings } from '../config/settings.ts';
+import type { Settings } from '../config/settings.ts';
+import { headwaterDirectory } from '../stack/contract.ts';
+import { startStack } from '../stack/stack.ts';
+import { localFiles, localSettings } from './local.ts';
+import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
+import { runRoles } from './roles.ts';
+import { stopSignal } from './stop-signal.ts';
+
+const SAMPLE = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
+
+/** The whole system on this machine: stack, real patients, every role, one export; then it keeps serving. */
+export async function start(): Promise<number> {
+  const signal = stopSignal();
+  await requireFreePort(readSettings([], await localSettings()));
+  const stack = await startStack({ directory: headwaterDirectory, purpose: 'people', signal, report: say });
+  try {
+    await mkdir(localFiles, { recursive: true });
+    const settings = readSettings(undefined, await localSettings(stack.addresses));
+    await loadSample(settings, signal);
+    await serveAndExport(settings, signal);
+    return 0;
+  } catch (error) {
+    if (signal.aborted) return 0;
+    throw error;
+  } finally {
+    say('Stopping …');
+    await stack.stop();
+  }
+}
+
+/** Before anything is changed. */
+async function requireFreePort({ httpHost, httpPort }: Settings): Promise<void> {
+  const server = createServer();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', () =>
+      reject(
+        new HeadwaterError(
+          'bad-config',
+          `port ${httpPort} is in use: end what uses it, or set HEADWATER_HTTP_PORT`,
+        ),
+      ),
+    );
+    server.listen(httpPort, httpHost, () => server.close(() => resolve()));
+  });
+}
+
+async function loadSample(settings: Settings, signal: AbortSignal): Promise<void> {
+  if (await hasResources(settings)) return;
+  say('The source database is empty: loading ten patients …');
+  const progress = loadProgress();
+  const { sourceUrl, sourceTable: table } = settings;
+  const result = await loadDirectory({
+    directory: SAMPLE,
+    sourceUrl,
+    table,
+    clock: systemClock,
+    signal,
+    onProgress: progress.update,
+  });
+  progress.end(result);
+  printLoad(result);
+}
+
+async function hasResources({ sourceUrl, sourceTable }: Settings): Promise<boolean> {
+  const client = new pg.Client({ connectionString: sourceUrl });
+  await client.connect();
+  try {
+    const name = sourceTable
+      .split('.')
+      .map((part) => pg.escapeIdentifier(part))
+      .join('.');
+    const { rows } = await client.query<{ found: string | null }>('SELECT to_regclass($1)::text AS found', [
+      name,
+    ]);
+    if (!rows[0]?.found) return false;
+    return (await client.query(`SELECT 1 FROM ${name} LIMIT 1`)).rowCount === 1;
+  } finally {
+    await client.end();
+  }
+}
+
+async function serveAndExport(settings: Settings, signal: AbortSignal): Promise<void> {
+  // People read this terminal: only what goes wrong is logged, unless they ask for more.
+  const level = process.stdout.isTTY || settings.logLevel === 'info' ? 'warn' : settings.logLevel;
+  const logger = pino({ level }, pino.destination(2));
+  const stop = new AbortController();
+  const all = AbortSignal.any([signal, stop.signal]);
+  let ready: () => void = () => undefined;
+  const isReady = new Promise<void>((resolve) => (ready = resolve));
+  const running = runRoles(settings, { logger, signal: all, onReady: () => ready() });
+  const shown = (async () => {
+    await Promise.race([isReady, running]);
+    await exportOnce(settings, all);
+    explain(settings);
+  })();
+  try {
+    await Promise.all([running, shown]);
+  } catch (error) {
+    stop.abort();
+    await running.catch(() => undefined);
+    throw error;
+  }
+}
+
+async function exportOnce({ publicUrl }: Settings, signal: AbortSignal): Promise<void> {
+  const progress = exportProgress();
+  const result = await runExport({ server: `${publicUrl}/fhir` }, undefined, {
+    signal,
+    clock: systemClock,
+    pollMs: 100,
+    onProgress: progress.update,
+  });
+  progress.end();
+  printExport(result, undefined);
+  say(`The files lie in ${localFiles}.`);
+}
+
+function explain({ publicUrl }: Settings): void {
+  const base = `${publicUrl}/fhir`;
+  say(`
+Serving at ${base}; Ctrl-C ends everything. Try, in another terminal:
+
+  curl -i -H 'Prefer: respond-async' '${base}/$export?_type=Patient,Condition'
+  curl -i <the Content-Location it answers>
+  npm run headwater -- export --out /tmp/export
+  curl ${publicUrl}/readyz
+`);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
