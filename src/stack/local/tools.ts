@@ -114,10 +114,10 @@ async function maven(
     options.report(`  ${tool.name}: ${String(files)} files so far, ${seconds()}`);
   }, 5000);
   try {
-    let problem: Error | undefined;
+    let problem: unknown;
     child.once('error', (error) => (problem = error));
     const code = await new Promise((resolve) => child.once('close', resolve)); // also when the signal ends it
-    if (problem) throw problem as Error;
+    if (problem instanceof Error) throw problem;
     if (code === 0) return;
     throw new HeadwaterError(
       'unavailable',
