@@ -48,6 +48,7 @@ export interface StackStatus {
   readonly ready: boolean;
   /** What ends it. `stack down` does in any case. */
   readonly until: 'stack down' | `process ${number} ends` | undefined;
+  /** Passwords are hidden in those that the environment gives. */
   readonly addresses: StackAddresses;
   readonly components: readonly ComponentStatus[];
 }
@@ -121,7 +122,14 @@ async function statusOf(directory: string, env: NodeJS.ProcessEnv): Promise<Stac
   const forced = forcedKind(env);
   const given =
     forced === undefined || forced === 'environment' ? addressesFromEnvironment('people', env) : undefined;
-  if (given) return summary('environment', undefined, given, await components(given, () => ({})));
+  if (given) {
+    const shown = {
+      ...given,
+      postgresUrl: withoutPassword(given.postgresUrl),
+      registryUrl: withoutPassword(given.registryUrl),
+    };
+    return summary('environment', undefined, shown, await components(given, () => ({})));
+  }
   const state = readState(peopleFolder(directory));
   if (state && COMPONENTS.some((component) => aliveProcess(state, component))) {
     const addresses = localAddresses(state.ports);
@@ -207,7 +215,9 @@ function residentBytesOf(pid: number): number | undefined {
 
 function addressOf(addresses: StackAddresses, component: Component): string {
   if (component === 'kafka') return addresses.kafkaBrokers.join(',');
-  return component === 'postgres' ? withoutPassword(addresses.postgresUrl) : addresses.registryUrl;
+  return component === 'postgres'
+    ? withoutPassword(addresses.postgresUrl)
+    : withoutPassword(addresses.registryUrl);
 }
 
 function withoutPassword(text: string): string {

@@ -9,7 +9,7 @@ export interface TestCounts {
 
 const LEAK_MS = 10_000;
 
-/** Mocha's own report, plus the counts for `run.ts` and a line about whatever keeps the process from ending. */
+/** Mocha's own report, plus the counts for `run.ts` and a line about whatever keeps the process from ending. @public */
 export default class Reporter extends Mocha.reporters.Spec {
   constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
     super(runner, options);

@@ -8,7 +8,10 @@ export function sharedStack(): StackAddresses {
   throw new Error('This test needs PostgreSQL, Kafka and a schema registry: run it by "npm test".');
 }
 
-/** Servers of one test's own, for those that kill and restart them. The test stops them. */
+/**
+ * Servers of one test's own, for those that kill and restart them. The test stops them.
+ * @public
+ */
 export function privateStack(): Promise<Stack> {
   const { HEADWATER_TEST_POSTGRES_URL, HEADWATER_TEST_KAFKA_BROKERS, HEADWATER_TEST_REGISTRY_URL, ...env } =
     process.env;
