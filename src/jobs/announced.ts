@@ -27,7 +27,7 @@ export async function readAnnounced(options: AnnouncedOptions, signal: AbortSign
   return found;
 }
 
-/** Removes what is published: after a crash between the two, or after a rebuild that made it again. */
+/** Removes what is published. */
 export async function dropAnnounced(
   client: Queryable,
   tables: JobTables,

@@ -37,8 +37,8 @@ const BATCH_BYTES = 4 << 20;
 
 /**
  * Announcement rows to the public topic, each exactly once: in the Kafka transaction of the announcements goes the record of
- * how far they are, and rows are deleted after it. A crash in between leaves rows that the next start finds published.
- * The order is important: first fence the earlier announcer, then read how far it came.
+ * how far they are; rows up to there are dropped before any are read, so one that a crash of the database or a rebuild
+ * brought back is not published again. The order is important: first fence the earlier announcer, then read how far it came.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;
@@ -63,26 +63,22 @@ export class Announcer {
         { reader, topic: topics.announced, codec: codecs.announced },
         signal,
       );
-      await leader.transaction((client) => dropAnnounced(client, tables, announced));
       while (!signal.aborted) {
-        if (!this.#woken) await once(this.#wake, 'rows', { signal });
-        this.#woken = false;
-        for (
-          let rows = await this.#next(leader);
-          rows.length > 0 && !signal.aborted;
-          rows = await this.#next(leader)
-        ) {
-          announced = await this.#publish(appender, rows, announced);
-          await leader.transaction((client) => dropAnnounced(client, tables, announced));
-        }
+        const rows = await leader.transaction(async (client) => {
+          await dropAnnounced(client, tables, announced);
+          return nextRows(client, tables);
+        });
+        if (rows.length > 0) announced = await this.#publish(appender, rows, announced);
+        else await this.#rows(signal);
       }
     } finally {
       await appender.close();
     }
   }
 
-  #next(leader: Leader): Promise<Row[]> {
-    return leader.transaction((client) => nextRows(client, this.#options.tables));
+  async #rows(signal: AbortSignal): Promise<void> {
+    if (!this.#woken) await once(this.#wake, 'rows', { signal });
+    this.#woken = false;
   }
 
   async #publish(

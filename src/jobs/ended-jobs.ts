@@ -57,6 +57,7 @@ export class EndedJobs implements Service {
   /** Fires when the job ends otherwise than by completing. */
   signalFor(jobId: string): AbortSignal {
     if (this.isEnded(jobId)) return AbortSignal.abort();
+    if (this.#jobs.get(jobId)?.state === 'completed') return new AbortController().signal;
     let stop = this.#stops.get(jobId);
     if (!stop) this.#stops.set(jobId, (stop = new AbortController()));
     return stop.signal;

@@ -2,7 +2,7 @@ import type { Stamp } from '../base/positions.ts';
 import type { ExportParameters } from '../events/request.ts';
 import type { ExportFile } from '../events/status.ts';
 
-/** `accepted`: requested, not yet planned. The last four are ends; nothing leaves them, except completed -> expired. */
+/** `accepted`: requested, not yet planned. The last four are ends; only completed -> cancelled, completed -> expired and failed -> expired follow. */
 export type JobState = 'accepted' | 'running' | 'completed' | 'failed' | 'cancelled' | 'expired';
 
 /** What a client may know of a job; a row of the projection joined with its request. */

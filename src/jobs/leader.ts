@@ -6,7 +6,7 @@ import type { Queryable } from './job-rows.ts';
 import type { JobTables } from './schema.ts';
 
 const POLL = 500;
-const TAKE_OVER_POLL = 50;
+const TAKE_OVER_POLL = 100;
 
 export interface LeaderOptions {
   readonly database: ClientConfig;
@@ -46,16 +46,9 @@ export class Leader {
     });
     try {
       await client.connect();
-      // The server has to notice a leader whose machine has vanished.
-      await client.query(
-        'SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3',
-      );
+      await client.query(SESSION);
       const waiting = AbortSignal.any([signal, lost.signal]);
-      for (let round = 0; !(await tryLock(client, options.tables)); round++) {
-        if (round === 0) options.onWaiting?.();
-        if (options.takeOver === true) await endHolder(client, options.tables);
-        await sleep(options.takeOver === true ? TAKE_OVER_POLL : POLL, waiting);
-      }
+      await (options.takeOver === true ? takeOver : standBy)(client, options, waiting);
       return new Leader(client, lost.signal);
     } catch (error) {
       await close(client);
@@ -85,27 +78,65 @@ export class Leader {
   }
 }
 
+/**
+ * The server has to notice a leader whose machine has vanished. And a commit that a crash of the server takes back is folded
+ * again from the log, so nobody has to wait for its disk.
+ */
+const SESSION = `SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3;
+  SET synchronous_commit = off`;
+
 const KEY = `hashtextextended($1, 0)`;
 
 function lockName(tables: JobTables): string {
   return `headwater lead ${tables.schema}`;
 }
 
-async function tryLock(client: pg.Client, tables: JobTables): Promise<boolean> {
-  const { rows } = await client.query<{ locked: boolean }>(`SELECT pg_try_advisory_lock(${KEY}) AS locked`, [
-    lockName(tables),
-  ]);
-  return rows[0]?.locked === true;
+async function standBy(client: pg.Client, options: LeaderOptions, signal: AbortSignal): Promise<void> {
+  const text = `SELECT pg_try_advisory_lock(${KEY}) AS locked`;
+  for (let told = false; ; told = true) {
+    const { rows } = await client.query<{ locked: boolean }>(text, [lockName(options.tables)]);
+    if (rows[0]?.locked === true) return;
+    if (!told) options.onWaiting?.();
+    await sleep(POLL, signal);
+  }
+}
+
+/** Stands in the lock's queue, so that nobody who merely tries gets it first, and ends the session of whoever holds it. */
+async function takeOver(
+  client: pg.Client,
+  { database, tables }: LeaderOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+  const helper = new pg.Client(database);
+  helper.on('error', () => undefined); // its calls tell
+  await helper.connect();
+  const locked = new AbortController();
+  try {
+    const lock = client.query(`SELECT pg_advisory_lock(${KEY})`, [lockName(tables)]).finally(() => {
+      locked.abort();
+    });
+    lock.catch(() => undefined);
+    const either = AbortSignal.any([signal, locked.signal]);
+    while (!either.aborted) {
+      await endHolder(helper, tables, rows[0]?.pid ?? 0);
+      await sleep(TAKE_OVER_POLL, either).catch(() => undefined);
+    }
+    signal.throwIfAborted();
+    await lock;
+  } finally {
+    await close(helper);
+  }
 }
 
 /** A bigint key is shown in `pg_locks` as two halves, with objsubid 1. */
-async function endHolder(client: pg.Client, tables: JobTables): Promise<void> {
+async function endHolder(client: pg.Client, tables: JobTables, self: number): Promise<void> {
   await client.query(
     `SELECT pg_terminate_backend(pid) FROM pg_locks, (SELECT ${KEY} AS key) k
-     WHERE locktype = 'advisory' AND granted AND objsubid = 1
+     WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> $2
        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
        AND classid::bigint = ((k.key >> 32) & 4294967295) AND objid::bigint = (k.key & 4294967295)`,
-    [lockName(tables)],
+    [lockName(tables), self],
   );
 }
 

@@ -4,7 +4,6 @@ import type { LogReader } from '../log/log.ts';
 import { dropAnnounced, readAnnounced } from './announced.ts';
 import type { AnnouncedOptions } from './announced.ts';
 import { Leader } from './leader.ts';
-import type { LeaderOptions } from './leader.ts';
 import { Projection } from './projection.ts';
 import type { ProjectionOptions } from './projection.ts';
 
@@ -13,7 +12,6 @@ export interface RebuildOptions extends ProjectionOptions {
   readonly reader: Pick<LogReader, 'ends' | 'read'>;
   readonly statusTopic: string;
   readonly announced: Pick<AnnouncedOptions, 'topic' | 'codec'>;
-  readonly onWaiting?: LeaderOptions['onWaiting'];
   /** Offsets of the log, all partitions together. */
   readonly onProgress?: (done: number, total: number) => void;
 }
@@ -28,12 +26,9 @@ export interface Rebuilt {
  * afterwards from the offsets stored here. What was announced before is not announced again.
  */
 export async function rebuild(options: RebuildOptions, signal: AbortSignal): Promise<Rebuilt> {
-  const { tables, reader, statusTopic, onWaiting } = options;
+  const { tables, reader, statusTopic } = options;
   const database = { ...options.database, query_timeout: 0 }; // emptying large tables takes its time
-  const leader = await Leader.acquire(
-    { database, tables, takeOver: true, ...(onWaiting && { onWaiting }) },
-    signal,
-  );
+  const leader = await Leader.acquire({ database, tables, takeOver: true }, signal);
   const all = AbortSignal.any([signal, leader.lost]);
   try {
     const announced = await readAnnounced({ reader, ...options.announced }, all);

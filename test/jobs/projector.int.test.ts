@@ -158,6 +158,20 @@ describe('projector', () => {
     assert.deepEqual(await leaders(), []);
   });
 
+  it('announces nothing twice when the database has lost its last transactions', async () => {
+    await servers.append(...randomHistory(10, 3));
+    const first = new Running();
+    first.start((signal) => makeProjector(servers).run(signal));
+    await settled();
+    await first.stop();
+    const { job, task, file, offset } = servers.tables;
+    for (const table of [job, task, file, offset]) await servers.pool.query(`DELETE FROM ${table}`);
+    running.start((signal) => makeProjector(servers).run(signal));
+    await servers.append(jobEvents('one-more').planned());
+    await settled();
+    await check();
+  });
+
   it('ends with an error, for its supervisor to try again, while its topic is not there', async () => {
     const nowhere = { ...servers, topics: { ...servers.topics, status: `${servers.prefix}.none` } };
     await assert.rejects(
