@@ -41,7 +41,7 @@ export async function* liveKeys(
   }
 }
 
-/** Writes a delete for the live keys of a type; all of them, or those that `isGhost` picks. */
+/** After a commit: writes a delete for the live keys of a type; all of them, or those that `isGhost` picks. */
 export async function deleteLive(
   options: Pick<CaptureOptions, 'reader' | 'topics' | 'decodeChange'> & {
     readonly log: CaptureLog;
@@ -52,11 +52,11 @@ export async function deleteLive(
     readonly isGhost?: (key: LiveKey, partition: number) => boolean;
   },
 ): Promise<void> {
-  const { reader, topics, log, writer, type, point, signal } = options;
+  const { topics, log, writer, type, point, signal } = options;
   const topic = topics.topicOf(type);
-  const ends: readonly Offset[] = await reader.ends(topic);
-  for (const [partition, to] of ends.entries()) {
-    for await (const keys of liveKeys(options, { topic, partition, to }, signal)) {
+  // The log's own ends: to a reader the last commit may not be decided yet, and what it lacks would be taken for gone.
+  for (const [partition, to] of log.ends(topic).entries()) {
+    for await (const keys of liveKeys(options, { topic, partition, to: offset(to) }, signal)) {
       for (const key of keys) {
         if (options.isGhost && !options.isGhost(key, partition)) continue;
         writer.write({

@@ -81,9 +81,15 @@ export interface RecordBatch {
 
 /** Reads what is committed, from given offsets, without joining a group. */
 export interface LogReader {
-  /** End offset of what is committed, by partition number; empty when there is no such topic. */
+  /**
+   * End offset of what is committed, by partition number; empty when there is no such topic. A transaction's markers come
+   * to its partitions some milliseconds after its commit: who has just committed may not find it in here yet.
+   */
   ends(topic: string): Promise<readonly Offset[]>;
-  /** First offset whose record has a timestamp >= the given one, by partition; the end where there is none. */
+  /**
+   * By partition, an offset with no record of a timestamp >= the given one before it; the end where there is none at all.
+   * It may come earlier than the first such record: Kafka's own transaction markers count, and bear the broker's time.
+   */
   offsetsAt(topic: string, timestamp: number): Promise<readonly Offset[]>;
   /** Committed records of one partition from `from` on, oldest first, waiting for more until the signal fires. */
   follow(

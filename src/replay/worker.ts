@@ -10,6 +10,8 @@ import type { ReplayPool } from './replay-pool.ts';
 /** Which jobs need no more work. */
 export interface Ended {
   isEnded(jobId: string): boolean;
+  /** A zombie's offset may come after its outcome. */
+  isTaskDone(jobId: string, taskId: string): boolean;
   /** Fires when the job ends. */
   signalFor(jobId: string): AbortSignal;
 }
@@ -69,7 +71,7 @@ export class Worker implements Service {
     const { decodeTask, ended, metrics, lane, statusRecord, clock } = this.#options;
     const task = await decodeTask(record.value);
     const { jobId, taskId } = task;
-    if (ended.isEnded(jobId)) return [];
+    if (ended.isEnded(jobId) || ended.isTaskDone(jobId, taskId)) return [];
     const stop = AbortSignal.any([signal, ended.signalFor(jobId)]);
     metrics.taskStarted(lane);
     try {
@@ -93,8 +95,9 @@ export class Worker implements Service {
   async #attempts(task: Task, signal: AbortSignal): Promise<readonly ExportFile[]> {
     const { pool, logger, clock, instance } = this.#options;
     const { jobId, taskId } = task;
+    // Once a delivery: a task that kills its worker is known by its starts.
+    await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
     for (let attempt = 1; ; attempt++) {
-      await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
       const started = clock();
       try {
         const files = await pool.run(task, signal, this.#progress(task));

@@ -17,6 +17,7 @@ export type FetchPiece = (at: { from: number; maxBytes: number; until: number })
 
 /** Fetched bytes of a block. The log is compressed, up to some twenty times. */
 const BLOCK_BYTES = 4 << 20;
+/** Offsets of the first block, before anything is known of the records' size. */
 const FIRST_SPAN = 8_192;
 const MOST_SPAN = 1 << 22;
 /** Batches decompressed on other threads while one is handled. */
@@ -36,39 +37,54 @@ interface Block {
 export async function* readBackward(
   fetch: FetchPiece,
   range: { from: number; to: number },
+  { blockBytes = BLOCK_BYTES, firstSpan = FIRST_SPAN } = {},
 ): AsyncIterable<RecordBatch> {
   if (range.from >= range.to) return;
-  let next: Promise<Block> | undefined = readBlock(fetch, range.from, range.to, FIRST_SPAN);
+  const blocks = new BlockReader(fetch, range.from, blockBytes);
+  let next: Promise<Block> | undefined = blocks.read(range.to, firstSpan);
   while (next) {
     const block: Block = await next;
-    next = block.start > range.from ? readBlock(fetch, range.from, block.start, block.span) : undefined;
+    next = block.start > range.from ? blocks.read(block.start, block.span) : undefined;
     next?.catch(() => undefined); // it is awaited in its turn
     yield* openBackward(block.batches, range);
   }
 }
 
-async function readBlock(fetch: FetchPiece, from: number, end: number, span: number): Promise<Block> {
-  let start = Math.max(from, end - span);
-  const pieces: Piece[] = [];
-  let held = 0;
-  let total = 0;
-  for (let at = start; at < end;) {
-    const piece = await fetch({ from: at, maxBytes: BLOCK_BYTES, until: end });
-    if (piece.next === at) break;
-    if (pieces.length === 0) start = Math.max(from, Math.min(start, piece.first));
-    pieces.push(piece);
-    held += piece.bytes;
-    total += piece.bytes;
-    at = piece.next;
-    while (held > 2 * BLOCK_BYTES && pieces.length > 1) {
-      const dropped = pieces.shift() as Piece;
-      held -= dropped.bytes;
-      start = dropped.next;
-    }
+class BlockReader {
+  readonly #fetch: FetchPiece;
+  readonly #from: number;
+  readonly #bytes: number;
+
+  constructor(fetch: FetchPiece, from: number, bytes: number) {
+    this.#fetch = fetch;
+    this.#from = from;
+    this.#bytes = bytes;
   }
-  const batches = pieces.flatMap((piece) => piece.batches).filter((batch) => batch.baseOffset < end);
-  const wanted = Math.round((span * BLOCK_BYTES) / Math.max(total, 1));
-  return { start, batches, span: Math.min(MOST_SPAN, 8 * span, Math.max(1, wanted)) };
+
+  /** The block that ends at `end`, of about `span` offsets. */
+  async read(end: number, span: number): Promise<Block> {
+    let start = Math.max(this.#from, end - span);
+    const pieces: Piece[] = [];
+    let held = 0;
+    let total = 0;
+    for (let at = start; at < end;) {
+      const piece = await this.#fetch({ from: at, maxBytes: this.#bytes, until: end });
+      if (piece.next === at) break; // nothing is left of the rest
+      if (pieces.length === 0) start = Math.max(this.#from, Math.min(start, piece.first));
+      pieces.push(piece);
+      held += piece.bytes;
+      total += piece.bytes;
+      at = piece.next;
+      while (held > 2 * this.#bytes && pieces.length > 1) {
+        const [oldest] = pieces.splice(0, 1);
+        held -= oldest?.bytes ?? 0;
+        start = oldest?.next ?? start;
+      }
+    }
+    const batches = pieces.flatMap((piece) => piece.batches).filter((batch) => batch.baseOffset < end);
+    const wanted = Math.round((span * this.#bytes) / Math.max(total, 1));
+    return { start, batches, span: Math.min(MOST_SPAN, 8 * span, Math.max(1, wanted)) };
+  }
 }
 
 async function* openBackward(
