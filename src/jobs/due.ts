@@ -11,7 +11,10 @@ export interface Overdue {
 const MOST = 200;
 const DAY = 86_400_000;
 
-/** Planned jobs that have moved last before `idleSince`, or were accepted before `acceptedBefore`. */
+/**
+ * Planned jobs that have moved last before `idleSince`, or were accepted before `acceptedBefore`. A job of which no task is
+ * being worked on waits in a queue, which moves as long as any job does.
+ */
 export async function overdueJobs(
   pool: Pool,
   t: JobTables,
@@ -19,8 +22,13 @@ export async function overdueJobs(
 ): Promise<Overdue[]> {
   const { rows } = await asking(() =>
     pool.query<Overdue>(
-      `SELECT job_id AS "jobId", CASE WHEN active_at < $1 THEN 'deadline' ELSE 'max-export' END AS reason FROM ${t.job}
-       WHERE state = 'running' AND (active_at < $1 OR (plan->>'acceptedAt')::bigint < $2) LIMIT ${String(MOST)}`,
+      `SELECT job_id AS "jobId", CASE WHEN idle THEN 'deadline' ELSE 'max-export' END AS reason FROM (
+         SELECT job_id, plan, active_at < $1 AND (
+             EXISTS (SELECT FROM ${t.task} k WHERE k.job_id = j.job_id AND starts > 0 AND NOT completed)
+             OR NOT EXISTS (SELECT FROM ${t.job} o WHERE o.active_at >= $1)
+           ) AS idle
+         FROM ${t.job} j WHERE state = 'running') candidate
+       WHERE idle OR (plan->>'acceptedAt')::bigint < $2 LIMIT ${String(MOST)}`,
       [limits.idleSince, limits.acceptedBefore],
     ),
   );

@@ -84,7 +84,7 @@ export class Planner implements Service {
 
   /**
    * Stamps never go back inside a partition, and a cut's own time separates what is before it from what is after it. So a
-   * stamp greater than T means "after the cut of T" exactly, and the first such record is where its timestamp index points.
+   * stamp greater than T means "after the cut of T" exactly, and no such record lies before where the timestamp index points.
    */
   async #since(command: ExportCommand): Promise<Since | undefined | 'not-an-instant'> {
     if (command.parameters.since === undefined) return undefined;

@@ -100,7 +100,7 @@ describe('janitor', () => {
   it('fails a planned job without progress for too long, once, and no other', async () => {
     startProjector();
     const [idle, busy] = [jobEvents('idle', NOW - 11 * MINUTE), jobEvents('busy', NOW - 11 * MINUTE)];
-    await servers.append(idle.planned(1), busy.planned(1), {
+    await servers.append(idle.planned(1), idle.started('0001'), busy.planned(1), {
       ...busy.progressed('0001', 0.5),
       at: NOW - 9 * MINUTE,
     });
@@ -118,6 +118,19 @@ describe('janitor', () => {
       message: 'There was no progress for 10 minutes.',
     });
     assert.equal(await state('busy'), 'running');
+  });
+
+  it('lets a job wait in the queue while another one moves, and fails it when none does', async () => {
+    startProjector();
+    const [queued, busy] = [jobEvents('queued', NOW - 11 * MINUTE), jobEvents('busy', NOW - 9 * MINUTE)];
+    await servers.append(queued.planned(1), busy.planned(1));
+    await reaches('busy', 'running');
+    await reaches('queued', 'running');
+    startJanitor();
+    await twoRounds();
+    assert.equal(await state('queued'), 'running');
+    now += 2 * MINUTE;
+    await reaches('queued', 'failed');
   });
 
   it('lets a request wait for its plan as long as an export may take, not longer', async () => {
