@@ -10,7 +10,11 @@ export const positionSchema: AvroSchema = {
   fields: [
     { name: 'slot', type: 'string' },
     { name: 'systemId', type: 'string', doc: "PostgreSQL's system identifier" },
-    { name: 'lsn', type: lsnSchema, doc: 'Every source transaction that ends at or before this is in the log' },
+    {
+      name: 'lsn',
+      type: lsnSchema,
+      doc: 'Every source transaction that ends at or before this is in the log',
+    },
     { name: 'stamp', type: 'long', doc: 'Stamp of the last one' },
     {
       name: 'types',

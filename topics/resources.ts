@@ -17,9 +17,21 @@ export const resourceChangeSchema: AvroSchema = {
     { name: 'lsn', type: lsnSchema, doc: 'Commit LSN in the source' },
     { name: 'versionId', type: ['null', 'string'] },
     { name: 'lastUpdated', type: ['null', 'long'], doc: "The source's own, ms since 1970" },
-    { name: 'oversizeBytes', type: ['null', 'long'], doc: 'Size of a body over the limit, which is not here' },
-    { name: 'patients', type: { type: 'array', items: 'string' }, doc: 'In whose compartment this version is' },
-    { name: 'leftPatients', type: { type: 'array', items: 'string' }, doc: 'Whose compartment this version left' },
+    {
+      name: 'oversizeBytes',
+      type: ['null', 'long'],
+      doc: 'Size of a body over the limit, which is not here',
+    },
+    {
+      name: 'patients',
+      type: { type: 'array', items: 'string' },
+      doc: 'In whose compartment this version is',
+    },
+    {
+      name: 'leftPatients',
+      type: { type: 'array', items: 'string' },
+      doc: 'Whose compartment this version left',
+    },
     { name: 'body', type: ['null', 'bytes'], doc: "The resource's JSON, untouched" },
   ],
 };

@@ -4,6 +4,7 @@ import { allTopics } from '../../topics/all.ts';
 import { HeadwaterError } from '../../src/base/errors.ts';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import type { Cut } from '../../src/base/positions.ts';
+import type { Announced } from '../../src/events/announced.ts';
 import type { Command } from '../../src/events/commands.ts';
 import { controlCodecs } from '../../src/events/control-codec.ts';
 import type { ExportEvent, ExportEventKind } from '../../src/events/export-event.ts';
@@ -29,10 +30,15 @@ const stamps = longs.map(stamp);
 const offsets = longs.map((n) => offset(Math.abs(n)));
 const lsns = fc.bigInt({ min: 0n, max: 2n ** 63n - 1n }).map(lsn);
 const size = fc.nat();
-const optional = <T>(values: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(values, { nil: undefined });
+const optional = <T>(values: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
+  fc.option(values, { nil: undefined });
 const lane = fc.constantFrom('quick' as const, 'bulk' as const);
 const outputFormat = fc.constantFrom('ndjson' as const, 'ndjson+gzip' as const);
-const parameters: fc.Arbitrary<ExportParameters> = record({ types: fc.array(text), since: optional(text), outputFormat });
+const parameters: fc.Arbitrary<ExportParameters> = record({
+  types: fc.array(text),
+  since: optional(text),
+  outputFormat,
+});
 const file: fc.Arbitrary<ExportFile> = record({
   kind: fc.constantFrom('output' as const, 'deleted' as const, 'error' as const),
   type: text,
@@ -42,17 +48,16 @@ const file: fc.Arbitrary<ExportFile> = record({
   sha256: text,
 });
 const cut: fc.Arbitrary<Cut> = record({
-    lsn: lsns,
-    time: stamps,
-    ends: fc.uniqueArray(fc.tuple(text, fc.array(offsets), fc.double({ min: 0, max: 1e9, noNaN: true })), {
-      selector: ([type]) => type,
-    }),
-  })
-  .map(({ ends, ...rest }) => ({
-    ...rest,
-    ends: new Map(ends.map(([type, list]) => [type, list])),
-    meanBytes: new Map(ends.flatMap(([type, , mean]) => (mean > 0 ? [[type, mean]] : []))),
-  }));
+  lsn: lsns,
+  time: stamps,
+  ends: fc.uniqueArray(fc.tuple(text, fc.array(offsets), fc.double({ min: 0, max: 1e9, noNaN: true })), {
+    selector: ([type]) => type,
+  }),
+}).map(({ ends, ...rest }) => ({
+  ...rest,
+  ends: new Map(ends.map(([type, list]) => [type, list])),
+  meanBytes: new Map(ends.flatMap(([type, , mean]) => (mean > 0 ? [[type, mean]] : []))),
+}));
 
 const commands: fc.Arbitrary<Command> = fc.oneof(
   record({
@@ -96,7 +101,12 @@ const statusEvents: fc.Arbitrary<StatusEvent> = fc.oneof(
   record({ ...base, kind: fc.constant('ExportCancelled' as const) }),
   record({ ...base, kind: fc.constant('ExportExpired' as const) }),
   record({ ...base, kind: fc.constant('TaskStarted' as const), taskId: text, worker: text }),
-  record({ ...base, kind: fc.constant('TaskProgressed' as const), taskId: text, fraction: fc.double({ min: 0, max: 1, noNaN: true }) }),
+  record({
+    ...base,
+    kind: fc.constant('TaskProgressed' as const),
+    taskId: text,
+    fraction: fc.double({ min: 0, max: 1, noNaN: true }),
+  }),
   record({ ...base, kind: fc.constant('TaskCompleted' as const), taskId: text, files: fc.array(file) }),
   record({ ...base, kind: fc.constant('TaskFailed' as const), taskId: text, code: text, message: text }),
 );
@@ -109,7 +119,15 @@ const positions: fc.Arbitrary<Position> = record({
   types: fc.array(record({ type: text, records: size, bytes: size })),
 });
 
-const kinds: readonly ExportEventKind[] = ['accepted', 'started', 'file-ready', 'completed', 'failed', 'cancelled', 'expired'];
+const kinds: readonly ExportEventKind[] = [
+  'accepted',
+  'started',
+  'file-ready',
+  'completed',
+  'failed',
+  'cancelled',
+  'expired',
+];
 const exportEvents: fc.Arbitrary<ExportEvent> = record({
   jobId: text,
   clientId: text,
@@ -121,6 +139,10 @@ const exportEvents: fc.Arbitrary<ExportEvent> = record({
   manifest: optional(text),
   failure: optional(record({ code: text, message: text })),
 });
+
+const announced: fc.Arbitrary<Announced> = fc
+  .dictionary(fc.nat(100).map(String), record({ offset: offsets, n: fc.nat() }))
+  .map((places) => new Map(Object.entries(places).map(([partition, place]) => [Number(partition), place])));
 
 function comesBack<T>(codec: Codec<T>, values: fc.Arbitrary<T>): void {
   fc.assert(
@@ -138,6 +160,8 @@ describe('the codecs of control records', () => {
   it('give a position back as it was', () => comesBack(codecs.position, positions));
   it('give an export event back as it was', () => comesBack(codecs.exportEvent, exportEvents));
 
+  it('give an announcement back as it was', () => comesBack(codecs.announced, announced));
+
   it('frame with the id of the subject', () => {
     const bytes = codecs.command.encode({ kind: 'ExportCancelRequested', jobId: 'j', cancelledAt: 1 });
     assert.equal(bytes[0], 0);
@@ -145,7 +169,13 @@ describe('the codecs of control records', () => {
   });
 
   it('keep an LSN beyond what a double holds', () => {
-    const position: Position = { slot: 's', systemId: '1', lsn: lsn(2n ** 63n - 1n), stamp: stamp(0), types: [] };
+    const position: Position = {
+      slot: 's',
+      systemId: '1',
+      lsn: lsn(2n ** 63n - 1n),
+      stamp: stamp(0),
+      types: [],
+    };
     assert.equal(codecs.position.decode(codecs.position.encode(position)).lsn, 2n ** 63n - 1n);
   });
 

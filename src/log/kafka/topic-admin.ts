@@ -10,8 +10,8 @@ import { differences } from './topic-difference.ts';
 import type { ActualTopic, Difference, WantedTopic } from './topic-difference.ts';
 
 const PATIENCE = 30_000;
-/** Kafka tells this of a topic's setting that was made for the topic and is not a default. */
-const SET_ON_TOPIC = 1;
+
+const NOT_YET: ReadonlySet<string> = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
 
 export interface TopicAdminOptions {
   readonly kafka: Kafka;
@@ -162,16 +162,18 @@ export class TopicAdmin {
       replicationFactor: this.#options.settings.replicationFactor,
       configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
     }));
-    // False when they exist already, by another process; then their leaders may not be there yet.
-    await this.#call('making topics', (admin) => admin.createTopics({ topics, timeout: PATIENCE }));
+    // kafkajs answers false when another process was first, and takes a broker's not knowing of it yet for an error.
+    await this.#call('making topics', (admin) => admin.createTopics({ topics, waitForLeaders: false }));
     const names = wanted.map(({ name }) => name);
     await this.#until('topics to be there', async (admin) => {
       const existing = new Set(await admin.listTopics());
       if (!names.every((name) => existing.has(name))) return false;
-      const metadata = await admin.fetchTopicMetadata({ topics: names });
-      return metadata.topics.every(
-        ({ partitions }) => partitions.length > 0 && partitions.every(({ leader }) => leader >= 0),
-      );
+      const metadata = await admin.fetchTopicMetadata({ topics: names }).catch((error: unknown) => {
+        if (errorTypes(error).some((type) => NOT_YET.has(type))) return undefined; // by another broker than the list's
+        throw error;
+      });
+      const partitions = metadata?.topics.map((topic) => topic.partitions) ?? [[]];
+      return partitions.every((list) => list.length > 0 && list.every(({ leader }) => leader >= 0));
     });
   }
 
@@ -188,7 +190,7 @@ export class TopicAdmin {
         validateOnly: false,
         resources: wanted.map(({ name, config }) => {
           const own = (set.get(name) ?? []).filter(
-            ({ configSource }) => Number(configSource) === SET_ON_TOPIC,
+            ({ configSource }) => configSource === kafkajs.ConfigSource.TOPIC_CONFIG,
           );
           const merged = { ...Object.fromEntries(own.map((e) => [e.configName, e.configValue])), ...config };
           return {
@@ -198,6 +200,12 @@ export class TopicAdmin {
         }),
       });
     });
+    // Brokers take it over a moment later.
+    const names = wanted.map(({ name }) => name);
+    await this.#until(
+      'settings to hold',
+      async () => differences(wanted, await this.#describe(names)).length === 0,
+    );
   }
 
   async #delete(names: readonly string[]): Promise<void> {

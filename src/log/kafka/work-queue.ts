@@ -56,7 +56,7 @@ class Membership {
   readonly #lanes = new Map<string, QueueLane>();
   /** Lanes that have not come to their end. */
   readonly #running = new Set<Promise<void>>();
-  readonly #end = Promise.withResolvers<void>();
+  readonly #end: PromiseWithResolvers<void> = Promise.withResolvers();
   #stopping = false;
 
   constructor({ kafka, prefix }: WorkQueueOptions, options: QueueOptions, handle: Handle) {
@@ -183,7 +183,8 @@ class Membership {
     return lane;
   }
 
-  #take({ batch, resolveOffset }: EachBatchPayload): Promise<void> {
+  #take(payload: EachBatchPayload): Promise<void> {
+    const { batch } = payload;
     const lane = this.#lanes.get(`${batch.topic}/${batch.partition}`);
     if (!lane)
       throw new HeadwaterError(
@@ -191,7 +192,7 @@ class Membership {
         `records of ${batch.topic}/${batch.partition}, which is another's`,
       );
     lane.offer(batch.messages);
-    resolveOffset(batch.lastOffset());
+    payload.resolveOffset(batch.lastOffset());
     if (lane.crowded) this.#consumer.pause([{ topic: batch.topic, partitions: [batch.partition] }]);
     return Promise.resolve();
   }

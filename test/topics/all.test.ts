@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { allTopics } from '../../topics/all.ts';
+import { resources } from '../../topics/resources.ts';
+import { resourceTopicName, topicName } from '../../src/log/topic-declaration.ts';
+import type { TopicDeclaration } from '../../src/log/topic-declaration.ts';
+
+const settings = { resourcePartitions: 8, replicationFactor: 1, maxExportHours: 24 };
+const WEEK = 7 * 24 * 3_600_000;
+
+describe('topics/', () => {
+  it('declares every topic in the list of all', async () => {
+    const folder = join(import.meta.dirname, '../../topics');
+    const files = readdirSync(folder).filter((file) => file.endsWith('.ts') && file !== 'all.ts');
+    const declared = new Set<TopicDeclaration>();
+    for (const file of files) {
+      const exported = Object.values((await import(join(folder, file))) as Record<string, unknown>);
+      for (const value of exported) if (isDeclaration(value)) declared.add(value);
+    }
+    assert.deepEqual(new Set(allTopics), declared);
+    assert.equal(new Set(allTopics.map(({ name }) => name)).size, allTopics.length);
+  });
+
+  it('names topics under the prefix, one for each resource type', () => {
+    assert.deepEqual(
+      allTopics.map((topic) => topicName('headwater', topic)),
+      [
+        'headwater.resources.<Type>',
+        'headwater.position',
+        'headwater.commands',
+        'headwater.tasks.quick',
+        'headwater.tasks.bulk',
+        'headwater.status',
+        'headwater.exports',
+        'headwater.announced',
+      ],
+    );
+    assert.equal(resourceTopicName('headwater', resources, 'Patient'), 'headwater.resources.Patient');
+  });
+
+  it('keeps every version of a resource as long as the longest export takes', () => {
+    assert.equal(resources.config({ ...settings, maxExportHours: 36 })['min.compaction.lag.ms'], '129600000');
+  });
+
+  it('keeps what a work queue reads shorter than Kafka keeps the offsets of a group nobody is in', () => {
+    for (const topic of allTopics.filter(({ readers }) =>
+      readers.some((r) => r === 'planner' || r === 'worker'),
+    )) {
+      const config = topic.config(settings);
+      if (config['cleanup.policy'] !== 'delete') continue;
+      assert.ok(Number(config['retention.ms']) + Number(config['segment.ms']) < WEEK, topic.name);
+    }
+  });
+
+  it('gives every topic a reason, a writer and a reader', () => {
+    for (const { name, why, writers, readers } of allTopics) {
+      assert.ok(why.length > 40 && writers.length > 0 && readers.length > 0, name);
+    }
+  });
+});
+
+function isDeclaration(value: unknown): value is TopicDeclaration {
+  return typeof value === 'object' && value !== null && 'writers' in value;
+}
