@@ -1,7 +1,7 @@
 import { messageOf } from '../base/errors.ts';
 import type { Lsn, Stamp } from '../base/positions.ts';
 import type { Operation, ResourceChange } from '../events/resource-change.ts';
-import { patientsOf } from '../fhir/patient-compartment.ts';
+import { isCompartmentType, patientsOf } from '../fhir/patient-compartment.ts';
 import type { SourceRow } from './source-mapping.ts';
 
 /** When and where something happened in the source. */
@@ -71,7 +71,7 @@ function living(
   context: { point: ChangePoint; limits: { readonly maxBytes: number } },
 ): KeyedChange {
   const read = readBody(row, context.limits.maxBytes);
-  const left = before ? compartmentsOf(before).filter((patient) => !read.patients.includes(patient)) : [];
+  const left = before ? leftBy(before, row, read.patients) : [];
   return {
     type: row.type,
     id: row.id,
@@ -87,6 +87,12 @@ function living(
       body: read.body,
     },
   };
+}
+
+/** Old rows are only parsed when they can tell something. */
+function leftBy(before: SourceRow, row: SourceRow, patients: readonly string[]): string[] {
+  if (!isCompartmentType(row.type) || !before.body || (row.body && before.body.equals(row.body))) return [];
+  return compartmentsOf(before).filter((patient) => !patients.includes(patient));
 }
 
 function deletion(row: SourceRow, point: ChangePoint): KeyedChange {
