@@ -66,6 +66,12 @@ export class LogFixture implements QueueHarness {
     return found;
   }
 
+  async *follow(topic: string, partition: number, signal: AbortSignal): AsyncIterable<string> {
+    for await (const records of this.reader.follow({ topic, partition, offset: offset(0) }, signal)) {
+      for (const { key } of records) yield key.toString();
+    }
+  }
+
   /** A member of a group in a process of its own. */
   async member(options: MemberOptions): Promise<Member> {
     const settings = JSON.stringify({ ...options, brokers: this.brokers, prefix: this.prefix });
