@@ -1,0 +1,52 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+/** What of a V8 CPU profile is read here. */
+interface CpuProfile {
+  readonly nodes: readonly {
+    readonly id: number;
+    readonly callFrame: { readonly functionName: string; readonly url: string; readonly lineNumber: number };
+  }[];
+  readonly samples: readonly number[];
+  /** Microseconds before each sample. */
+  readonly timeDeltas: readonly number[];
+}
+
+export interface ProfileSummary {
+  readonly file: string;
+  /** Seconds in which the thread was not idle. */
+  readonly busySeconds: number;
+  readonly functions: readonly { readonly name: string; readonly seconds: number }[];
+}
+
+const IDLE = new Set(['(idle)', '(program)']);
+
+/** Where the time of each profiled thread went, itself and not what it called; busiest threads first. */
+export function summarizeProfiles(directory: string, top = 15): readonly ProfileSummary[] {
+  const files = readdirSync(directory).filter((name) => name.endsWith('.cpuprofile'));
+  return files
+    .map((name) => {
+      const profile = JSON.parse(readFileSync(join(directory, name), 'utf8')) as CpuProfile;
+      return { file: name, ...summarize(profile, top) };
+    })
+    .sort((a, b) => b.busySeconds - a.busySeconds);
+}
+
+export function summarize(profile: CpuProfile, top: number): Omit<ProfileSummary, 'file'> {
+  const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
+  const seconds = new Map<string, number>();
+  for (const [i, id] of profile.samples.entries()) {
+    const name = names.get(id) ?? '';
+    seconds.set(name, (seconds.get(name) ?? 0) + (profile.timeDeltas[i] ?? 0) / 1e6);
+  }
+  const busy = [...seconds].filter(([name]) => !IDLE.has(name)).sort((a, b) => b[1] - a[1]);
+  return {
+    busySeconds: busy.reduce((total, [, one]) => total + one, 0),
+    functions: busy.slice(0, top).map(([name, one]) => ({ name, seconds: one })),
+  };
+}
+
+function nameOf({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
+  if (url === '') return functionName;
+  return `${functionName || '(anonymous)'} ${basename(url)}:${lineNumber + 1}`;
+}
