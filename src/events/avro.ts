@@ -37,12 +37,16 @@ const bigintLong = avsc.types.LongType.__with({
 });
 
 function isLsn(schema: unknown): boolean {
-  return typeof schema === 'object' && schema !== null && 'logicalType' in schema && schema.logicalType === LSN;
+  return (
+    typeof schema === 'object' && schema !== null && 'logicalType' in schema && schema.logicalType === LSN
+  );
 }
 
 /** A long marked as LSN is a bigint, every other one a number. */
 export function avroType(schema: AvroSchema): Type {
-  return avsc.Type.forSchema(schema as Schema, { typeHook: (inner) => (isLsn(inner) ? bigintLong : undefined) });
+  return avsc.Type.forSchema(schema as Schema, {
+    typeHook: (inner) => (isLsn(inner) ? bigintLong : undefined),
+  });
 }
 
 /** Avro values as avsc has them, with the framing; decodes what any registered version has written. */
@@ -71,7 +75,9 @@ export class AvroFrame {
     try {
       return read(bytes.subarray(HEADER_BYTES));
     } catch (error) {
-      throw new HeadwaterError('corrupt', `a record of schema ${id} cannot be read: ${messageOf(error)}`, { cause: error });
+      throw new HeadwaterError('corrupt', `a record of schema ${id} cannot be read: ${messageOf(error)}`, {
+        cause: error,
+      });
     }
   }
 
@@ -81,7 +87,10 @@ export class AvroFrame {
     const schema = this.#schemas.writers.get(id);
     if (schema === undefined) {
       // A newer process may have registered it meanwhile; the next start of the role learns of it.
-      throw new HeadwaterError('unavailable', `schema ${id} of a record was not registered when this process started`);
+      throw new HeadwaterError(
+        'unavailable',
+        `schema ${id} of a record was not registered when this process started`,
+      );
     }
     const writer = avroType(schema);
     const resolver = this.#type.createResolver(writer);

@@ -1,6 +1,7 @@
 import type { ExportFile } from './status.ts';
 
-export type ExportEventKind = 'accepted' | 'started' | 'file-ready' | 'completed' | 'failed' | 'cancelled' | 'expired';
+export type ExportEventKind =
+  'accepted' | 'started' | 'file-ready' | 'completed' | 'failed' | 'cancelled' | 'expired';
 
 /** What subscribers of `headwater.exports` are told, key = job id, each exactly once. */
 export interface ExportEvent {
@@ -31,7 +32,10 @@ export interface CloudEventIdentity {
  * The attributes of CloudEvents 1.0 as headers of a Kafka record in binary content mode
  * (https://github.com/cloudevents/spec, Kafka protocol binding, 3.2).
  */
-export function cloudEventHeaders(event: ExportEvent, { source, id }: CloudEventIdentity): Record<string, string> {
+export function cloudEventHeaders(
+  event: ExportEvent,
+  { source, id }: CloudEventIdentity,
+): Record<string, string> {
   return {
     ce_specversion: '1.0',
     ce_id: id,

@@ -118,6 +118,7 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
 function readOperation(reader: AvroReader): Operation {
   const index = reader.long();
   const operation = OPERATIONS[index];
-  if (operation === undefined) throw new HeadwaterError('corrupt', `a resource change has the unknown operation ${index}`);
+  if (operation === undefined)
+    throw new HeadwaterError('corrupt', `a resource change has the unknown operation ${index}`);
   return operation;
 }

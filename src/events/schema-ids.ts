@@ -14,7 +14,8 @@ export type SchemaIds = ReadonlyMap<string, SubjectSchemas>;
 
 export function schemasOf(ids: SchemaIds, subject: string): SubjectSchemas {
   const found = ids.get(subject);
-  if (!found) throw new HeadwaterError('internal', `the schema ids of ${subject} were not resolved`, { subject });
+  if (!found)
+    throw new HeadwaterError('internal', `the schema ids of ${subject} were not resolved`, { subject });
   return found;
 }
 
