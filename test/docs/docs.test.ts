@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { existsSync, globSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { systemClock } from '../../src/base/clock.ts';
+import { settingsAsMarkdown } from '../../src/config/help.ts';
+import { requestMetrics } from '../../src/http/request-metrics.ts';
+import { processMetrics } from '../../src/main/process-metrics.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
+
+const DOCS = globSync('docs/**/*.md', { cwd: ROOT });
+const READMES = globSync(['README.md', 'CHANGELOG.md', '{src,topics,test,bench,data}/**/README.md'], {
+  cwd: ROOT,
+});
+
+/** `[text](place)`, without links to elsewhere and to a heading. */
+function linksOf(file: string): { readonly text: string; readonly target: string }[] {
+  return [...read(file).matchAll(/\[([^\]]*)\]\(([^)\s#]+)[^)]*\)/g)]
+    .map(([, text = '', place = '']) => ({ text, place }))
+    .filter(({ place }) => !/^[a-z]+:/.test(place))
+    .map(({ text, place }) => ({ text, target: normalize(join(dirname(file), place)) }));
+}
+
+/** Names in backticks: `CommandWriter.write` is two. */
+function symbolsOf(text: string): string[] {
+  return [...text.matchAll(/`([\w.]+)`/g)].flatMap(([, names = '']) => names.split('.'));
+}
+
+/** Files and folders of the repository that a text names in backticks. */
+function pathsIn(text: string): string[] {
+  return [...text.matchAll(/`((?:src|topics|test|bench|data|docs|compose|scripts)\/[\w./-]+)`/g)].map(
+    ([, path = '']) => path,
+  );
+}
+
+describe('the documentation', () => {
+  for (const file of [...DOCS, ...READMES]) {
+    it(`names only what is there: ${file}`, () => {
+      for (const { text, target } of linksOf(file)) {
+        assert.ok(existsSync(join(ROOT, target)), `${file}: there is no ${target}`);
+        if (!statSync(join(ROOT, target)).isFile()) continue;
+        for (const symbol of symbolsOf(text)) {
+          assert.match(read(target), new RegExp(`\\b${symbol}\\b`), `${file}: ${target} has no ${symbol}`);
+        }
+      }
+      for (const path of pathsIn(read(file))) {
+        const made = /^bench\/(results|data)\//.test(path);
+        assert.ok(made || existsSync(join(ROOT, path)), `${file}: there is no ${path}`);
+      }
+    });
+  }
+
+  it('has a README of 10 to 30 lines for every stage', () => {
+    const folders = readdirSync(join(ROOT, 'src'), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => `src/${name}`);
+    for (const folder of [...folders, 'src/log/kafka', 'topics', 'test', 'data']) {
+      const lines = read(`${folder}/README.md`).trimEnd().split('\n').length;
+      assert.ok(lines >= 10 && lines <= 30, `${folder}/README.md has ${String(lines)} lines`);
+    }
+  });
+
+  it('has a page for every invariant, and each says how it is kept', () => {
+    const chapters = read('docs/invariants.md').split(/^## /m).slice(1);
+    assert.deepEqual(
+      chapters.map((chapter) => chapter.split(' ')[0]),
+      Array.from({ length: 12 }, (_, i) => `I${String(i + 1)}`),
+    );
+    for (const chapter of chapters) assert.match(chapter, /^- Kept by /m);
+  });
+
+  it('numbers decisions without gaps, in their names and titles', () => {
+    const pages = readdirSync(join(ROOT, 'docs/decisions')).sort();
+    pages.forEach((page, i) => {
+      const number = String(i + 1).padStart(4, '0');
+      assert.equal(page.slice(0, 5), `${number}-`);
+      assert.match(read(`docs/decisions/${page}`), new RegExp(`^# ${number} `));
+    });
+  });
+});
+
+describe('the README', () => {
+  const text = read('README.md');
+
+  it('has the settings as they are', () => {
+    const shown = /<!-- settings:.*?-->\n\n(.*?)\n<!-- end of settings -->/s.exec(text)?.[1];
+    assert.equal(
+      shown,
+      settingsAsMarkdown(),
+      'put the output of settingsAsMarkdown() between the two comments',
+    );
+  });
+
+  it('names every metric, and no other', async () => {
+    const { registry } = processMetrics(() => [], systemClock);
+    requestMetrics(registry, systemClock);
+    const names = registry
+      .getMetricsAsArray()
+      .map(({ name }) => name)
+      .filter((name) => name.startsWith('headwater_'));
+    const shown = [...text.matchAll(/^\| `(headwater_\w+)` \|/gm)].map(([, name]) => name);
+    assert.deepEqual(shown.sort(), names.sort());
+  });
+});
