@@ -1,11 +1,15 @@
+import {
+  COMPATIBILITY,
+  SchemaRegistry as RegistryClient,
+  SchemaType,
+} from '@kafkajs/confluent-schema-registry';
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import type { AvroSchema } from '../../events/avro-schema.ts';
 import type { SchemaIds, SubjectSchemas } from '../../events/schema-ids.ts';
 import { subjectName } from '../topic-declaration.ts';
 import type { TopicDeclaration } from '../topic-declaration.ts';
 
-const CONTENT_TYPE = 'application/vnd.schemaregistry.v1+json';
-const TIMEOUT = 10_000;
+const PATIENCE = 15_000;
 
 export interface SchemaRegistryOptions {
   /** Of the Confluent-compatible API; a user name and password in it are sent as basic authentication. */
@@ -19,39 +23,37 @@ export interface SchemaRegistryOptions {
  * answer, `conflict` when it refuses a schema. Everything here can be repeated, and done by several processes at once.
  */
 export class SchemaRegistry {
-  readonly #base: string;
-  readonly #headers: Readonly<Record<string, string>>;
+  readonly #client: RegistryClient;
+  readonly #host: string;
   readonly #prefix: string;
 
   constructor({ url, prefix }: SchemaRegistryOptions) {
     const parsed = parseUrl(url);
-    const credentials = `${decodeURIComponent(parsed.username)}:${decodeURIComponent(parsed.password)}`;
-    this.#headers = {
-      'content-type': CONTENT_TYPE,
-      ...(parsed.username !== '' && {
-        authorization: `Basic ${Buffer.from(credentials).toString('base64')}`,
-      }),
-    };
-    this.#base = `${parsed.origin}${parsed.pathname.replace(/\/+$/, '')}`;
+    const username = decodeURIComponent(parsed.username);
+    const password = decodeURIComponent(parsed.password);
+    this.#host = `${parsed.origin}${parsed.pathname.replace(/\/+$/, '')}`;
+    this.#client = new RegistryClient({
+      host: this.#host,
+      clientId: 'headwater',
+      retry: { retries: 1 }, // who needs more patience starts over with a backoff of its own
+      ...(username !== '' && { auth: { username, password } }),
+    });
     this.#prefix = prefix;
   }
 
   /** Registers the schemas; none when they are already. Each subject accepts only backward compatible ones from then on. */
   async register(declarations: readonly TopicDeclaration[]): Promise<void> {
-    for (const { subject, schema } of distinct(declarations)) {
-      const name = this.#subject(subject);
-      const answer = await this.#call('POST', `/subjects/${name}/versions`, {
-        schema: JSON.stringify(schema),
+    const compatibility = COMPATIBILITY.BACKWARD;
+    for (const { subject: name, schema } of distinct(declarations)) {
+      const subject = this.#subject(name);
+      await this.#asking(name, async () => {
+        try {
+          await this.#client.register(confluent(schema), { subject, compatibility });
+        } catch (error) {
+          // Of processes that register first at a time, all but one meet a compatibility that is half-way set.
+          if (!isRefusal(error) || (await this.#find(name, schema)) === undefined) throw error;
+        }
       });
-      if (answer.status === 409 || answer.status === 422) {
-        throw new HeadwaterError(
-          'conflict',
-          `the registry refuses the schema of ${name}: ${errorOf(answer)}`,
-          { subject },
-        );
-      }
-      this.#ok(answer);
-      await this.#requireBackward(name);
     }
   }
 
@@ -81,87 +83,92 @@ export class SchemaRegistry {
   }
 
   async #find(subject: string, schema: AvroSchema): Promise<number | undefined> {
-    const answer = await this.#call('POST', `/subjects/${this.#subject(subject)}`, {
-      schema: JSON.stringify(schema),
-    });
-    return answer.status === 404 ? undefined : idOf(this.#ok(answer));
+    const name = this.#subject(subject);
+    return this.#ifThere(subject, () => this.#client.getRegistryIdBySchema(name, confluent(schema)));
   }
 
+  /** Versions count from 1 and none of ours is ever deleted. */
   async #writers(subject: string): Promise<ReadonlyMap<number, AvroSchema>> {
-    const path = `/subjects/${this.#subject(subject)}/versions`;
-    const versions = this.#ok(await this.#call('GET', path)) as number[];
-    const schemas = versions.map(async (version) => {
-      const found = this.#ok(await this.#call('GET', `${path}/${version}`)) as { id: number; schema: string };
-      return [found.id, JSON.parse(found.schema) as AvroSchema] as const;
-    });
-    return new Map(await Promise.all(schemas));
-  }
-
-  async #requireBackward(name: string): Promise<void> {
-    const config = await this.#call('GET', `/config/${name}`);
-    if (
-      config.status === 200 &&
-      (config.body as { compatibilityLevel?: string }).compatibilityLevel === 'BACKWARD'
-    )
-      return;
-    const answer = await this.#call('PUT', `/config/${name}`, { compatibility: 'BACKWARD' });
-    if (answer.status !== 409) this.#ok(answer); // 409: another process has just set it
+    const writers = new Map<number, AvroSchema>();
+    for (let version = 1; ; version++) {
+      const id = await this.#ifThere(subject, () =>
+        this.#client.getRegistryId(this.#subject(subject), version),
+      );
+      if (id === undefined) return writers;
+      const type = await this.#asking(subject, () => this.#client.getSchema(id));
+      writers.set(id, JSON.parse(JSON.stringify(type)) as AvroSchema); // avsc's types print as their schemas
+    }
   }
 
   #subject(subject: string): string {
-    return encodeURIComponent(subjectName(this.#prefix, subject));
+    return subjectName(this.#prefix, subject);
   }
 
-  async #call(method: string, path: string, body?: object): Promise<Answer> {
-    const url = `${this.#base}${path}`;
+  async #ifThere<T>(subject: string, ask: () => Promise<T>): Promise<T | undefined> {
+    return this.#asking(subject, async () => {
+      try {
+        return await ask();
+      } catch (error) {
+        // For a schema that a subject does not have, the client throws an error of its own, without the status.
+        if (statusOf(error) === 404 || (error as Error).name === 'ConfluentSchemaRegistryError')
+          return undefined;
+        throw error;
+      }
+    });
+  }
+
+  async #asking<T>(subject: string, ask: () => Promise<T>): Promise<T> {
+    const { promise: tooLong, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => reject(new Error(`no answer for ${PATIENCE / 1000} s`)), PATIENCE);
     try {
-      const response = await fetch(url, {
-        method,
-        headers: this.#headers,
-        signal: AbortSignal.timeout(TIMEOUT),
-        ...(body && { body: JSON.stringify(body) }),
-      });
-      const text = await response.text();
-      return { url, status: response.status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
+      return await Promise.race([ask(), tooLong]); // the client waits for ever
     } catch (error) {
-      const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-      const message = `the schema registry at ${this.#base} does not answer (${messageOf(cause)})`;
-      throw new HeadwaterError('unavailable', message, { cause: error });
+      throw this.#told(subject, error);
+    } finally {
+      clearTimeout(timer);
     }
   }
 
-  #ok(answer: Answer): unknown {
-    if (answer.status === 401 || answer.status === 403) {
-      throw new HeadwaterError(
-        'bad-config',
-        `the schema registry refuses the credentials; correct HEADWATER_REGISTRY_URL`,
+  #told(subject: string, cause: unknown): HeadwaterError {
+    const status = statusOf(cause);
+    const reason = messageOf(cause);
+    if (status === 401 || status === 403) {
+      const message = 'the schema registry refuses the credentials; correct HEADWATER_REGISTRY_URL';
+      return new HeadwaterError('bad-config', message, { cause });
+    }
+    if (isRefusal(cause)) {
+      return new HeadwaterError(
+        'conflict',
+        `the registry refuses the schema of ${this.#subject(subject)}: ${reason}`,
+        {
+          cause,
+          subject,
+        },
       );
     }
-    if (answer.status === 200 || answer.status === 204) return answer.body;
-    throw new HeadwaterError('unavailable', `${answer.url} answers ${answer.status}: ${errorOf(answer)}`);
+    const message = `the schema registry at ${this.#host} does not answer as it should (${reason})`;
+    return new HeadwaterError('unavailable', message, { cause });
   }
 }
 
-interface Answer {
-  readonly url: string;
-  readonly status: number;
-  readonly body: unknown;
+function confluent(schema: AvroSchema): { type: SchemaType.AVRO; schema: string } {
+  return { type: SchemaType.AVRO, schema: JSON.stringify(schema) };
+}
+
+function statusOf(error: unknown): number | undefined {
+  const { status } = error as { status?: unknown };
+  return typeof status === 'number' ? status : undefined;
+}
+
+function isRefusal(error: unknown): boolean {
+  const status = statusOf(error);
+  return (
+    status === 409 || status === 422 || (error as Error).name === 'ConfluentSchemaRegistryCompatibilityError'
+  );
 }
 
 function distinct(declarations: readonly TopicDeclaration[]): readonly TopicDeclaration[] {
   return [...new Map(declarations.map((declaration) => [declaration.subject, declaration])).values()];
-}
-
-function idOf(body: unknown): number {
-  const { id } = body as { id?: unknown };
-  if (typeof id !== 'number')
-    throw new HeadwaterError('unavailable', 'the schema registry answers without an id');
-  return id;
-}
-
-function errorOf({ body }: Answer): string {
-  const message = (body as { message?: unknown } | undefined)?.message;
-  return typeof message === 'string' ? message : 'no reason given';
 }
 
 function parseUrl(url: string): URL {
