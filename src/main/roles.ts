@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
-import pg from 'pg';
 import { systemClock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { Supervisor } from '../base/service.ts';
@@ -16,7 +15,7 @@ import type { Lane } from '../events/tasks.ts';
 import { createGateway } from '../http/gateway.ts';
 import { gatewayService } from '../http/gateway-service.ts';
 import { Announcer } from '../jobs/announcer.ts';
-import { clientConfig, openPool } from '../jobs/database.ts';
+import { clientConfig } from '../jobs/database.ts';
 import { EndedJobs } from '../jobs/ended-jobs.ts';
 import { Janitor } from '../jobs/janitor.ts';
 import { Projector } from '../jobs/projector.ts';
@@ -29,19 +28,8 @@ import { ReplayPool } from '../replay/replay-pool.ts';
 import { Worker } from '../replay/worker.ts';
 import { openStore } from '../storage/open-store.ts';
 import { captureLog } from './capture-log.ts';
-import { LogAccess } from './log-access.ts';
 import { processMetrics } from './process-metrics.ts';
-import type { ProcessMetrics } from './process-metrics.ts';
-
-/** What the services of one process share. */
-interface Shared {
-  readonly settings: Settings;
-  readonly log: LogAccess;
-  readonly pool: pg.Pool;
-  readonly metrics: ProcessMetrics;
-  readonly logger: Logger;
-  readonly health: () => readonly ServiceHealth[];
-}
+import { Shared } from './shared.ts';
 
 type Start = (health: HealthReporter) => Service;
 
@@ -55,10 +43,8 @@ export async function runRoles(
   const { logger, signal, onReady } = options;
   const supervisors: Supervisor[] = [];
   const health = (): readonly ServiceHealth[] => supervisors.map((supervisor) => supervisor.health);
-  const log = new LogAccess(settings, logger);
-  const pool = openPool({ connectionString: settings.sourceUrl }, logger);
   const metrics = processMetrics(health, systemClock);
-  const shared: Shared = { settings, log, pool, metrics, logger, health };
+  const shared = new Shared({ settings, metrics, logger, health });
   for (const [name, start] of services(shared)) supervisors.push(new Supervisor(name, logger, start));
   const stop = new AbortController();
   const all = AbortSignal.any([signal, stop.signal]);
@@ -79,8 +65,7 @@ export async function runRoles(
     );
   } finally {
     clearInterval(watch);
-    await log.close();
-    await pool.end();
+    await shared.close();
   }
 }
 

@@ -1,0 +1,43 @@
+import type pg from 'pg';
+import type { Logger, ServiceHealth } from '../base/service.ts';
+import type { Settings } from '../config/settings.ts';
+import { openPool } from '../jobs/database.ts';
+import { LogAccess } from './log-access.ts';
+import type { ProcessMetrics } from './process-metrics.ts';
+
+export interface SharedOptions {
+  readonly settings: Settings;
+  readonly metrics: ProcessMetrics;
+  readonly logger: Logger;
+  readonly health: () => readonly ServiceHealth[];
+}
+
+/** What the services of one process share. Log and database are there when a role asks: not every role has their settings. */
+export class Shared {
+  readonly settings: Settings;
+  readonly metrics: ProcessMetrics;
+  readonly logger: Logger;
+  readonly health: () => readonly ServiceHealth[];
+  #log: LogAccess | undefined;
+  #pool: pg.Pool | undefined;
+
+  constructor({ settings, metrics, logger, health }: SharedOptions) {
+    this.settings = settings;
+    this.metrics = metrics;
+    this.logger = logger;
+    this.health = health;
+  }
+
+  get log(): LogAccess {
+    return (this.#log ??= new LogAccess(this.settings, this.logger));
+  }
+
+  get pool(): pg.Pool {
+    return (this.#pool ??= openPool({ connectionString: this.settings.sourceUrl }, this.logger));
+  }
+
+  async close(): Promise<void> {
+    await this.#log?.close();
+    await this.#pool?.end();
+  }
+}

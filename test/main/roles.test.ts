@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { tmpdir } from 'node:os';
+import { pathToFileURL } from 'node:url';
+import type { Logger } from '../../src/base/service.ts';
+import type { Role } from '../../src/config/roles.ts';
+import { parseSettings } from '../../src/config/settings.ts';
+import { runRoles } from '../../src/main/roles.ts';
+import { freePort } from '../../src/stack/ports.ts';
+
+/** Runs the role until it logs a message that matches, and ends it. */
+async function untilLogged(
+  expected: RegExp,
+  role: Role,
+  env: Readonly<Record<string, string>>,
+): Promise<void> {
+  const logged: PromiseWithResolvers<void> = Promise.withResolvers();
+  const stop = new AbortController();
+  const note = (_: object, message: string): void => {
+    if (expected.test(message)) logged.resolve();
+  };
+  const logger: Logger = { debug: note, info: note, warn: note, error: note };
+  const running = runRoles(parseSettings(env, [role]), { logger, signal: stop.signal });
+  try {
+    await Promise.race([logged.promise, running.then(() => assert.fail(`${role} ended`))]);
+  } finally {
+    stop.abort();
+    await running;
+  }
+}
+
+describe('a process of one role', () => {
+  const nowhere = 'http://127.0.0.1:1';
+  const files = pathToFileURL(tmpdir()).href;
+
+  it('that serves clients needs no Kafka', async () => {
+    const env = {
+      HEADWATER_SOURCE_URL: 'postgresql://nobody@127.0.0.1:1/none',
+      HEADWATER_STORAGE_URL: files,
+      HEADWATER_URL_SECRET: 'x'.repeat(32),
+      HEADWATER_HTTP_PORT: String(await freePort()),
+    };
+    await untilLogged(/^gateway listens$/, 'gateway', env);
+  });
+
+  it('that replays needs no database: without its log it waits', async () => {
+    const env = {
+      HEADWATER_KAFKA_BROKERS: '127.0.0.1:1',
+      HEADWATER_REGISTRY_URL: nowhere,
+      HEADWATER_STORAGE_URL: files,
+    };
+    await untilLogged(/schema registry .* does not answer/, 'worker', env);
+  });
+});
