@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { composeEnvironment, composeFile } from '../../src/stack/docker/compose.ts';
 import { IMAGES, kafkaContainerEnvironment } from '../../src/stack/docker/containers.ts';
 import { DEFAULT_PORTS } from '../../src/stack/ports.ts';
@@ -23,5 +24,12 @@ describe('compose.yaml', () => {
     for (const [name, value] of Object.entries(kafkaContainerEnvironment(9055))) {
       if (!places.test(name)) assert.match(text, new RegExp(`${name}: '?${value}'?\\n`), name);
     }
+  });
+});
+
+describe('the image', () => {
+  it('serves: the stack is given, and nobody waits for an export at a terminal', () => {
+    const dockerfile = readFileSync(join(dirname(composeFile), 'Dockerfile'), 'utf8');
+    assert.match(dockerfile, /^CMD \["node", "src\/main\/headwater\.ts", "serve"\]$/m);
   });
 });
