@@ -89,10 +89,7 @@ export class ReplicationStream {
           cause: this.#failure,
         });
       }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+      await this.#changed(signal);
     }
     const events = this.#queue;
     this.#queue = [];
@@ -120,6 +117,16 @@ export class ReplicationStream {
     clearInterval(this.#timer);
     this.#connection.stream.destroy(); // a replication connection does not listen to a polite end
     await this.#client.end().catch(() => undefined);
+  }
+
+  /** Until something came, the stream broke, or the signal fired. */
+  async #changed(signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<undefined>();
+    const wake = (): void => resolve(undefined);
+    this.#wake = wake;
+    signal.addEventListener('abort', wake, { once: true });
+    await promise;
+    signal.removeEventListener('abort', wake);
   }
 
   #receive(chunk: Buffer): void {
