@@ -1,10 +1,11 @@
 // `npm run bench`: measures Headwater against what PostgreSQL and Kafka themselves can do with the same data.
-import { mkdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { messageOf } from '../src/base/errors.ts';
 import { stopSignal } from '../src/main/stop-signal.ts';
 import { measure } from './benchmark.ts';
+import type { BenchmarkOptions } from './benchmark.ts';
 import { benchDirectory, BenchSystem } from './bench-system.ts';
 import { figuresOf } from './figures.ts';
 import { busyness, describeMachine } from './machine.ts';
@@ -87,12 +88,11 @@ async function benchmark(options: Options, signal: AbortSignal): Promise<Result>
   }
 }
 
-function profiling(wanted: boolean): readonly string[] {
-  if (!wanted) return [];
+function profiling(wanted: boolean): BenchmarkOptions['nodeOptions'] {
+  if (!wanted) return () => [];
   rmSync(PROFILES, { recursive: true, force: true });
-  mkdirSync(PROFILES, { recursive: true });
   say(`Profiles go to ${PROFILES}.`);
-  return ['--cpu-prof', `--cpu-prof-dir=${PROFILES}`];
+  return (role) => ['--cpu-prof', `--cpu-prof-dir=${join(PROFILES, role)}`];
 }
 
 function parsePatients(text: string): number {

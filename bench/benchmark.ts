@@ -34,7 +34,7 @@ export interface BenchmarkOptions {
   readonly patients: number;
   readonly keep: boolean;
   /** For the processes that are to be profiled. */
-  readonly nodeOptions: readonly string[];
+  readonly nodeOptions: (role: 'capture' | 'worker') => readonly string[];
 }
 
 type Loaded = Pick<
@@ -85,7 +85,7 @@ async function load(system: BenchSystem, phases: Phases, options: BenchmarkOptio
   await phases.run('vacuum', () => settleSource(sourceUrl));
   const begun = systemClock();
   const { from, to } = await phases.run('first load by capture', async (signal) => {
-    system.roles.start('capture', options.nodeOptions);
+    system.roles.start('capture', options.nodeOptions('capture'));
     const start = await system.roles.logLine(
       'capture',
       ({ msg }) => msg.startsWith('capture starts'),
@@ -115,7 +115,7 @@ async function startOthers(
   await phases.run('starting the other roles', async (signal) => {
     system.roles.start('gateway');
     system.roles.start('planner');
-    system.roles.start('worker', nodeOptions);
+    system.roles.start('worker', nodeOptions('worker'));
     system.roles.start('projector,janitor');
     await system.roles.logLine('gateway', ({ msg }) => msg === 'gateway listens', signal);
     await timedExport(system, GROUP, signal);

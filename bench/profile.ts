@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 /** What of a V8 CPU profile is read here. */
 interface CpuProfile {
@@ -13,26 +13,37 @@ interface CpuProfile {
 }
 
 export interface ProfileSummary {
+  /** `worker, thread 1`; thread 0 is the main one. */
+  readonly of: string;
   readonly file: string;
-  /** Seconds in which the thread was not idle. */
+  /** Seconds in which the thread was not idle, by the clock on the wall: what others took of its core is in it. */
   readonly busySeconds: number;
   readonly functions: readonly { readonly name: string; readonly seconds: number }[];
 }
 
 const IDLE = new Set(['(idle)', '(program)']);
 
-/** Where the time of each profiled thread went, itself and not what it called; busiest threads first. */
+/**
+ * Where the time of each profiled thread went, itself and not what it called; busiest threads first.
+ * @param directory holds a folder for each role
+ */
 export function summarizeProfiles(directory: string, top = 15): readonly ProfileSummary[] {
-  const files = readdirSync(directory).filter((name) => name.endsWith('.cpuprofile'));
+  const files = readdirSync(directory, { recursive: true, encoding: 'utf8' });
   return files
+    .filter((name) => name.endsWith('.cpuprofile'))
     .map((name) => {
       const profile = JSON.parse(readFileSync(join(directory, name), 'utf8')) as CpuProfile;
-      return { file: name, ...summarize(profile, top) };
+      return { of: threadOf(name), file: basename(name), ...summarize(profile, top) };
     })
     .sort((a, b) => b.busySeconds - a.busySeconds);
 }
 
-export function summarize(profile: CpuProfile, top: number): Omit<ProfileSummary, 'file'> {
+/** Node names a profile `CPU.<date>.<time>.<pid>.<thread>.<number>.cpuprofile`. */
+function threadOf(name: string): string {
+  return `${dirname(name)}, thread ${/\.(\d+)\.\d+\.cpuprofile$/.exec(name)?.[1] ?? '?'}`;
+}
+
+export function summarize(profile: CpuProfile, top: number): Omit<ProfileSummary, 'of' | 'file'> {
   const names = new Map(profile.nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
   const seconds = new Map<string, number>();
   for (const [i, id] of profile.samples.entries()) {

@@ -104,14 +104,14 @@ function memoryTable(phases: readonly PhaseUsage[]): string {
   return table(['Phase', ...names], rows);
 }
 
-function profileSection({ file, busySeconds, functions }: ProfileSummary): string[] {
+function profileSection({ of, file, busySeconds, functions }: ProfileSummary): string[] {
   if (busySeconds < 0.5) return [];
   const rows = functions.map(({ name, seconds }) => [
     `\`${name}\``,
     seconds.toFixed(2),
     `${((seconds / busySeconds) * 100).toFixed(0)} %`,
   ]);
-  const heading = `## Profile ${file}: ${busySeconds.toFixed(1)} s busy`;
+  const heading = `## Profile: ${of}, ${busySeconds.toFixed(1)} s busy by the clock (${file})`;
   return [heading, table(['Function itself', 'Seconds', 'Share'], rows)];
 }
 
