@@ -34,6 +34,8 @@ export interface CaptureOptions {
   /** Throws when it is no request. */
   readonly parseRequest: (content: Buffer) => RequestMessage;
   readonly maxResourceBytes: number;
+  /** How long an export may take: an older request has ended, whatever became of it. */
+  readonly maxExportMs: number;
   readonly metrics: CaptureMetrics;
   readonly clock: Clock;
   readonly logger: Logger;

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
 import { lsn, stamp } from '../base/positions.ts';
-import type { Lsn, Offset } from '../base/positions.ts';
+import type { Lsn } from '../base/positions.ts';
 import { FLUSH_BYTES, TRANSACTION_BYTES } from './capture-options.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { ChangePoint } from './change.ts';
@@ -158,20 +158,23 @@ async function writeRequests(
   made: { writer: ChangeWriter; stamps: StampClock; at: Lsn; now: number },
 ): Promise<void> {
   const { log, signal } = options;
+  const { reader, commandsTopic: topic } = options;
   const known = new Set<string>();
-  for (const [partition, to] of (await options.reader.ends(options.commandsTopic)).entries()) {
-    const range = { topic: options.commandsTopic, partition, from: 0 as Offset, to };
-    for await (const records of options.reader.read(range, signal))
+  const starts = await reader.offsetsAt(topic, 0); // old commands are deleted, so the log need not begin at offset 0
+  for (const [partition, to] of (await reader.ends(topic)).entries()) {
+    const range = { topic, partition, from: starts[partition] ?? to, to };
+    for await (const records of reader.read(range, signal))
       for (const { key } of records) known.add(key.toString());
   }
   const commands = new CommandWriter({
     log,
     writer: made.writer,
     stamps: made.stamps,
-    topic: options.commandsTopic,
+    topic,
     encode: options.encodeCommand,
   });
-  for (const request of await requestsBefore(client, options.schema, known)) {
+  const since = options.clock() - options.maxExportMs;
+  for (const request of await requestsBefore(client, options.schema, { known, since })) {
     await commands.write(request, { lsn: made.at, commitTime: made.now }, () => log.flush());
   }
 }

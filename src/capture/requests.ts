@@ -13,12 +13,13 @@ interface RequestRow {
 
 /**
  * The requests a new slot cannot show, because their messages were written before it: found as rows under the slot's
- * snapshot, so each request is either here or in the stream. Those whose command is in the log already are left out.
+ * snapshot, so each request is either here or in the stream. Those whose command is in the log already (`known`) are left
+ * out, and those made before `since` (ms since 1970): their exports have ended, and Kafka may have forgotten their commands.
  */
 export async function requestsBefore(
   client: pg.Client,
   schema: string,
-  known: ReadonlySet<string>,
+  { known, since }: { readonly known: ReadonlySet<string>; readonly since: number },
 ): Promise<RequestMessage[]> {
   const table = `${pg.escapeIdentifier(schema)}.export_request`;
   const { rows: exists } = await client.query<{ found: string | null }>(
@@ -27,12 +28,14 @@ export async function requestsBefore(
   );
   if (!exists[0]?.found) return [];
   const { rows } = await client.query<RequestRow>(
-    `SELECT job_id, client_id, request_url, parameters, accepted_at, cancelled_at FROM ${table} ORDER BY accepted_at, job_id`,
+    `SELECT job_id, client_id, request_url, parameters, accepted_at, cancelled_at FROM ${table}
+     WHERE accepted_at >= $1 OR cancelled_at >= $1 ORDER BY accepted_at, job_id`,
+    [since],
   );
   return rows.flatMap((row): RequestMessage[] => {
     const jobId = row.job_id;
     const messages: RequestMessage[] = [];
-    if (!known.has(jobId)) {
+    if (!known.has(jobId) && Number(row.accepted_at) >= since) {
       messages.push({
         kind: 'ExportRequested',
         jobId,

@@ -154,6 +154,7 @@ async function capture({ settings, log, metrics, logger }: Shared, health: Healt
     encodeCommand: (command) => control.command.encode(command),
     parseRequest: parseRequestMessage,
     maxResourceBytes: settings.maxResourceBytes,
+    maxExportMs: settings.maxExportMs,
     metrics: metrics.capture,
     clock: systemClock,
     logger,

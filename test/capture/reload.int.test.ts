@@ -1,0 +1,156 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import pg from 'pg';
+import { systemClock } from '../../src/base/clock.ts';
+import type { Clock } from '../../src/base/clock.ts';
+import { offset } from '../../src/base/positions.ts';
+import type { Logger } from '../../src/base/service.ts';
+import { parseSettings } from '../../src/config/settings.ts';
+import type { Settings } from '../../src/config/settings.ts';
+import { JobRequests } from '../../src/jobs/requests.ts';
+import { DEFAULT_SCHEMA, jobTables } from '../../src/jobs/schema.ts';
+import { LogAccess } from '../../src/main/log-access.ts';
+import { runRoles } from '../../src/main/roles.ts';
+import { uniqueIdentifier, uniqueName } from '../support/names.ts';
+import { sharedStack } from '../support/stack.ts';
+
+const DAY = 24 * 3_600_000;
+const SILENT: Logger = {
+  debug: () => undefined,
+  info: () => undefined,
+  warn: () => undefined,
+  error: () => undefined,
+};
+
+describe('a reload, when Kafka has forgotten old commands', function () {
+  this.timeout(120_000);
+  const name = uniqueIdentifier('reload');
+  let settings: Settings;
+  let pool: pg.Pool;
+  let log: LogAccess;
+
+  before(async () => {
+    const { postgresUrl, kafkaBrokers, registryUrl } = sharedStack();
+    const source = new URL(postgresUrl);
+    source.pathname = `/${name}`;
+    await administer(`CREATE DATABASE ${name}`);
+    settings = parseSettings(
+      {
+        HEADWATER_SOURCE_URL: source.href,
+        HEADWATER_SLOT: name,
+        HEADWATER_KAFKA_BROKERS: kafkaBrokers.join(','),
+        HEADWATER_REGISTRY_URL: registryUrl,
+        HEADWATER_TOPIC_PREFIX: uniqueName('reload'),
+        HEADWATER_RESOURCE_PARTITIONS: '1',
+      },
+      ['capture'],
+    );
+    pool = new pg.Pool({ connectionString: settings.sourceUrl });
+    log = new LogAccess(settings, SILENT);
+    await pool.query(`
+      CREATE TABLE resource (type text, id text, version bigint, last_updated timestamptz, body text, deleted boolean DEFAULT false,
+        PRIMARY KEY (type, id));
+      INSERT INTO resource VALUES ('Patient', 'a', 1, now(), '{"resourceType":"Patient","id":"a"}')`);
+  });
+
+  after(async () => {
+    await dropSlot();
+    await pool.end();
+    await administer(`DROP DATABASE ${name}`);
+    const admin = log.kafka.admin();
+    await admin.connect();
+    const topics = (await admin.listTopics()).filter((topic) => topic.startsWith(`${settings.topicPrefix}.`));
+    await admin.deleteTopics({ topics });
+    await admin.disconnect();
+    await log.close();
+  });
+
+  it('goes on, and commands no export again that has long ended', async () => {
+    await whileCapturing(async () => {
+      const old = await submit(() => systemClock() - 2 * DAY);
+      await until(async () => (await commanded()).includes(old));
+    });
+    await forgetCommands();
+    const recent = await submit(systemClock);
+    await dropSlot();
+    await whileCapturing(() => Promise.resolve());
+    assert.deepEqual(await commanded(), [recent]);
+  });
+
+  /** Runs capture; the work begins when it follows the stream. */
+  async function whileCapturing(work: () => Promise<void>): Promise<void> {
+    const stop = new AbortController();
+    const ready: PromiseWithResolvers<void> = Promise.withResolvers();
+    const running = runRoles(settings, {
+      logger: SILENT,
+      signal: stop.signal,
+      onReady: () => ready.resolve(),
+    });
+    try {
+      await Promise.race([ready.promise, running]);
+      await work();
+    } finally {
+      stop.abort();
+      await running;
+    }
+  }
+
+  function submit(clock: Clock): Promise<string> {
+    const limits = { perClient: 10, inAll: 10 };
+    const requests = new JobRequests({
+      pool,
+      tables: jobTables(DEFAULT_SCHEMA),
+      limits,
+      clock,
+      newId: randomUUID,
+    });
+    return requests.submit({
+      clientId: 'c',
+      requestUrl: 'http://x/fhir/$export',
+      parameters: { types: [], since: undefined, outputFormat: 'ndjson' },
+    });
+  }
+
+  /** Job ids of the commands that the log still has. */
+  async function commanded(): Promise<string[]> {
+    const topic = log.names.commands;
+    const found: string[] = [];
+    const starts = await log.reader.offsetsAt(topic, 0);
+    for (const [partition, to] of (await log.reader.ends(topic)).entries()) {
+      const range = { topic, partition, from: starts[partition] ?? offset(0), to };
+      for await (const records of log.reader.read(range, AbortSignal.timeout(20_000)))
+        found.push(...records.map(({ key }) => key.toString()));
+    }
+    return found;
+  }
+
+  async function forgetCommands(): Promise<void> {
+    const topic = log.names.commands;
+    const admin = log.kafka.admin();
+    await admin.connect();
+    const partitions = (await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => ({
+      partition,
+      offset: high,
+    }));
+    await admin.deleteTopicRecords({ topic, partitions });
+    await admin.disconnect();
+  }
+
+  async function dropSlot(): Promise<void> {
+    await pool.query(
+      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
+      [name],
+    );
+  }
+});
+
+async function until(done: () => Promise<boolean>): Promise<void> {
+  while (!(await done())) await new Promise((resolve) => setTimeout(resolve, 20));
+}
+
+async function administer(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: sharedStack().postgresUrl });
+  await client.connect();
+  await client.query(sql);
+  await client.end();
+}
