@@ -12,6 +12,9 @@ export interface PostgresBinaries {
   readonly major: number;
 }
 
+/** Capture makes its slot by the form of CREATE_REPLICATION_SLOT that came with 15. */
+const OLDEST = 15;
+
 /** The npm package's PostgreSQL 18, else the newest one installed on this machine. */
 export function findPostgres(): PostgresBinaries {
   const found = fromNpm() ?? fromSystem();
@@ -66,7 +69,7 @@ function fromSystem(): PostgresBinaries | undefined {
     '/usr/local/opt/postgresql@*/bin',
     '/Applications/Postgres.app/Contents/Versions/*/bin',
   ]).sort((a, b) => versionOf(b) - versionOf(a));
-  const bin = folders.find((folder) => versionOf(folder) >= 14 && existsSync(join(folder, 'initdb')));
+  const bin = folders.find((folder) => versionOf(folder) >= OLDEST && existsSync(join(folder, 'initdb')));
   if (bin === undefined) return undefined;
   return { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres'), major: versionOf(bin) };
 }
