@@ -19,6 +19,7 @@ export interface NewSlot {
 }
 
 interface TableState {
+  readonly relkind: string;
   readonly relreplident: string;
   readonly owned: boolean;
 }
@@ -154,7 +155,7 @@ export class Source {
 
   async #prepareTable(client: pg.Client, schema: string, table: string): Promise<void> {
     const { rows } = await client.query<TableState>(
-      `SELECT c.relreplident, pg_has_role(c.relowner, 'USAGE') AS owned FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      `SELECT c.relkind, c.relreplident, pg_has_role(c.relowner, 'USAGE') AS owned FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
        WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`,
       [schema, table],
     );
@@ -165,6 +166,13 @@ export class Source {
         'unavailable',
         `the source has no table ${schema}.${table} (HEADWATER_SOURCE_TABLE)`,
       );
+    if (found.relkind === 'p') {
+      // Its changes would come under the names of its parts, each with a replica identity of its own.
+      throw new HeadwaterError(
+        'bad-config',
+        `${schema}.${table} (HEADWATER_SOURCE_TABLE) is partitioned, which is not supported`,
+      );
+    }
     if (found.relreplident === 'f') return;
     // Without it an update that leaves a large body as it was arrives without the body, and a delete without what it deleted.
     if (!found.owned) {
