@@ -22,6 +22,21 @@ export class Capture implements Service {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    const { source, logger, health } = this.#options;
+    const onWaiting = (): void => health.ready(); // to stand by is to be well
+    const lead = await source.lead(signal, onWaiting);
+    try {
+      await this.#follow(AbortSignal.any([signal, lead.lost]));
+      if (!signal.aborted) lead.lost.throwIfAborted();
+    } catch (error) {
+      throw lead.lost.aborted && !signal.aborted ? lead.lost.reason : error;
+    } finally {
+      await lead.release();
+      logger.info({}, 'capture ends');
+    }
+  }
+
+  async #follow(signal: AbortSignal): Promise<void> {
     const { source, openLog, positions, logger } = this.#options;
     await source.prepare();
     const log = await openLog();

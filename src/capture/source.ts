@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { sleep } from '../base/clock.ts';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { parseLsn } from '../base/positions.ts';
 import type { Lsn } from '../base/positions.ts';
@@ -15,6 +16,16 @@ export interface SlotState {
 export interface NewSlot {
   readonly consistentPoint: Lsn;
   readonly snapshot: string;
+  release(): Promise<void>;
+}
+
+/** Between two tries to lead, in ms. */
+const STAND_BY = 500;
+
+/** The right to be the one capture of a slot. It belongs to a database session: a crash ends both. */
+export interface Lead {
+  /** Fires when the session has broken, and with it the right. */
+  readonly lost: AbortSignal;
   release(): Promise<void>;
 }
 
@@ -52,6 +63,29 @@ export class Source {
 
   get mapping(): SourceMapping {
     return this.#mapping;
+  }
+
+  /** Waits until no other capture of this slot leads. Two at a time would only fence each other in turn. */
+  async lead(signal: AbortSignal, onWaiting: () => void): Promise<Lead> {
+    const client = await this.#connect();
+    const lost = new AbortController();
+    client.on('end', () =>
+      lost.abort(new HeadwaterError('unavailable', 'the session that made this capture the one broke')),
+    );
+    try {
+      for (;;) {
+        const { rows } = await client.query<{ mine: boolean }>(
+          'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS mine',
+          [`headwater capture ${this.#slot}`],
+        );
+        if (rows[0]?.mine) return { lost: lost.signal, release: () => client.end() };
+        onWaiting();
+        await sleep(STAND_BY, signal);
+      }
+    } catch (error) {
+      await client.end();
+      throw signal.aborted ? error : asUnavailable(error);
+    }
   }
 
   /** Tells this database from another one that has taken its place. */
