@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import { ROLES } from './roles.ts';
 import type { Role } from './roles.ts';
 import {
+  atMost,
   brokerList,
   byteSize,
   duration,
@@ -120,7 +121,7 @@ export const TABLE = {
   ),
   maxResourceBytes: setting(
     'MAX_RESOURCE_BYTES',
-    byteSize,
+    atMost(byteSize, 16 * 2 ** 20, 'at most 16MiB: the topics take no more'),
     'A larger resource is named in error files instead of exported.',
     {
       default: '16MiB',
@@ -189,7 +190,7 @@ export const TABLE = {
 
   maxExportMs: setting(
     'MAX_EXPORT',
-    duration('hours'),
+    atMost(duration('hours'), 96 * 3_600_000, 'at most 96: the log forgets commands and tasks after 120'),
     'Longest an export may take; the log keeps old versions as long.',
     {
       default: '24',

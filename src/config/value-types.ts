@@ -64,6 +64,18 @@ export const byteSize: ValueType<number> = {
   },
 };
 
+/** `says` completes "must be". */
+export function atMost(type: ValueType<number>, most: number, says: string): ValueType<number> {
+  return {
+    name: type.name,
+    parse: (value) => {
+      const number = type.parse(value);
+      if (number > most) throw new Error(`must be ${says}`);
+      return number;
+    },
+  };
+}
+
 /** A URL of one of the schemes (`https:`), without a trailing slash. */
 export function url(...schemes: readonly string[]): ValueType<string> {
   return {

@@ -102,6 +102,8 @@ describe('settings', () => {
     FILE_BYTES: '128MB',
     REQUIRE_PREFER: 'ja',
     MAX_JOBS: '1e3',
+    MAX_RESOURCE_BYTES: '17MiB',
+    MAX_EXPORT: '97',
   };
   for (const [name, value] of Object.entries(wrong)) {
     it(`refuse ${name}=${value} by its name and without its value`, () => {
