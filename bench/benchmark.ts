@@ -19,6 +19,7 @@ import type { Measurements, Repeated, StreamRate } from './measurements.ts';
 import type { Phases } from './phases.ts';
 import { scalePopulation } from './scale.ts';
 
+export const FULL_EXPORT = 'full export';
 const SAMPLE = join(import.meta.dirname, '..', 'data', 'synthea-10');
 const SCALED = join(benchDirectory, 'data');
 const ROUNDS = 3;
@@ -136,7 +137,7 @@ async function readWhole(system: BenchSystem, phases: Phases, { resources }: Loa
     const brokers = system.settings.kafkaBrokers;
     const consume = (signal: AbortSignal) => consumeTopics({ brokers, topics, records: resources, signal });
     consumed.push(await phases.run("Kafka's consumer", consume));
-    const run = await phases.run('full export', (signal) => timedExport(system, {}, signal));
+    const run = await phases.run(FULL_EXPORT, (signal) => timedExport(system, {}, signal));
     if (run.resources !== resources)
       throw new Error(`an export has ${run.resources} of ${resources} resources`);
     replay.push(await times.of(run.jobId, phases.signal));

@@ -58,6 +58,6 @@ export function summarize(profile: CpuProfile, top: number): Omit<ProfileSummary
 }
 
 function nameOf({ functionName, url, lineNumber }: CpuProfile['nodes'][number]['callFrame']): string {
-  if (url === '') return functionName;
+  if (url === '') return functionName || '(native)';
   return `${functionName || '(anonymous)'} ${basename(url)}:${lineNumber + 1}`;
 }

@@ -2,9 +2,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Figure } from './figures.ts';
 import { cpuOf } from './figures.ts';
+import { FULL_EXPORT } from './benchmark.ts';
 import type { Machine } from './machine.ts';
 import type { Measurements } from './measurements.ts';
 import type { ProfileSummary } from './profile.ts';
+import { ELSE } from './usage.ts';
 import type { PhaseUsage } from './usage.ts';
 
 export interface Result {
@@ -14,14 +16,15 @@ export interface Result {
   readonly figures: readonly Figure[];
   readonly phases: readonly PhaseUsage[];
   readonly measurements: Measurements;
+  /** Those of a profiled run have a result of their own, since profiling takes time and memory. */
   readonly profiles: readonly ProfileSummary[];
   /** Of the whole benchmark. */
   readonly seconds: number;
 }
 
-/** `<date>-<patients>` */
-export function resultName({ at, measurements }: Pick<Result, 'at' | 'measurements'>): string {
-  return `${at.slice(0, 10)}-${measurements.patients}`;
+/** `<date>-<patients>`, of a profiled run `<date>-<patients>-profiled`. */
+function resultName({ at, measurements, profiles }: Result): string {
+  return `${at.slice(0, 10)}-${measurements.patients}${profiles.length > 0 ? '-profiled' : ''}`;
 }
 
 /** Writes both forms; a later run of the same day and size replaces them. Returns the path of the Markdown. */
@@ -41,6 +44,7 @@ export function renderMarkdown(result: Result): string {
     `# Benchmark of ${at.slice(0, 10)}, ${patients} patients`,
     `${resources} resources, ${megabytes} MB of JSON (mean ${Math.round(bytes / resources)} bytes): the bundled Synthea patients, copied under new ids. All of it was measured in one run of ${Math.round(seconds)} s, with every role, broker and database on this machine.`,
     machineLine(machine),
+    ...warnings(result),
     table(['', 'Measured', 'Asked for', 'Reached', 'How'], result.figures.map(figureRow)),
     '## CPU seconds by phase',
     cpuTable(phases),
@@ -57,16 +61,30 @@ processes, sampled). "anything else" is all other CPU of the machine, the tools 
 the phases of Headwater's own was taken from them.`;
 
 function machineLine(machine: Machine): string {
-  const { cpu, cores, memoryGb, system, node, postgresql, kafka, java, commit, loadBefore } = machine;
+  const { cpu, cores, memoryGb, system, node, postgresql, kafka, java, commit } = machine;
   const settings = Object.entries(machine.settings).map(([name, value]) => `${name}=${value}`);
   const lines = [
     `${cores} cores (${cpu}), ${memoryGb} GB, ${system}; Node ${node}, PostgreSQL ${postgresql}, Kafka ${kafka} on Java ${java}; commit ${commit}.`,
     ...(settings.length > 0 ? [`Settings: ${settings.join(', ')}.`] : []),
-    ...(loadBefore > 0.5
-      ? [`**The machine was busy before the benchmark began (load ${loadBefore}): the figures are too low.**`]
-      : []),
   ];
   return lines.join('\n');
+}
+
+/** What makes the figures lower than they should be. */
+function warnings({ machine, phases, profiles }: Result): string[] {
+  const full = phases.find(({ phase }) => phase === FULL_EXPORT);
+  const others = full ? (full.processes[ELSE]?.cpuSeconds ?? NaN) / (full.seconds * machine.cores) : NaN;
+  return [
+    ...(machine.loadBefore > 0.5
+      ? [`**The machine was busy before the benchmark began (load ${machine.loadBefore}).**`]
+      : []),
+    ...(others > 0.05
+      ? [`**Others used ${(others * 100).toFixed(0)} % of the cores while the full exports ran.**`]
+      : []),
+    ...(profiles.length > 0
+      ? ['**Capture and worker were profiled, which slows them and takes memory.**']
+      : []),
+  ];
 }
 
 function figureRow({ name, value, target, reached, how }: Figure): string[] {
