@@ -61,12 +61,15 @@ export class FileSet {
   }
 }
 
+/** Files that are being ended while the next one is filled. */
+const MOST_ENDING = 2;
+
 /** The files of one kind, one after the other. */
 export class KindFiles {
   readonly #options: FileSetOptions;
   readonly #type: string;
   readonly #kind: FileKind;
-  readonly #written: ExportFile[] = [];
+  readonly #ended: Promise<ExportFile>[] = [];
   #current: OpenFile | undefined;
 
   constructor(options: FileSetOptions, type: string, kind: FileKind) {
@@ -85,32 +88,36 @@ export class KindFiles {
     if (!this.#current) return;
     await this.#current.file.drain();
     if (this.#current.file.rawBytes < this.#options.fileBytes) return;
-    await this.#end(this.#current);
+    this.#end(this.#current);
+    await this.#ended.at(-1 - MOST_ENDING);
   }
 
   async finish(): Promise<readonly ExportFile[]> {
-    if (this.#current) await this.#end(this.#current);
-    return this.#written;
+    if (this.#current) this.#end(this.#current);
+    return Promise.all(this.#ended);
   }
 
   async abort(): Promise<void> {
     await this.#current?.file.abort();
     this.#current = undefined;
+    await Promise.allSettled(this.#ended);
   }
 
   #begin(): OpenFile {
     const { store, folder, taskId, outputFormat } = this.#options;
     const gzip = outputFormat === 'ndjson+gzip';
     const kind = this.#kind === 'output' ? '' : `${this.#kind}-`;
-    const name = `${kind}${this.#type}.${taskId}.${this.#written.length + 1}.ndjson${gzip ? '.gz' : ''}`;
+    const name = `${kind}${this.#type}.${taskId}.${this.#ended.length + 1}.ndjson${gzip ? '.gz' : ''}`;
     const key = `${folder}/${name}`;
     return { key, file: new NdjsonFile(store, key, gzip) };
   }
 
-  async #end({ key, file }: OpenFile): Promise<void> {
-    const written = await file.finish();
+  /** A store takes its time to make a file last; the next one need not wait for that. */
+  #end({ key, file }: OpenFile): void {
     this.#current = undefined;
     const type = this.#kind === 'output' ? this.#type : LINE_TYPE[this.#kind];
-    this.#written.push({ kind: this.#kind, type, key, ...written });
+    const ended = file.finish().then((written) => ({ kind: this.#kind, type, key, ...written }));
+    ended.catch(() => file.abort()); // whoever awaits it hears of it
+    this.#ended.push(ended);
   }
 }

@@ -3,8 +3,8 @@ import type { Hash } from 'node:crypto';
 import { createGzip } from 'node:zlib';
 import type { Gzip } from 'node:zlib';
 import type { ObjectStore, ObjectWriter } from '../storage/object-store.ts';
+import { giveChunk, takeChunk } from './chunk-pool.ts';
 
-const CHUNK_BYTES = 1 << 20;
 const NEWLINE = 10;
 
 export interface WrittenFile {
@@ -25,9 +25,9 @@ export class NdjsonFile {
   #writer: ObjectWriter | undefined;
   readonly #hash: Hash = createHash('sha256');
   readonly #gzip: GzipEncoder | undefined;
-  #chunk = Buffer.allocUnsafe(CHUNK_BYTES);
+  #chunk = takeChunk();
   #used = 0;
-  #full: Buffer[] = [];
+  #full: { readonly chunk: Buffer; readonly used: number }[] = [];
   #count = 0;
   #rawBytes = 0;
   #storedBytes = 0;
@@ -59,13 +59,13 @@ export class NdjsonFile {
     if (this.#full.length === 0) return;
     const chunks = this.#full;
     this.#full = [];
-    for (const chunk of chunks) await this.#send(chunk);
+    for (const { chunk, used } of chunks) await this.#send(chunk, used);
   }
 
   /** Stores the rest and makes the file exist. */
   async finish(): Promise<WrittenFile> {
     await this.drain();
-    if (this.#used > 0) await this.#send(this.#chunk.subarray(0, this.#used));
+    await this.#send(this.#chunk, this.#used);
     if (this.#gzip) await this.#write(await this.#gzip.end());
     await (await this.#open()).finish();
     return { count: this.#count, bytes: this.#storedBytes, sha256: this.#hash.digest('hex') };
@@ -78,13 +78,16 @@ export class NdjsonFile {
   }
 
   #nextChunk(needed: number): void {
-    if (this.#used > 0) this.#full.push(this.#chunk.subarray(0, this.#used));
-    this.#chunk = Buffer.allocUnsafe(Math.max(CHUNK_BYTES, needed));
+    if (this.#used > 0) this.#full.push({ chunk: this.#chunk, used: this.#used });
+    else giveChunk(this.#chunk);
+    this.#chunk = takeChunk(needed);
     this.#used = 0;
   }
 
-  async #send(chunk: Buffer): Promise<void> {
-    await this.#write(this.#gzip ? await this.#gzip.encode(chunk) : chunk);
+  async #send(chunk: Buffer, used: number): Promise<void> {
+    const lines = chunk.subarray(0, used);
+    await this.#write(this.#gzip && used > 0 ? await this.#gzip.encode(lines) : lines);
+    giveChunk(chunk);
   }
 
   async #write(bytes: Buffer): Promise<void> {

@@ -26,6 +26,8 @@ export type FromThread =
       readonly retryable: boolean;
     };
 
+const YOUNG_MB = 16;
+
 /**
  * Runs tasks on threads, one on each at a time, so that a replay uses its core and nothing else waits for it. A thread that
  * dies fails its task (which may be retried) and is replaced at the next one.
@@ -69,7 +71,10 @@ export class ReplayPool {
   }
 
   #start(): Thread {
-    const thread = new Thread(new URL('./replay-thread.ts', import.meta.url), { workerData: this.#options });
+    const thread = new Thread(new URL('./replay-thread.ts', import.meta.url), {
+      workerData: this.#options,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB }, // buffers are elsewhere; more only raises the memory held
+    });
     this.#all.add(thread);
     thread.once('exit', () => {
       this.#all.delete(thread);

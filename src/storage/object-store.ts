@@ -15,7 +15,7 @@ export interface ByteRange {
 
 /** An object being written. It exists under its key only once `finish` has returned, whole, replacing what was there. */
 export interface ObjectWriter {
-  /** Resolves when the next chunk may come (back-pressure). The store may keep the chunk until `finish`. */
+  /** Resolves when the next chunk may come (back-pressure). From then on the chunk is the caller's again, to be reused. */
   write(chunk: Uint8Array): Promise<void>;
   finish(): Promise<void>;
   /** Leaves nothing behind. Never throws. */

@@ -16,7 +16,7 @@ export interface Piece {
 export type FetchPiece = (at: { from: number; maxBytes: number; until: number }) => Promise<Piece>;
 
 /** Fetched bytes of a block. The log is compressed, up to some twenty times. */
-const BLOCK_BYTES = 4 << 20;
+const BLOCK_BYTES = 2 << 20;
 /** Offsets of the first block, before anything is known of the records' size. */
 const FIRST_SPAN = 8_192;
 const MOST_SPAN = 1 << 22;

@@ -21,7 +21,10 @@ const CODEC_MASK = 0x07;
 const ZSTD = 4;
 /** Bytes a record needs beside its key and value: attributes and five varints, none longer than 10 bytes together 40. */
 const RECORD_OVERHEAD = 40;
-const DECOMPRESSED_CHUNK = 1 << 20;
+/** Bytes of output first reserved for a frame that does not say its size (brokers write such when they compact). */
+const UNKNOWN_SIZE = { least: 16 << 10, most: 1 << 20, ratio: 8 };
+/** The most that is reserved at a time, whatever a header says. */
+const MOST_RESERVED = 64 << 20;
 
 const compress = promisify(zstdCompress) as (data: Buffer, options: object) => Promise<Buffer>;
 const decompressZstd = promisify(zstdDecompress) as (data: Buffer, options: object) => Promise<Buffer>;
@@ -89,6 +92,7 @@ export class BatchBuilder {
     const body = await compress(raw, {
       params: { [constants.ZSTD_c_compressionLevel]: 1 },
       chunkSize: Math.max(1024, (raw.length >> 2) + 1024),
+      pledgedSrcSize: raw.length, // so that the frame says its size
     });
     const batch = Buffer.allocUnsafe(HEADER_BYTES + body.length);
     batch.writeBigInt64BE(0n, 0);
@@ -251,12 +255,27 @@ export async function openBatch(batch: RawBatch): Promise<RecordSet> {
 
 async function decompress(codec: number, data: Buffer): Promise<Buffer> {
   if (codec === 0) return data;
-  if (codec === ZSTD) return decompressZstd(data, { chunkSize: DECOMPRESSED_CHUNK });
+  // One byte more than the content, or zlib reserves as much again to see whether anything follows.
+  if (codec === ZSTD) return decompressZstd(data, { chunkSize: Math.max(1024, zstdContentSize(data) + 1) });
   if (codec === 1) return decompressGzip(data);
   throw new HeadwaterError(
     'unsupported',
     `record batches compressed with codec ${codec}; set the topic's compression.type to producer or zstd`,
   );
+}
+
+/** Bytes a zstd frame holds decompressed, by its header (RFC 8878, 3.1.1.1); a guess where the header does not say. */
+export function zstdContentSize(frame: Buffer): number {
+  const descriptor = frame[4] ?? 0;
+  const sizeFlag = descriptor >> 6;
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const at = 5 + (singleSegment ? 0 : 1) + ([0, 1, 2, 4][descriptor & 3] ?? 0);
+  const bytes = sizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << sizeFlag;
+  if (bytes === 0 || at + bytes > frame.length) {
+    return Math.min(UNKNOWN_SIZE.most, Math.max(UNKNOWN_SIZE.least, frame.length * UNKNOWN_SIZE.ratio));
+  }
+  const size = bytes === 8 ? Number(frame.readBigUInt64LE(at)) : frame.readUIntLE(at, bytes);
+  return Math.min(MOST_RESERVED, bytes === 2 ? size + 256 : size);
 }
 
 // Varints are zigzag. The reader returns the value and leaves the position after it here: no object per number.

@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
+import { zstdCompressSync } from 'node:zlib';
 import { Reader, readRecordsBatch } from '@platformatic/kafka';
 import fc from 'fast-check';
 import { HeadwaterError } from '../../../src/base/errors.ts';
-import { BatchBuilder, openBatch, splitBatches } from '../../../src/log/kafka/record-batch.ts';
+import {
+  BatchBuilder,
+  openBatch,
+  splitBatches,
+  zstdContentSize,
+} from '../../../src/log/kafka/record-batch.ts';
 
 const producer = { producerId: 42n, producerEpoch: 3 };
 const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array));
@@ -66,6 +72,16 @@ describe('record batches', () => {
     assert.equal(splitBatches(Buffer.concat([one, two, one.subarray(0, one.length - 1)])).length, 2);
     assert.equal(splitBatches(Buffer.concat([one, two.subarray(0, 30)])).length, 1);
     assert.equal(splitBatches(Buffer.alloc(0)).length, 0);
+  });
+
+  it('say how large they are decompressed, whatever their size', () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 0, max: 200_000 }), (size) => {
+        const frame = zstdCompressSync(Buffer.alloc(size, 7), { pledgedSrcSize: size });
+        assert.equal(zstdContentSize(frame), size);
+      }),
+      { examples: [[0], [255], [256], [65_791], [65_792]] },
+    );
   });
 
   it('with any byte after the checksum changed are refused', async () => {

@@ -1,0 +1,105 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { settingsAsText } from '../config/help.ts';
+import { isRole, ROLES } from '../config/roles.ts';
+import type { Role } from '../config/roles.ts';
+import * as commands from './commands.ts';
+
+const program = new Command('headwater')
+  .description('FHIR R4 Bulk Data export, replayed from a Kafka log of every committed change.')
+  .showHelpAfterError()
+  .helpCommand(false);
+
+program
+  .command('start')
+  .description('start a local stack with real patients, run everything, export once, keep serving')
+  .action(run(commands.start));
+
+program
+  .command('serve')
+  .description('run the service; settings come from the environment')
+  .option(
+    '--roles <list>',
+    `comma-separated, of ${ROLES.join(',')} (default: HEADWATER_ROLES, or all)`,
+    parseRoles,
+  )
+  .addHelpText('after', () => `\nEnvironment:\n${settingsAsText()}`)
+  .action(run(commands.serve));
+
+program
+  .command('load')
+  .description(
+    'load *.ndjson and *.ndjson.gz into the source table, replacing what is there under the same type and id',
+  )
+  .argument('<dir>', 'folder with the files')
+  .option('--source <url>', 'PostgreSQL (default: HEADWATER_SOURCE_URL, or the local stack)')
+  .option('--table <schema.table>', 'source table (default: HEADWATER_SOURCE_TABLE, or public.resource)')
+  .option('--json', 'print the result as JSON')
+  .action(run(commands.load));
+
+program
+  .command('export')
+  .description('export from a Bulk Data server: kick-off, polling, verified downloads')
+  .option('--server <url>', "the server's FHIR base", 'http://127.0.0.1:8088/fhir')
+  .option('--type <list>', 'resource types, comma-separated (default: all)')
+  .option('--since <instant>', 'only what changed after this FHIR instant')
+  .option('--format <mime>', '_outputFormat, such as application/fhir+ndjson+gzip')
+  .option('--out <dir>', 'download the files into this folder (default: only print the manifest)')
+  .option('--json', 'print manifest and files as JSON')
+  .action(run(commands.exportFiles));
+
+program
+  .command('rebuild')
+  .description('empty the job tables and fold the status log again')
+  .option('--json', 'print the result as JSON')
+  .action(run(commands.rebuildTables));
+
+program
+  .command('topics')
+  .description('make topics and schemas as declared in topics/')
+  .option('--check', 'change nothing; exit with 1 when something differs')
+  .option('--json', 'print the differences as JSON')
+  .action(run(commands.topics));
+
+const stack = program.command('stack').description('the local PostgreSQL, Kafka and schema registry');
+stack
+  .command('up')
+  .description('start what does not run, and leave it running')
+  .option('--json', 'print the state as JSON')
+  .action(run(commands.stackUpCommand));
+stack
+  .command('down')
+  .description('end it')
+  .option('--delete-data', 'also delete its databases, topics and schemas')
+  .option('--json', 'print the result as JSON')
+  .action(run(commands.stackDownCommand));
+stack
+  .command('status')
+  .description('what runs, and where; exit with 1 when not all of it does')
+  .option('--json', 'print the state as JSON')
+  .action(run(commands.stackStatusCommand));
+
+await program.parseAsync();
+
+/** Ends with one line a problem and an exit code: 2 for what the user has to change, 1 for the rest. */
+function run<Arguments extends unknown[]>(
+  command: (...args: Arguments) => Promise<number>,
+): (...args: Arguments) => Promise<void> {
+  return async (...args) => {
+    try {
+      process.exitCode = await command(...args);
+    } catch (error) {
+      if (!(error instanceof HeadwaterError)) throw error;
+      process.stderr.write(`${messageOf(error)}\n`);
+      process.exitCode = error.code === 'bad-config' || error.code === 'bad-request' ? 2 : 1;
+    }
+  };
+}
+
+function parseRoles(list: string): Role[] {
+  return list.split(',').map((name) => {
+    const role = name.trim();
+    if (!isRole(role)) throw new InvalidArgumentError(`"${role}" is not one of ${ROLES.join(', ')}`);
+    return role;
+  });
+}
