@@ -1,0 +1,121 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import { offset } from '../../src/base/positions.ts';
+import type { ExportEvent } from '../../src/events/export-event.ts';
+import { clientConfig } from '../../src/jobs/database.ts';
+import { rebuild } from '../../src/jobs/rebuild.ts';
+import { jobTables } from '../../src/jobs/schema.ts';
+import type { StoredRecord } from '../../src/log/log.ts';
+import { manifestOf } from '../../src/manifest/manifest.ts';
+import type { Headwater } from './headwater.ts';
+
+const PATIENCE_MS = 60_000;
+const tables = jobTables();
+
+/** Records of the resource topics that a later one of the same key has made needless. */
+export async function supersededRecords({ log }: Headwater): Promise<number> {
+  let superseded = 0;
+  for (const type of await log.admin.listResourceTypes()) {
+    const records = await recordsOf(log.reader, log.names.resource(type));
+    superseded += records.length - new Set(records.map(({ key }) => key.toString())).size;
+  }
+  return superseded;
+}
+
+/** Every event of `headwater.exports` by job, once each of the ended jobs has its last. */
+export async function announcements(
+  { log }: Headwater,
+  ended: ReadonlySet<string>,
+): Promise<ReadonlyMap<string, readonly ExportEvent[]>> {
+  const { control } = await log.codecs();
+  return eventually(async () => {
+    const records = await recordsOf(log.reader, log.names.exports);
+    const byJob = Map.groupBy(records, ({ key }) => key.toString());
+    const events = new Map(
+      [...byJob].map(([jobId, of]) => [jobId, of.map(({ value }) => control.exportEvent.decode(value))]),
+    );
+    const told = (jobId: string): boolean =>
+      ['completed', 'cancelled'].includes(events.get(jobId)?.at(-1)?.kind ?? '');
+    return [...ended].every(told) ? events : undefined;
+  });
+}
+
+/** Accepted, started, each file, completed: once each, in this order. */
+export function assertAnnouncedOnce(events: readonly ExportEvent[]): void {
+  const last = events.at(-1);
+  const manifest = JSON.parse(last?.manifest ?? '{}') as Record<
+    'output' | 'deleted' | 'error',
+    { url: string }[]
+  >;
+  const files = [...manifest.output, ...(manifest.deleted ?? []), ...manifest.error].map(({ url }) => url);
+  const announced = events.filter(({ kind }) => kind === 'file-ready').map(({ file }) => file?.key ?? '');
+  assert.deepEqual(announced.sort(), files.sort());
+  const kinds = events.map(({ kind }) => kind);
+  assert.deepEqual(kinds, ['accepted', 'started', ...files.map(() => 'file-ready'), 'completed']);
+}
+
+/** A cancel may come at any time, and is told once, at the end. */
+export function assertCancelledOnce(events: readonly ExportEvent[]): void {
+  const told = events.map(({ kind, file }) => `${kind} ${file?.key ?? ''}`);
+  assert.equal(new Set(told).size, told.length, told.join(', '));
+  assert.equal(events.at(-1)?.kind, 'cancelled', told.join(', '));
+}
+
+/** Everything the projection holds, once it has folded the whole log. */
+export async function jobTablesText({ pool, log }: Headwater): Promise<string> {
+  return eventually(async () => {
+    const { rows } = await pool.query<{ partition: number; next: string }>(
+      `SELECT partition, next FROM ${tables.offset}`,
+    );
+    const from = new Map(rows.map(({ partition, next }) => [partition, Number(next)]));
+    const unfolded = await recordsOf(log.reader, log.names.status, from);
+    const { rowCount: unannounced } = await pool.query(`SELECT FROM ${tables.announcement}`);
+    if (unfolded.length > 0 || unannounced !== 0) return undefined;
+    const dumps = [tables.job, tables.task, tables.file, tables.offset].map(async (table) => {
+      const dump = await pool.query<{ line: string }>(`SELECT t::text AS line FROM ${table} t ORDER BY 1`);
+      return dump.rows.map(({ line }) => `${table} ${line}`).join('\n');
+    });
+    return (await Promise.all(dumps)).join('\n');
+  });
+}
+
+export async function rebuildTables({ log, settings }: Headwater): Promise<void> {
+  const { control } = await log.codecs();
+  await rebuild(
+    {
+      tables,
+      codec: control.status,
+      manifest: (job) => JSON.stringify(manifestOf(job, (key) => key)),
+      database: clientConfig({ connectionString: settings.sourceUrl }),
+      reader: log.reader,
+      statusTopic: log.names.status,
+      announced: { topic: log.names.announced, codec: control.announced },
+    },
+    AbortSignal.timeout(PATIENCE_MS),
+  );
+}
+
+/** Until there is an answer. */
+export async function eventually<T>(ask: () => Promise<T | undefined>): Promise<T> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    const answer = await ask();
+    if (answer !== undefined) return answer;
+    assert(Date.now() < deadline, `nothing came of it in ${PATIENCE_MS / 1000} s: ${ask.toString()}`);
+    await delay(100);
+  }
+}
+
+async function recordsOf(
+  reader: Headwater['log']['reader'],
+  topic: string,
+  from: ReadonlyMap<number, number> = new Map(),
+): Promise<StoredRecord[]> {
+  const found: StoredRecord[] = [];
+  for (const [partition, to] of (await reader.ends(topic)).entries()) {
+    const range = { topic, partition, from: offset(from.get(partition) ?? 0), to };
+    for await (const records of reader.read(range, AbortSignal.timeout(PATIENCE_MS)))
+      found.push(...records.map((record) => ({ ...record, key: Buffer.from(record.key) })));
+  }
+  return found;
+}

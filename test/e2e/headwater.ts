@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import pg from 'pg';
+import { resources } from '../../topics/resources.ts';
+import type { Logger } from '../../src/base/service.ts';
+import type { Role } from '../../src/config/roles.ts';
+import { parseSettings } from '../../src/config/settings.ts';
+import type { Settings } from '../../src/config/settings.ts';
+import { LogAccess } from '../../src/main/log-access.ts';
+import { runRoles } from '../../src/main/roles.ts';
+import { freePort } from '../../src/stack/ports.ts';
+import { uniqueIdentifier, uniqueName } from '../support/names.ts';
+import { sharedStack } from '../support/stack.ts';
+
+export const MAX_RESOURCE_BYTES = 5_200_000;
+const READY_MS = 60_000;
+/** Longer than any export here may take. */
+const LAG_MS = 20_000;
+/** kafkajs's ConfigResourceTypes.TOPIC, which it has in its types only. */
+const TOPIC = 2;
+
+interface Running {
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+}
+
+/** A whole Headwater in this process, with a database, topics and files of its own. */
+export class Headwater {
+  readonly settings: Settings;
+  readonly jsonb: boolean;
+  readonly pool: pg.Pool;
+  readonly log: LogAccess;
+  readonly directory: string;
+  /** Warnings and errors, newest last. */
+  readonly trouble: string[] = [];
+  /** min.compaction.lag.ms by topic, where it was set here. */
+  readonly #lags = new Map<string, number>();
+  readonly #running = new Map<'serving' | 'capture', Running>();
+
+  private constructor(settings: Settings, options: { directory: string; jsonb: boolean }) {
+    this.settings = settings;
+    this.directory = options.directory;
+    this.jsonb = options.jsonb;
+    this.pool = new pg.Pool({ connectionString: settings.sourceUrl });
+    this.pool.on('error', () => undefined);
+    this.log = new LogAccess(settings, this.#logger());
+  }
+
+  /** Not started; the source table is there and empty. */
+  static async make(jsonb: boolean): Promise<Headwater> {
+    const { postgresUrl, kafkaBrokers, registryUrl } = sharedStack();
+    const name = uniqueIdentifier('histories');
+    const directory = await mkdtemp(join(tmpdir(), 'headwater-histories-'));
+    const sourceUrl = new URL(postgresUrl);
+    sourceUrl.pathname = `/${name}`;
+    await administer(`CREATE DATABASE ${name}`);
+    const settings = parseSettings({
+      HEADWATER_SOURCE_URL: sourceUrl.href,
+      HEADWATER_SLOT: name,
+      HEADWATER_KAFKA_BROKERS: kafkaBrokers.join(','),
+      HEADWATER_REGISTRY_URL: registryUrl,
+      HEADWATER_TOPIC_PREFIX: uniqueName('histories'),
+      HEADWATER_STORAGE_URL: pathToFileURL(join(directory, 'files')).href,
+      HEADWATER_HTTP_PORT: String(await freePort()),
+      HEADWATER_URL_SECRET: 'a secret of tests that signs nothing else',
+      HEADWATER_RESOURCE_PARTITIONS: '3',
+      HEADWATER_MAX_RESOURCE_BYTES: String(MAX_RESOURCE_BYTES),
+      HEADWATER_MAX_JOBS: '1000',
+      HEADWATER_MAX_JOBS_PER_CLIENT: '1000',
+      // Small, so that both lanes, several tasks and several files come of little data.
+      HEADWATER_QUICK_BYTES: '64KiB',
+      HEADWATER_TASK_BYTES: '256KiB',
+      HEADWATER_FILE_BYTES: '64KiB',
+      HEADWATER_REPLAY_THREADS: '2',
+    });
+    const headwater = new Headwater(settings, { directory, jsonb });
+    await headwater.pool.query(`
+      CREATE TABLE resource (type text NOT NULL, id text NOT NULL, version bigint NOT NULL, last_updated timestamptz NOT NULL,
+        body ${jsonb ? 'jsonb' : 'text'}, deleted boolean NOT NULL DEFAULT false, PRIMARY KEY (type, id))`);
+    return headwater;
+  }
+
+  /** Base of the FHIR endpoint. */
+  get base(): string {
+    return `${this.settings.publicUrl}/fhir`;
+  }
+
+  startServing(): Promise<void> {
+    return this.#start('serving', ['gateway', 'planner', 'worker', 'projector', 'janitor']);
+  }
+
+  startCapture(): Promise<void> {
+    this.#lags.clear(); // topics are made as declared again
+    return this.#start('capture', ['capture']);
+  }
+
+  async stopCapture(): Promise<void> {
+    await this.#stop('capture');
+  }
+
+  /**
+   * Lets the broker take old versions away all the time, as in a log that is days old: all but those of the last seconds,
+   * which running exports may need.
+   */
+  async compactEagerly(lagMs = LAG_MS): Promise<void> {
+    const types = await this.log.admin.listResourceTypes();
+    const names = types
+      .map((type) => this.log.names.resource(type))
+      .filter((name) => this.#lags.get(name) !== lagMs);
+    if (names.length === 0) return;
+    const admin = this.log.kafka.admin();
+    await admin.connect();
+    const own = resources.config({
+      resourcePartitions: 1,
+      replicationFactor: 1,
+      maxExportHours: lagMs / 3_600_000,
+    });
+    const eager = {
+      ...own,
+      'segment.ms': '500',
+      'min.cleanable.dirty.ratio': '0',
+      'file.delete.delay.ms': '1000',
+    };
+    const configEntries = Object.entries(eager).map(([name, value]) => ({ name, value }));
+    const altered = names.map((name) => ({ type: TOPIC, name, configEntries }));
+    // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the enum is not there at run time
+    await admin.alterConfigs({ validateOnly: false, resources: altered });
+    await admin.disconnect();
+    for (const name of names) this.#lags.set(name, lagMs);
+  }
+
+  /** A connection of its own. */
+  async connect(): Promise<pg.Client> {
+    const client = new pg.Client({ connectionString: this.settings.sourceUrl });
+    await client.connect();
+    await client.query(`SET deadlock_timeout = '50ms'`);
+    return client;
+  }
+
+  async remove(): Promise<void> {
+    await this.#stop('capture');
+    await this.#stop('serving');
+    const admin = this.log.kafka.admin();
+    await admin.connect();
+    const ours = (name: string): boolean => name.startsWith(this.settings.topicPrefix);
+    await admin.deleteTopics({ topics: (await admin.listTopics()).filter(ours) });
+    const { groups } = await admin.listGroups();
+    await admin.deleteGroups(groups.map(({ groupId }) => groupId).filter(ours));
+    await admin.disconnect();
+    await this.log.close();
+    await this.pool.query(
+      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
+      [this.settings.slot],
+    );
+    await this.pool.end();
+    await administer(`DROP DATABASE ${this.settings.slot} WITH (FORCE)`);
+    await rm(this.directory, { recursive: true, force: true });
+  }
+
+  async #start(name: 'serving' | 'capture', roles: readonly Role[]): Promise<void> {
+    const stop = new AbortController();
+    const ready = new EventTarget();
+    const waiting = once(ready, 'ready', { signal: AbortSignal.timeout(READY_MS) });
+    const ended = runRoles(
+      { ...this.settings, roles },
+      { logger: this.#logger(), signal: stop.signal, onReady: () => ready.dispatchEvent(new Event('ready')) },
+    );
+    this.#running.set(name, { stop, ended });
+    await Promise.race([waiting, ended.then(() => assert.fail(`${name} ended before it was ready`))]);
+  }
+
+  async #stop(name: 'serving' | 'capture'): Promise<void> {
+    const running = this.#running.get(name);
+    this.#running.delete(name);
+    running?.stop.abort();
+    await running?.ended;
+  }
+
+  #logger(): Logger {
+    const keep = (fields: object, message: string): void => {
+      const { err } = fields as { err?: unknown };
+      this.trouble.push(`${message}${err instanceof Error ? ` (${err.stack ?? ''})` : ''}`);
+      if (this.trouble.length > 100) this.trouble.shift();
+    };
+    return { debug() {}, info() {}, warn: keep, error: keep };
+  }
+}
+
+async function administer(text: string): Promise<void> {
+  const client = new pg.Client({ connectionString: sharedStack().postgresUrl });
+  await client.connect();
+  try {
+    await client.query(text);
+  } finally {
+    await client.end();
+  }
+}

@@ -1,0 +1,54 @@
+import assert from 'node:assert/strict';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { offset } from '../../src/base/positions.ts';
+import type { ExportFile } from '../../src/events/status.ts';
+import type { Task } from '../../src/events/tasks.ts';
+import { runTask } from '../../src/replay/run-task.ts';
+import { openStore } from '../../src/storage/open-store.ts';
+import type { Headwater } from './headwater.ts';
+
+/** I5: the tasks of a finished job, run once more into another folder, give the same bytes under the same names. */
+export async function assertSameAgain(headwater: Headwater, jobId: string): Promise<void> {
+  const { log, settings } = headwater;
+  const { change } = await log.codecs();
+  const directory = join(headwater.directory, `again-${jobId}`);
+  const store = openStore(pathToFileURL(directory).href);
+  for (const task of await tasksOf(headwater, jobId)) {
+    const files = await runTask(task, {
+      reader: log.reader,
+      store,
+      codec: change,
+      topicOf: (type) => log.names.resource(type),
+      fileBytes: settings.fileBytes,
+      signal: AbortSignal.timeout(30_000),
+      onProgress: () => undefined,
+    });
+    assert.deepEqual(files, await filesOf(headwater, task), `task ${task.taskId} of ${jobId}, run again`);
+  }
+  await rm(directory, { recursive: true, force: true });
+}
+
+async function tasksOf({ log }: Headwater, jobId: string): Promise<Task[]> {
+  const { control } = await log.codecs();
+  const tasks: Task[] = [];
+  for (const topic of Object.values(log.names.tasks)) {
+    for (const [partition, to] of (await log.reader.ends(topic)).entries()) {
+      const range = { topic, partition, from: offset(0), to };
+      for await (const records of log.reader.read(range, AbortSignal.timeout(30_000))) {
+        for (const { key, value } of records)
+          if (key.toString().startsWith(`${jobId}/`)) tasks.push(control.task.decode(value));
+      }
+    }
+  }
+  return tasks;
+}
+
+async function filesOf({ pool }: Headwater, { jobId, taskId }: Task): Promise<ExportFile[]> {
+  const { rows } = await pool.query<ExportFile & { count: string; bytes: string }>(
+    'SELECT kind, type, key, count, bytes, sha256 FROM headwater.job_file WHERE job_id = $1 AND task_id = $2 ORDER BY n',
+    [jobId, taskId],
+  );
+  return rows.map((row) => ({ ...row, count: Number(row.count), bytes: Number(row.bytes) }));
+}
