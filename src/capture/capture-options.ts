@@ -8,7 +8,7 @@ import type { PositionStore } from './position.ts';
 import type { Source } from './source.ts';
 
 /** Raw bytes added at which they are sent on. */
-export const FLUSH_BYTES = 16 << 20;
+export const FLUSH_BYTES = 8 << 20;
 /** A huge source transaction, or a load, goes on in another Kafka transaction after this many raw bytes. */
 export const TRANSACTION_BYTES = 96 << 20;
 

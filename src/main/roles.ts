@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { hostname } from 'node:os';
 import { systemClock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { Supervisor } from '../base/service.ts';
@@ -11,12 +10,10 @@ import type { Role } from '../config/roles.ts';
 import type { Settings } from '../config/settings.ts';
 import { MESSAGE_PREFIX } from '../events/commands.ts';
 import { parseRequestMessage } from '../events/request-message.ts';
-import type { Lane } from '../events/tasks.ts';
 import { createGateway } from '../http/gateway.ts';
 import { gatewayService } from '../http/gateway-service.ts';
 import { Announcer } from '../jobs/announcer.ts';
 import { clientConfig } from '../jobs/database.ts';
-import { EndedJobs } from '../jobs/ended-jobs.ts';
 import { Janitor } from '../jobs/janitor.ts';
 import { Projector } from '../jobs/projector.ts';
 import { JobRequests } from '../jobs/requests.ts';
@@ -24,12 +21,11 @@ import { DEFAULT_SCHEMA, jobTables, migrate } from '../jobs/schema.ts';
 import { transactionalAppenders } from '../log/kafka/transactional-appender.ts';
 import { manifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
-import { ReplayPool } from '../replay/replay-pool.ts';
-import { Worker } from '../replay/worker.ts';
 import { openStore } from '../storage/open-store.ts';
 import { captureLog } from './capture-log.ts';
 import { processMetrics } from './process-metrics.ts';
 import { Shared } from './shared.ts';
+import { worker } from './worker-role.ts';
 
 type Start = (health: HealthReporter) => Service;
 
@@ -180,70 +176,6 @@ async function planner({ settings, log, logger }: Shared, health: HealthReporter
     logger,
     health,
   });
-}
-
-/** Each lane has threads of its own, so that small tasks never wait behind large ones. */
-function worker(shared: Shared): [string, Start][] {
-  const { settings, log, logger } = shared;
-  const instance = `${hostname()}/${process.pid}`;
-  const ended = async (): Promise<EndedJobs> => {
-    const { control } = await log.codecs();
-    const { reader, names } = log;
-    return new EndedJobs({
-      reader,
-      statusTopic: names.status,
-      codec: control.status,
-      clock: systemClock,
-      maxExportMs: settings.maxExportMs,
-    });
-  };
-  const lane = (name: Lane, threads: number): [string, Start] => [
-    `worker-${name}`,
-    (health) => ({
-      name: `worker-${name}`,
-      run: async (signal) => {
-        const { ids, control } = await log.codecs();
-        const { storageUrl, fileBytes, topicPrefix } = settings;
-        const pool = new ReplayPool(
-          { kafka: log.cluster, schemaIds: ids, topicPrefix, storageUrl, fileBytes },
-          threads,
-        );
-        const jobs = await ended();
-        const service = new Worker({
-          lane: name,
-          topic: log.names.tasks[name],
-          group: `${topicPrefix}.worker.${name}`,
-          queue: log.queue,
-          publisher: log.publisher,
-          pool,
-          concurrency: threads,
-          ended: jobs,
-          decodeTask: (value) => control.task.decode(value),
-          statusRecord: (event) => ({
-            topic: log.names.status,
-            key: event.jobId,
-            value: control.status.encode(event),
-          }),
-          metrics: shared.metrics.worker,
-          clock: systemClock,
-          instance,
-          logger,
-          health,
-        });
-        await withCompanion(jobs, service, signal).finally(() => pool.close());
-      },
-    }),
-  ];
-  return [lane('quick', 1), lane('bulk', settings.replayThreads)];
-}
-
-/** Runs a service while its companion runs, which knows enough from `ready` on; the end of either ends both. */
-async function withCompanion(companion: EndedJobs, service: Service, signal: AbortSignal): Promise<void> {
-  const stop = new AbortController();
-  const all = AbortSignal.any([signal, stop.signal]);
-  const ending = <T>(work: Promise<T>): Promise<T> => work.finally(() => stop.abort());
-  const known = ending(companion.run(all));
-  await Promise.all([known, ending(Promise.race([companion.ready, known]).then(() => service.run(all)))]);
 }
 
 async function projector(

@@ -1,24 +1,22 @@
+import { getCompileCacheDir } from 'node:module';
 import { Worker as Thread } from 'node:worker_threads';
 import { HeadwaterError } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import type { ExportFile } from '../events/status.ts';
-import type { SchemaIds } from '../events/schema-ids.ts';
 import type { Task } from '../events/tasks.ts';
-import type { ClusterOptions } from '../log/kafka/cluster.ts';
+import type { TaskRunner, TaskRunnerOptions } from './task-runner.ts';
 
-export interface ReplayThreadOptions {
-  readonly kafka: ClusterOptions;
-  readonly schemaIds: SchemaIds;
-  readonly topicPrefix: string;
-  readonly storageUrl: string;
-  readonly fileBytes: number;
+/** What a thread is started with. */
+export interface ReplayThreadData {
+  readonly options: TaskRunnerOptions;
+  readonly compileCache: string | undefined;
 }
 
 export type ToThread = { readonly kind: 'run'; readonly task: Task } | { readonly kind: 'abort' };
 
 export type FromThread =
   | { readonly kind: 'progress'; readonly fraction: number }
-  | { readonly kind: 'done'; readonly files: ExportFile[] }
+  | { readonly kind: 'done'; readonly files: readonly ExportFile[] }
   | {
       readonly kind: 'failed';
       readonly code: ErrorCode;
@@ -32,19 +30,23 @@ const YOUNG_MB = 16;
  * Runs tasks on threads, one on each at a time, so that a replay uses its core and nothing else waits for it. A thread that
  * dies fails its task (which may be retried) and is replaced at the next one.
  */
-export class ReplayPool {
-  readonly #options: ReplayThreadOptions;
+export class ReplayPool implements TaskRunner {
+  readonly #options: TaskRunnerOptions;
   readonly #size: number;
   readonly #idle: Thread[] = [];
   readonly #all = new Set<Thread>();
   readonly #waiting: ((thread: Thread) => void)[] = [];
 
-  constructor(options: ReplayThreadOptions, size: number) {
+  constructor(options: TaskRunnerOptions, size: number) {
     this.#options = options;
     this.#size = size;
   }
 
-  async run(task: Task, signal: AbortSignal, onProgress: (fraction: number) => void): Promise<ExportFile[]> {
+  async run(
+    task: Task,
+    signal: AbortSignal,
+    onProgress: (fraction: number) => void,
+  ): Promise<readonly ExportFile[]> {
     const thread = await this.#acquire();
     try {
       signal.throwIfAborted();
@@ -72,7 +74,7 @@ export class ReplayPool {
 
   #start(): Thread {
     const thread = new Thread(new URL('./replay-thread.ts', import.meta.url), {
-      workerData: this.#options,
+      workerData: { options: this.#options, compileCache: getCompileCacheDir() } satisfies ReplayThreadData,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB }, // buffers are elsewhere; more only raises the memory held
     });
     this.#all.add(thread);
@@ -89,7 +91,7 @@ export class ReplayPool {
 function onThread(
   thread: Thread,
   options: { task: Task; signal: AbortSignal; onProgress: (fraction: number) => void },
-): Promise<ExportFile[]> {
+): Promise<readonly ExportFile[]> {
   const { task, signal, onProgress } = options;
   return new Promise((resolve, reject) => {
     const abort = (): void => thread.postMessage({ kind: 'abort' } satisfies ToThread);

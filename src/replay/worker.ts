@@ -5,7 +5,7 @@ import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { ExportFile, StatusEvent } from '../events/status.ts';
 import type { Lane, Task } from '../events/tasks.ts';
 import type { NewRecord, Outcome, Publisher, QueuedRecord, WorkQueue } from '../log/log.ts';
-import type { ReplayPool } from './replay-pool.ts';
+import type { TaskRunner } from './task-runner.ts';
 
 /** Which jobs need no more work. */
 export interface Ended {
@@ -27,7 +27,7 @@ export interface WorkerOptions {
   readonly group: string;
   readonly queue: WorkQueue;
   readonly publisher: Publisher;
-  readonly pool: ReplayPool;
+  readonly runner: TaskRunner;
   readonly concurrency: number;
   readonly ended: Ended;
   readonly decodeTask: (value: Buffer) => Promise<Task> | Task;
@@ -93,14 +93,14 @@ export class Worker implements Service {
   }
 
   async #attempts(task: Task, signal: AbortSignal): Promise<readonly ExportFile[]> {
-    const { pool, logger, clock, instance } = this.#options;
+    const { runner, logger, clock, instance } = this.#options;
     const { jobId, taskId } = task;
     // Once a delivery: a task that kills its worker is known by its starts.
     await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
     for (let attempt = 1; ; attempt++) {
       const started = clock();
       try {
-        const files = await pool.run(task, signal, this.#progress(task));
+        const files = await runner.run(task, signal, this.#progress(task));
         logger.info(
           { job: jobId, task: taskId, ms: clock() - started, files: files.length },
           'task completed',

@@ -1,0 +1,75 @@
+import { hostname } from 'node:os';
+import { systemClock } from '../base/clock.ts';
+import type { HealthReporter, Service } from '../base/service.ts';
+import type { Lane } from '../events/tasks.ts';
+import { EndedJobs } from '../jobs/ended-jobs.ts';
+import { ReplayPool } from '../replay/replay-pool.ts';
+import { LocalRunner } from '../replay/task-runner.ts';
+import { Worker } from '../replay/worker.ts';
+import type { Shared } from './shared.ts';
+
+type Start = (health: HealthReporter) => Service;
+
+/**
+ * Large tasks have threads. Small ones run here, one at a time, so that they never wait behind large ones and cost no thread.
+ */
+export function worker(shared: Shared): [string, Start][] {
+  const { settings, log, logger } = shared;
+  const instance = `${hostname()}/${process.pid}`;
+  const ended = async (): Promise<EndedJobs> => {
+    const { control } = await log.codecs();
+    const { reader, names } = log;
+    return new EndedJobs({
+      reader,
+      statusTopic: names.status,
+      codec: control.status,
+      clock: systemClock,
+      maxExportMs: settings.maxExportMs,
+    });
+  };
+  const lane = (name: Lane, threads: number): [string, Start] => [
+    `worker-${name}`,
+    (health) => ({
+      name: `worker-${name}`,
+      run: async (signal) => {
+        const { ids, control } = await log.codecs();
+        const { storageUrl, fileBytes, topicPrefix } = settings;
+        const options = { kafka: log.cluster, schemaIds: ids, topicPrefix, storageUrl, fileBytes };
+        const runner = name === 'bulk' ? new ReplayPool(options, threads) : new LocalRunner(options);
+        const jobs = await ended();
+        const service = new Worker({
+          lane: name,
+          topic: log.names.tasks[name],
+          group: `${topicPrefix}.worker.${name}`,
+          queue: log.queue,
+          publisher: log.publisher,
+          runner,
+          concurrency: threads,
+          ended: jobs,
+          decodeTask: (value) => control.task.decode(value),
+          statusRecord: (event) => ({
+            topic: log.names.status,
+            key: event.jobId,
+            value: control.status.encode(event),
+          }),
+          metrics: shared.metrics.worker,
+          clock: systemClock,
+          instance,
+          logger,
+          health,
+        });
+        await withCompanion(jobs, service, signal).finally(() => runner.close());
+      },
+    }),
+  ];
+  return [lane('quick', 1), lane('bulk', settings.replayThreads)];
+}
+
+/** Runs a service while its companion runs, which knows enough from `ready` on; the end of either ends both. */
+async function withCompanion(companion: EndedJobs, service: Service, signal: AbortSignal): Promise<void> {
+  const stop = new AbortController();
+  const all = AbortSignal.any([signal, stop.signal]);
+  const ending = <T>(work: Promise<T>): Promise<T> => work.finally(() => stop.abort());
+  const known = ending(companion.run(all));
+  await Promise.all([known, ending(Promise.race([companion.ready, known]).then(() => service.run(all)))]);
+}

@@ -1,0 +1,30 @@
+import { parentPort } from 'node:worker_threads';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import type { FromThread, ToThread } from './replay-pool.ts';
+import { LocalRunner } from './task-runner.ts';
+import type { TaskRunnerOptions } from './task-runner.ts';
+
+/** The body of a replay thread: runs one task at a time. */
+export function serveTasks(options: TaskRunnerOptions): void {
+  const port = parentPort;
+  if (!port) throw new HeadwaterError('internal', 'tasks are served on worker threads only');
+  const runner = new LocalRunner(options);
+  const send = (message: FromThread): void => port.postMessage(message);
+  let running = new AbortController();
+  const run = async ({ task }: Extract<ToThread, { kind: 'run' }>): Promise<void> => {
+    running = new AbortController();
+    try {
+      const onProgress = (fraction: number): void => send({ kind: 'progress', fraction });
+      send({ kind: 'done', files: await runner.run(task, running.signal, onProgress) });
+    } catch (error) {
+      const known = error instanceof HeadwaterError ? error : undefined;
+      // What is not ours (the network, the disk) may pass.
+      const retryable = known?.retryable ?? true;
+      send({ kind: 'failed', code: known?.code ?? 'internal', message: messageOf(error), retryable });
+    }
+  };
+  port.on('message', (message: ToThread) => {
+    if (message.kind === 'run') void run(message);
+    else running.abort();
+  });
+}

@@ -1,0 +1,63 @@
+import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import type { SchemaIds } from '../events/schema-ids.ts';
+import type { ExportFile } from '../events/status.ts';
+import type { Task } from '../events/tasks.ts';
+import type { ClusterOptions } from '../log/kafka/cluster.ts';
+import { RangeReader } from '../log/kafka/range-reader.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import { openStore } from '../storage/open-store.ts';
+import { runTask } from './run-task.ts';
+
+/** All that running a task needs, as plain data: it can be sent to a thread. */
+export interface TaskRunnerOptions {
+  readonly kafka: ClusterOptions;
+  readonly schemaIds: SchemaIds;
+  readonly topicPrefix: string;
+  readonly storageUrl: string;
+  readonly fileBytes: number;
+}
+
+export interface TaskRunner {
+  /** @param onProgress told 0 to 1 */
+  run(
+    task: Task,
+    signal: AbortSignal,
+    onProgress: (fraction: number) => void,
+  ): Promise<readonly ExportFile[]>;
+  close(): Promise<void>;
+}
+
+/** Runs tasks where it is, with a reader and a store of its own. */
+export class LocalRunner implements TaskRunner {
+  readonly #options: TaskRunnerOptions;
+  readonly #reader: RangeReader;
+  readonly #store: ObjectStore;
+  readonly #codec: ResourceChangeCodec;
+
+  constructor(options: TaskRunnerOptions) {
+    this.#options = options;
+    this.#reader = new RangeReader(options.kafka);
+    this.#store = openStore(options.storageUrl);
+    this.#codec = new ResourceChangeCodec(options.schemaIds);
+  }
+
+  run(
+    task: Task,
+    signal: AbortSignal,
+    onProgress: (fraction: number) => void,
+  ): Promise<readonly ExportFile[]> {
+    return runTask(task, {
+      reader: this.#reader,
+      store: this.#store,
+      codec: this.#codec,
+      topicOf: (type) => `${this.#options.topicPrefix}.resources.${type}`,
+      fileBytes: this.#options.fileBytes,
+      signal,
+      onProgress,
+    });
+  }
+
+  close(): Promise<void> {
+    return this.#reader.close();
+  }
+}
