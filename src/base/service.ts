@@ -26,6 +26,8 @@ export interface ServiceHealth {
   readonly state: ServiceState;
   /** Why it waits, when it does. */
   readonly reason: string | undefined;
+  /** How often it failed and was started again. */
+  readonly failures: number;
 }
 
 /** A service says through this when it has become able to do its work. */
@@ -42,6 +44,7 @@ export class Supervisor {
   readonly name: string;
   #state: ServiceState = 'starting';
   #reason: string | undefined;
+  #failures = 0;
   readonly #start: (health: HealthReporter) => Service;
   readonly #logger: Logger;
 
@@ -52,7 +55,7 @@ export class Supervisor {
   }
 
   get health(): ServiceHealth {
-    return { name: this.name, state: this.#state, reason: this.#reason };
+    return { name: this.name, state: this.#state, reason: this.#reason, failures: this.#failures };
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -72,6 +75,7 @@ export class Supervisor {
         if (isAbort(error, signal)) return;
         if (Date.now() - readyAt > STEADY) attempt = 0;
         readyAt = Infinity;
+        this.#failures++;
         this.#state = 'waiting';
         this.#reason = messageOf(error);
         const fatal =

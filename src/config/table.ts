@@ -148,6 +148,11 @@ export const TABLE = {
 
   httpHost: setting('HTTP_HOST', text, 'Address to listen on.', { default: '127.0.0.1' }),
   httpPort: setting('HTTP_PORT', wholeNumber(1, 65_535), 'Port to listen on.', { default: '8088' }),
+  probePort: setting(
+    'PROBE_PORT',
+    wholeNumber(1, 65_535),
+    'Port of /healthz, /readyz and /metrics in a process without the gateway, which has them on HTTP_PORT.',
+  ),
   publicUrl: setting(
     'PUBLIC_URL',
     url('http:', 'https:'),

@@ -10,6 +10,8 @@ import type { Settings } from '../config/settings.ts';
 export interface GatewayServiceOptions {
   readonly app: Koa;
   readonly settings: Pick<Settings, 'httpHost' | 'httpPort'>;
+  /** The setting that names the port. */
+  readonly portSetting?: string;
   readonly health: HealthReporter;
   readonly logger: Logger;
 }
@@ -18,13 +20,19 @@ export interface GatewayServiceOptions {
 const GRACE_MS = 10_000;
 
 /** Listens until the signal fires; then takes no more, lets what is under way end, and cuts what is left after the grace. */
-export function gatewayService({ app, settings, health, logger }: GatewayServiceOptions): Service {
+export function gatewayService({
+  app,
+  settings,
+  portSetting = 'HEADWATER_HTTP_PORT',
+  health,
+  logger,
+}: GatewayServiceOptions): Service {
   return {
     name: 'gateway',
     run: async (signal) => {
       const handle = app.callback();
       const server = createServer((request, response) => void handle(request, response));
-      await listen(server, settings);
+      await listen(server, settings, portSetting);
       health.ready();
       logger.info({ host: settings.httpHost, port: settings.httpPort }, 'gateway listens');
       try {
@@ -41,6 +49,7 @@ export function gatewayService({ app, settings, health, logger }: GatewayService
 async function listen(
   server: Server,
   { httpHost, httpPort }: GatewayServiceOptions['settings'],
+  portSetting: string,
 ): Promise<void> {
   server.listen(httpPort, httpHost);
   try {
@@ -50,7 +59,7 @@ async function listen(
     if (code === 'EADDRINUSE') {
       throw new HeadwaterError(
         'bad-config',
-        `port ${String(httpPort)} is in use; set HEADWATER_HTTP_PORT to a free one`,
+        `port ${String(httpPort)} is in use; set ${portSetting} to a free one`,
         { cause },
       );
     }

@@ -11,7 +11,7 @@ import { cancelExport, exportStatus } from './export-status.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { JSON_TYPES, kickOff } from './kick-off.ts';
-import { healthz, metrics, readyz } from './probes.ts';
+import { probeRoutes } from './probe-app.ts';
 import { requestMetrics } from './request-metrics.ts';
 
 /**
@@ -37,7 +37,7 @@ export function createGateway(gateway: GatewayContext): Koa {
 }
 
 function routes(gateway: GatewayContext): Router {
-  const { settings, health } = gateway;
+  const { settings } = gateway;
   const capabilities = capabilityStatement(settings.publicUrl + FHIR_BASE, gateway.clock());
   const body = bodyParser({ enableTypes: ['json'], extendTypes: { json: JSON_TYPES }, jsonLimit: '1mb' });
   const router = new Router({ sensitive: true });
@@ -56,11 +56,7 @@ function routes(gateway: GatewayContext): Router {
     ctx.set('Content-Type', 'application/fhir+json; charset=utf-8');
     ctx.body = JSON.stringify(capabilities);
   });
-  router.get('/healthz', healthz);
-  router.get('/readyz', (ctx) => {
-    readyz(ctx, health());
-  });
-  router.get('/metrics', (ctx) => metrics(ctx, gateway.metrics));
+  router.use(probeRoutes(gateway).routes());
   return router;
 }
 

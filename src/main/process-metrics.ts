@@ -27,6 +27,16 @@ export function processMetrics(health: () => readonly ServiceHealth[], clock: ()
       for (const { name, state } of health()) this.set({ service: name }, state === 'running' ? 1 : 0);
     },
   });
+  new Counter({
+    name: 'headwater_service_failures_total',
+    help: 'How often the service failed and was started again',
+    labelNames: ['service'],
+    registers,
+    collect() {
+      this.reset();
+      for (const { name, failures } of health()) this.inc({ service: name }, failures);
+    },
+  });
   const projected = new Gauge({
     name: 'headwater_projected_offset',
     help: 'Next offset of the status topic that the job tables lack',
@@ -133,4 +143,22 @@ function workerMetrics(registers: Registry[]): WorkerMetrics {
       }
     },
   };
+}
+
+/** Unfinished jobs, asked for when Prometheus asks; left out while the database is away. */
+export function measureJobs(
+  registry: Registry,
+  count: () => Promise<{ accepted: number; running: number }>,
+): void {
+  new Gauge({
+    name: 'headwater_jobs',
+    help: 'Unfinished jobs: accepted ones wait for their plan, running ones have one',
+    labelNames: ['state'],
+    registers: [registry],
+    async collect() {
+      this.reset();
+      const jobs = await count().catch(() => undefined);
+      for (const [state, number] of Object.entries(jobs ?? {})) this.set({ state }, number);
+    },
+  });
 }

@@ -11,19 +11,21 @@ import type { Settings } from '../config/settings.ts';
 import { MESSAGE_PREFIX } from '../events/commands.ts';
 import { parseRequestMessage } from '../events/request-message.ts';
 import { createGateway } from '../http/gateway.ts';
+import { createProbes } from '../http/probe-app.ts';
 import { gatewayService } from '../http/gateway-service.ts';
 import { Announcer } from '../jobs/announcer.ts';
 import { clientConfig } from '../jobs/database.ts';
 import { Janitor } from '../jobs/janitor.ts';
 import { Projector } from '../jobs/projector.ts';
 import { JobRequests } from '../jobs/requests.ts';
+import { countUnfinished } from '../jobs/unfinished.ts';
 import { DEFAULT_SCHEMA, jobTables, migrate } from '../jobs/schema.ts';
 import { transactionalAppenders } from '../log/kafka/transactional-appender.ts';
 import { manifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
 import { openStore } from '../storage/open-store.ts';
 import { captureLog } from './capture-log.ts';
-import { processMetrics } from './process-metrics.ts';
+import { measureJobs, processMetrics } from './process-metrics.ts';
 import { Shared } from './shared.ts';
 import { worker } from './worker-role.ts';
 
@@ -79,6 +81,7 @@ function services(shared: Shared): [name: string, start: Start][] {
     (role) => role === 'gateway' || role === 'projector' || role === 'janitor' || role === 'capture',
   );
   return [
+    ...(roles.includes('gateway') ? [] : probes(shared)),
     ...(needsTables ? [['job-tables', jobTablesService(shared)] as [string, Start]] : []),
     ...roles.flatMap((role) => byRole[role]()),
   ];
@@ -117,6 +120,21 @@ function jobTablesService({ pool }: Shared): Start {
   });
 }
 
+/** A process without the gateway answers probes on a port of its own, if it is given one. */
+function probes({ settings, metrics, logger, health }: Shared): [string, Start][] {
+  const { httpHost, probePort: httpPort } = settings;
+  if (httpPort === undefined) return [];
+  const app = createProbes({ health, metrics: metrics.registry });
+  const portSetting = 'HEADWATER_PROBE_PORT';
+  return [
+    [
+      'probes',
+      (reporter) =>
+        gatewayService({ app, settings: { httpHost, httpPort }, portSetting, health: reporter, logger }),
+    ],
+  ];
+}
+
 function gateway({ settings, pool, metrics, logger, health }: Shared): Start {
   const jobs = new JobRequests({
     pool,
@@ -126,6 +144,7 @@ function gateway({ settings, pool, metrics, logger, health }: Shared): Start {
     newId: randomUUID,
   });
   const store = openStore(settings.storageUrl);
+  measureJobs(metrics.registry, () => countUnfinished(pool, tables));
   const context = { settings, jobs, store, health, metrics: metrics.registry, clock: systemClock, logger };
   return (reporter) => gatewayService({ app: createGateway(context), settings, health: reporter, logger });
 }

@@ -4,7 +4,7 @@ import { dirname, join, normalize } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { settingsAsMarkdown } from '../../src/config/help.ts';
 import { requestMetrics } from '../../src/http/request-metrics.ts';
-import { processMetrics } from '../../src/main/process-metrics.ts';
+import { measureJobs, processMetrics } from '../../src/main/process-metrics.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -94,6 +94,7 @@ describe('the README', () => {
 
   it('names every metric, and no other', async () => {
     const { registry } = processMetrics(() => [], systemClock);
+    measureJobs(registry, () => Promise.resolve({ accepted: 0, running: 0 }));
     requestMetrics(registry, systemClock);
     const names = registry
       .getMetricsAsArray()
