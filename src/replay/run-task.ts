@@ -86,7 +86,7 @@ function readAhead(ranges: readonly TaskRange[], { reader, topicOf, signal }: Ta
       return resumed(taken);
     },
     close: async (): Promise<void> => {
-      await Promise.allSettled(opened.map(({ iterator }) => iterator.return?.()));
+      await Promise.allSettled(opened.map(async ({ iterator }) => iterator.return?.()));
     },
   };
 }

@@ -20,9 +20,6 @@ const COORDINATOR_BUSY = new Set([14, 15, 16, CONCURRENT_TRANSACTIONS]);
 const FENCED = new Set([47, 90]);
 const BUSY_PATIENCE = 20_000;
 
-/** Where each partition ended after an append: offset of the record that comes next. */
-export type PartitionEnds = ReadonlyMap<string, ReadonlyMap<number, number>>;
-
 interface PartitionState {
   readonly topic: string;
   readonly partition: number;
