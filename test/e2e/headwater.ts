@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { inspect } from 'node:util';
 import pg from 'pg';
 import { resources } from '../../topics/resources.ts';
 import type { Logger } from '../../src/base/service.ts';
@@ -23,6 +24,14 @@ const LAG_MS = 20_000;
 /** kafkajs's ConfigResourceTypes.TOPIC, which it has in its types only. */
 const TOPIC = 2;
 
+/** What runs and stops together. */
+const PARTS = {
+  gateway: ['gateway'],
+  capture: ['capture'],
+  work: ['planner', 'worker', 'projector', 'janitor'],
+} as const satisfies Record<string, readonly Role[]>;
+type Part = keyof typeof PARTS;
+
 interface Running {
   readonly stop: AbortController;
   readonly ended: Promise<void>;
@@ -39,7 +48,7 @@ export class Headwater {
   readonly trouble: string[] = [];
   /** min.compaction.lag.ms by topic, where it was set here. */
   readonly #lags = new Map<string, number>();
-  readonly #running = new Map<'serving' | 'capture', Running>();
+  readonly #running = new Map<Part, Running>();
 
   private constructor(settings: Settings, options: { directory: string; jsonb: boolean }) {
     this.settings = settings;
@@ -89,17 +98,19 @@ export class Headwater {
     return `${this.settings.publicUrl}/fhir`;
   }
 
-  startServing(): Promise<void> {
-    return this.#start('serving', ['gateway', 'planner', 'worker', 'projector', 'janitor']);
+  /** All but capture, so that requests are accepted before there is a load. */
+  async startServing(): Promise<void> {
+    await this.#start('gateway');
+    await this.#start('work');
   }
 
   startCapture(): Promise<void> {
-    this.#lags.clear(); // topics are made as declared again
-    return this.#start('capture', ['capture']);
+    return this.#start('capture');
   }
 
-  async stopCapture(): Promise<void> {
-    await this.#stop('capture');
+  async restart(part: 'capture' | 'work'): Promise<void> {
+    await this.#stop(part);
+    await this.#start(part);
   }
 
   /**
@@ -142,8 +153,7 @@ export class Headwater {
   }
 
   async remove(): Promise<void> {
-    await this.#stop('capture');
-    await this.#stop('serving');
+    for (const part of ['capture', 'work', 'gateway'] as const) await this.#stop(part);
     const admin = this.log.kafka.admin();
     await admin.connect();
     const ours = (name: string): boolean => name.startsWith(this.settings.topicPrefix);
@@ -161,21 +171,22 @@ export class Headwater {
     await rm(this.directory, { recursive: true, force: true });
   }
 
-  async #start(name: 'serving' | 'capture', roles: readonly Role[]): Promise<void> {
+  async #start(part: Part): Promise<void> {
+    this.#lags.clear(); // topics are made as declared again
     const stop = new AbortController();
     const ready = new EventTarget();
     const waiting = once(ready, 'ready', { signal: AbortSignal.timeout(READY_MS) });
     const ended = runRoles(
-      { ...this.settings, roles },
+      { ...this.settings, roles: PARTS[part] },
       { logger: this.#logger(), signal: stop.signal, onReady: () => ready.dispatchEvent(new Event('ready')) },
     );
-    this.#running.set(name, { stop, ended });
-    await Promise.race([waiting, ended.then(() => assert.fail(`${name} ended before it was ready`))]);
+    this.#running.set(part, { stop, ended });
+    await Promise.race([waiting, ended.then(() => assert.fail(`${part} ended before it was ready`))]);
   }
 
-  async #stop(name: 'serving' | 'capture'): Promise<void> {
-    const running = this.#running.get(name);
-    this.#running.delete(name);
+  async #stop(part: Part): Promise<void> {
+    const running = this.#running.get(part);
+    this.#running.delete(part);
     running?.stop.abort();
     await running?.ended;
   }
@@ -183,7 +194,7 @@ export class Headwater {
   #logger(): Logger {
     const keep = (fields: object, message: string): void => {
       const { err } = fields as { err?: unknown };
-      this.trouble.push(`${message}${err instanceof Error ? ` (${err.stack ?? ''})` : ''}`);
+      this.trouble.push(err === undefined ? message : `${message} ${inspect(err)}`);
       if (this.trouble.length > 100) this.trouble.shift();
     };
     return { debug() {}, info() {}, warn: keep, error: keep };

@@ -20,10 +20,12 @@ export interface ExportSpec {
   readonly types: readonly string[];
   /** Which of the points known then: 0 the newest, 1 the oldest. undefined = no _since. */
   readonly since: number | undefined;
+  /** How the instant is written: there are several ways for each. */
+  readonly zone: 'Z' | '+05:30' | '-11:00';
   readonly gzip: boolean;
   readonly post: boolean;
-  /** DELETE right after the kick-off. */
-  readonly cancel: boolean;
+  /** DELETE, that many ms after the kick-off: before it is planned, while it runs, or when it is complete. */
+  readonly cancelAfter: number | undefined;
   /** Go on only when it is complete. */
   readonly wait: boolean;
   /** Run its tasks once more and compare. */
@@ -44,6 +46,8 @@ export type Statement =
   /** All but what was there before the load. */
   | { readonly kind: 'delete-new' }
   | { readonly kind: 'truncate' }
+  /** Another column, before or after those that matter. */
+  | { readonly kind: 'alter-table' }
   | { readonly kind: 'savepoint'; readonly statements: readonly Statement[]; readonly rollback: boolean }
   /** Requested by another connection while this transaction is open. */
   | ExportSpec;
@@ -52,7 +56,9 @@ export type Step =
   | { readonly kind: 'transaction'; readonly statements: readonly Statement[]; readonly rollback: boolean }
   /** An instant for a later _since. */
   | { readonly kind: 'instant' }
-  | { readonly kind: 'restart-capture' }
+  /** Requests of many clients at the same moment. */
+  | { readonly kind: 'burst'; readonly exports: readonly ExportSpec[] }
+  | { readonly kind: 'restart'; readonly what: 'capture' | 'work' }
   | ExportSpec;
 
 /** One list of steps for each writer; the writers go on at the same time. */
@@ -107,7 +113,8 @@ const FULL_EXPORT: ExportSpec = {
   since: undefined,
   gzip: false,
   post: false,
-  cancel: false,
+  cancelAfter: undefined,
+  zone: 'Z',
   wait: false,
   again: true,
 };
@@ -145,11 +152,25 @@ interface Mood {
 
 function randomStep(mood: Mood): Step {
   const { random, restart } = mood;
-  const kind = random.weighted({ transaction: 14, export: 4, instant: 1, restart: restart ? 1 : 0 });
-  if (kind === 'export') return randomExport(random);
-  if (kind === 'instant') return { kind };
-  if (kind === 'restart') return { kind: 'restart-capture' };
-  return randomTransaction(mood, random.chance(0.08) ? [randomExport(random)] : []);
+  const kind = random.weighted({
+    transaction: 14,
+    export: 4,
+    burst: 0.2,
+    instant: 1,
+    restart: restart ? 1 : 0,
+  });
+  switch (kind) {
+    case 'transaction':
+      return randomTransaction(mood, random.chance(0.08) ? [randomExport(random)] : []);
+    case 'export':
+      return randomExport(random);
+    case 'burst':
+      return { kind, exports: random.list(random.int(2, 6), () => randomExport(random)) };
+    case 'instant':
+      return { kind };
+    case 'restart':
+      return { kind, what: random.pick(['capture', 'work']) };
+  }
 }
 
 function randomTransaction(mood: Mood, inside: readonly Statement[]): Step {
@@ -174,6 +195,7 @@ function randomStatement(mood: Mood, depth: number): Statement {
     putMany: mood.many ? 1 : 0,
     deleteMany: mood.many ? 1 : 0,
     truncate: mood.truncate ? 0.7 : 0,
+    alter: 0.05,
   });
   switch (kind) {
     case 'put':
@@ -200,6 +222,8 @@ function randomStatement(mood: Mood, depth: number): Statement {
       return { kind: 'delete-many', type: random.pick(TYPES) };
     case 'truncate':
       return { kind };
+    case 'alter':
+      return { kind: 'alter-table' };
   }
 }
 
@@ -231,14 +255,15 @@ function randomExport(random: Random): ExportSpec {
     kind: 'export',
     types: random.chance(0.1) ? [...types, 'Schedule'] : types,
     since: random.chance(0.6) ? random.next() ** 2 : undefined,
+    zone: random.pick(['Z', 'Z', '+05:30', '-11:00']),
     gzip: random.chance(0.3),
     post: random.chance(0.2),
-    cancel: random.chance(0.04),
+    cancelAfter: random.chance(0.04) ? random.int(0, 600) : undefined,
     wait: random.chance(0.3),
     again: random.chance(0.3),
   };
 }
 
 function lastExport(random: Random): ExportSpec {
-  return { ...randomExport(random), types: [], cancel: false };
+  return { ...randomExport(random), types: [], cancelAfter: undefined };
 }

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Manifest } from '../../src/manifest/manifest.ts';
 import { assertExact } from './expected.ts';
 import type { ExportSpec, History, Step } from './history.ts';
@@ -31,7 +32,8 @@ export class Play {
   readonly cancelled = new Set<string>();
   readonly #headwater: Headwater;
   readonly #ledger: Ledger;
-  readonly #points: Point[] = [];
+  readonly #points: Point[] = [{ time: '2000-01-01T00:00:00.000Z', place: 0 }];
+  #restarting: Promise<void> = Promise.resolve();
   /** transactionTime by place, for the order of cuts. */
   readonly #cuts = new Map<Place, string>();
 
@@ -91,8 +93,9 @@ export class Play {
     try {
       for (const step of steps) {
         if (step.kind === 'export') await onExport(step);
+        else if (step.kind === 'burst') await all(step.exports.map(onExport));
         else if (step.kind === 'instant') this.#points.push(await this.#ledger.instant());
-        else if (step.kind === 'restart-capture') await this.#restartCapture();
+        else if (step.kind === 'restart') await this.#restart(step.what);
         else if (
           await writer.transaction(step.statements, step.rollback, (spec) =>
             onExport({ ...spec, wait: false }),
@@ -111,20 +114,20 @@ export class Play {
   async #export(spec: ExportSpec): Promise<{ readonly checked: Promise<void> }> {
     const one = await this.#kickOff(spec);
     const { jobId, statusUrl } = one.accepted;
-    if (!spec.cancel) {
+    const { cancelAfter } = spec;
+    if (cancelAfter === undefined) {
       const cut = this.#ledger.placeOf(jobId);
       const checked = async (): Promise<void> =>
         this.#check(one, await manifestOnceComplete(statusUrl), await cut);
       return { checked: checked() };
     }
-    await cancel(statusUrl);
     this.cancelled.add(jobId);
-    return { checked: Promise.resolve() };
+    return { checked: delay(cancelAfter).then(() => cancel(statusUrl)) };
   }
 
   async #kickOff(spec: ExportSpec): Promise<Requested> {
     const since = spec.since === undefined ? undefined : this.#pointAt(spec.since);
-    const asked: Asked = { ...spec, since: since?.time };
+    const asked: Asked = { ...spec, since: since && inZone(since.time, spec.zone) };
     return { spec, asked, since, accepted: await kickOff(this.#headwater.base, asked) };
   }
 
@@ -149,9 +152,10 @@ export class Play {
     return this.#points[Math.floor((1 - share) * (this.#points.length - 1))];
   }
 
-  async #restartCapture(): Promise<void> {
-    await this.#headwater.stopCapture();
-    await this.#headwater.startCapture();
+  /** One at a time, whichever writer wants it. */
+  #restart(what: 'capture' | 'work'): Promise<void> {
+    this.#restarting = this.#restarting.then(() => this.#headwater.restart(what));
+    return this.#restarting;
   }
 
   /** Cuts have the order of the kick-offs' commits, and a time of their own each. */
@@ -169,4 +173,11 @@ export class Play {
 async function all(promises: readonly Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(promises)).find((one) => one.status === 'rejected');
   if (failed) throw failed.reason;
+}
+
+function inZone(time: string, zone: string): string {
+  if (zone === 'Z') return time;
+  const [hours = 0, minutes = 0] = zone.slice(1).split(':').map(Number);
+  const offset = (hours * 60 + minutes) * (zone.startsWith('-') ? -60_000 : 60_000);
+  return new Date(Date.parse(time) + offset).toISOString().replace('Z', zone);
 }

@@ -102,6 +102,10 @@ export class Writer {
         return [`DELETE FROM resource WHERE type = $1 AND id LIKE 'many-%'`, s.type];
       case 'delete-new':
         return [`DELETE FROM resource WHERE id NOT LIKE 'loaded-%'`];
+      case 'alter-table':
+        return [
+          'ALTER TABLE resource DROP COLUMN IF EXISTS other, ADD COLUMN other text DEFAULT random()::text',
+        ];
       case 'truncate':
         return ['TRUNCATE resource'];
     }
