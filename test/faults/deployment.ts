@@ -1,0 +1,179 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import type { Admin } from 'kafkajs';
+import pg from 'pg';
+import { parseSettings } from '../../src/config/settings.ts';
+import type { Settings } from '../../src/config/settings.ts';
+import { ROLES } from '../../src/config/roles.ts';
+import type { Role } from '../../src/config/roles.ts';
+import { LogAccess } from '../../src/main/log-access.ts';
+import type { StackAddresses } from '../../src/stack/stack.ts';
+import { uniqueIdentifier, uniqueName } from '../support/names.ts';
+import { RoleProcess } from './role-process.ts';
+import { until } from './until.ts';
+
+const quiet = { debug() {}, info() {}, warn() {}, error() {} };
+
+/** All roles but capture, for tests that kill capture alone. */
+export const OTHERS: readonly Role[] = ROLES.filter((role) => role !== 'capture');
+
+/** A Headwater of one test's own: a database, topics, a folder and processes that nobody else has. */
+export class Deployment {
+  readonly settings: Settings;
+  /** Reads (and, at the end, removes) the topics. */
+  readonly log: LogAccess;
+  readonly #addresses: StackAddresses;
+  readonly env: Readonly<Record<string, string>>;
+  readonly #folder: string;
+  readonly #processes: RoleProcess[] = [];
+  #admin: Promise<Admin> | undefined;
+
+  private constructor(addresses: StackAddresses, folder: string, env: Readonly<Record<string, string>>) {
+    this.#addresses = addresses;
+    this.#folder = folder;
+    this.env = env;
+    this.settings = parseSettings(env, []);
+    this.log = new LogAccess(this.settings, quiet);
+  }
+
+  static async create(
+    addresses: StackAddresses,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<Deployment> {
+    const name = uniqueIdentifier('faults');
+    await maintain(addresses, (client) => client.query(`CREATE DATABASE ${name}`));
+    const database = new URL(addresses.postgresUrl);
+    database.pathname = `/${name}`;
+    const folder = await mkdtemp(join(tmpdir(), 'headwater-faults-'));
+    return new Deployment(addresses, folder, {
+      HEADWATER_SOURCE_URL: database.href,
+      HEADWATER_KAFKA_BROKERS: addresses.kafkaBrokers.join(','),
+      HEADWATER_REGISTRY_URL: addresses.registryUrl,
+      HEADWATER_STORAGE_URL: pathToFileURL(folder).href,
+      HEADWATER_URL_SECRET: 'a-secret-of-the-tests-and-of-nobody-else',
+      HEADWATER_HTTP_PORT: String(await freePort()),
+      HEADWATER_SLOT: name,
+      HEADWATER_PUBLICATION: name,
+      HEADWATER_TOPIC_PREFIX: uniqueName('faults'),
+      HEADWATER_RESOURCE_PARTITIONS: '2',
+      HEADWATER_REPLAY_THREADS: '1',
+      HEADWATER_MAX_JOBS_PER_CLIENT: '1000',
+      HEADWATER_MAX_JOBS: '1000',
+      ...settings,
+    });
+  }
+
+  get databaseUrl(): string {
+    return this.settings.sourceUrl;
+  }
+
+  /** Where the export files lie. */
+  get folder(): string {
+    return this.#folder;
+  }
+
+  get server(): string {
+    return `${this.settings.publicUrl}/fhir`;
+  }
+
+  start(roles: readonly Role[] = ROLES, settings: Readonly<Record<string, string>> = {}): RoleProcess {
+    const started = new RoleProcess(roles, { ...this.env, ...settings });
+    this.#processes.push(started);
+    return started;
+  }
+
+  /** Every service in the gateway's process does its work. */
+  async ready(): Promise<void> {
+    await until('readiness', async () => (await fetch(`${this.settings.publicUrl}/readyz`)).ok);
+  }
+
+  /** One statement on the source database. */
+  async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
+    const client = new pg.Client({ connectionString: this.databaseUrl });
+    client.on('error', () => undefined); // the query tells
+    await client.connect();
+    try {
+      return (await client.query<Row>(text, values)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** Where a topic's partitions end together, counting what is not committed yet. 0 when there is no such topic. */
+  async writtenTo(topic: string): Promise<number> {
+    const admin = await this.#connectedAdmin();
+    const partitions = await admin.fetchTopicOffsets(topic).catch(() => []);
+    return partitions.reduce((sum, { high }) => sum + Number(high), 0);
+  }
+
+  /** Ends every process that still runs, and removes all that was made. */
+  async remove(): Promise<void> {
+    await Promise.all(this.#processes.map((one) => one.end()));
+    await this.#removeTopics();
+    await this.log.close();
+    await maintain(this.#addresses, async (client) => {
+      await dropSlot(client, this.settings.slot);
+      await client.query(
+        `DROP DATABASE IF EXISTS ${new URL(this.databaseUrl).pathname.slice(1)} WITH (FORCE)`,
+      );
+    });
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  async #removeTopics(): Promise<void> {
+    const { topicPrefix } = this.settings;
+    const admin = await this.#connectedAdmin();
+    const topics = (await admin.listTopics()).filter((name) => name.startsWith(topicPrefix));
+    await admin.deleteTopics({ topics });
+    await admin.disconnect();
+    const subjects = (await (await fetch(`${this.#addresses.registryUrl}/subjects`)).json()) as string[];
+    for (const subject of subjects.filter((name) => name.startsWith(topicPrefix)))
+      await fetch(`${this.#addresses.registryUrl}/subjects/${subject}`, { method: 'DELETE' });
+  }
+
+  #connectedAdmin(): Promise<Admin> {
+    this.#admin ??= (async () => {
+      const admin = this.log.kafka.admin();
+      await admin.connect();
+      return admin;
+    })();
+    return this.#admin;
+  }
+}
+
+/** Drops a slot as soon as its reader, if there is one, has gone. */
+export async function dropSlot(client: pg.Client, slot: string): Promise<void> {
+  await until('the slot to be free', async () => {
+    const { rows } = await client.query<{ active: boolean }>(
+      'SELECT active FROM pg_replication_slots WHERE slot_name = $1',
+      [slot],
+    );
+    if (rows[0]?.active === false) await client.query('SELECT pg_drop_replication_slot($1)', [slot]);
+    return rows[0]?.active !== true;
+  });
+}
+
+async function maintain(
+  addresses: StackAddresses,
+  work: (client: pg.Client) => Promise<unknown>,
+): Promise<void> {
+  const client = new pg.Client({ connectionString: addresses.postgresUrl });
+  await client.connect();
+  try {
+    await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}

@@ -1,0 +1,96 @@
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { until } from './until.ts';
+
+const ENTRY = join(import.meta.dirname, '..', '..', 'src', 'main', 'headwater.ts');
+const KEPT_LINES = 2_000;
+
+const alive = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of alive) child.kill('SIGKILL');
+});
+
+let killed = 0;
+
+/** Processes killed by all tests of this run so far. */
+export function kills(): number {
+  return killed;
+}
+
+/** Some roles in a process of their own, so that they can be killed. */
+export class RoleProcess {
+  readonly #child: ChildProcess;
+  readonly #lines: string[] = [];
+  readonly #exited: Promise<unknown>;
+
+  constructor(roles: readonly string[], env: Readonly<Record<string, string>>) {
+    this.#child = spawn(process.execPath, [ENTRY, 'serve', '--roles', roles.join(',')], {
+      env: { ...process.env, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    alive.add(this.#child);
+    this.#exited = once(this.#child, 'exit').then(() => alive.delete(this.#child));
+    for (const stream of [this.#child.stdout, this.#child.stderr]) {
+      if (stream) createInterface({ input: stream }).on('line', (line) => this.#keep(line));
+    }
+  }
+
+  get running(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
+  /** The last lines it logged. */
+  get lines(): readonly string[] {
+    return this.#lines;
+  }
+
+  logged(pattern: RegExp, timeoutMs?: number): Promise<string> {
+    return until(
+      `a log line like ${String(pattern)}`,
+      () => {
+        const found = this.#lines.find((line) => pattern.test(line));
+        if (found === undefined) throw new Error(`it logged ${this.#lines.slice(-5).join('\n')}`);
+        return found;
+      },
+      timeoutMs === undefined ? {} : { timeoutMs },
+    );
+  }
+
+  /** SIGKILL. Resolves when it is gone. */
+  async kill(): Promise<void> {
+    if (!this.running) throw new Error(`It ended before it was killed: ${this.#lines.slice(-5).join('\n')}`);
+    killed++;
+    this.#child.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  /** Stops and goes on, as a machine that was suspended. */
+  freeze(): void {
+    this.#child.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#child.kill('SIGCONT');
+  }
+
+  /** However it takes, and without counting. */
+  async end(): Promise<void> {
+    if (this.running) this.#child.kill('SIGKILL');
+    await this.#exited;
+  }
+
+  /** The most memory it ever had, in MiB. Linux only. */
+  peakMemory(): number {
+    const status = readFileSync(`/proc/${String(this.#child.pid)}/status`, 'utf8');
+    return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? NaN) / 1024);
+  }
+
+  #keep(line: string): void {
+    this.#lines.push(line);
+    if (this.#lines.length > KEPT_LINES) this.#lines.shift();
+  }
+}

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Component } from '../../src/stack/contract.ts';
+import type { Stack } from '../../src/stack/stack.ts';
+import { privateStack } from '../support/stack.ts';
+import { Deployment } from './deployment.ts';
+import { assertChanges, assertSnapshot, download, exportNow, submit } from './exported.ts';
+import { announced, assertAnnouncedOnce, jobOf, projection, rebuild } from './job-log.ts';
+import { rounds } from './rounds.ts';
+import { SourceWriter } from './source-writer.ts';
+import { until } from './until.ts';
+
+/** Types of the exports that are kicked off while a server is away. */
+const SMALL = ['Patient', 'Basic'];
+const PAUSE = 50;
+
+const FAULTS: readonly (readonly [Component, 'term' | 'kill'])[] = [
+  ['kafka', 'term'],
+  ['kafka', 'kill'],
+  ['postgres', 'term'],
+  ['postgres', 'kill'],
+  ['registry', 'kill'],
+];
+
+describe('restarting the servers under running exports and writes', function () {
+  this.timeout(240_000);
+  let stack: Stack;
+  let headwater: Deployment;
+  let writer: SourceWriter;
+  const jobs = new Map<string, number>();
+
+  before(async () => {
+    stack = await privateStack();
+    headwater = await Deployment.create(stack.addresses, { HEADWATER_FILE_BYTES: '1MiB' });
+    writer = await SourceWriter.create(headwater.databaseUrl);
+    await writer.bulk('Observation', 'big-', 10_000);
+    headwater.start();
+    await headwater.ready();
+  });
+
+  afterEach(() => writer.pause());
+
+  after(async () => {
+    await writer?.close();
+    await headwater?.remove();
+    await stack?.stop();
+  });
+
+  for (const [component, how] of FAULTS) {
+    it(`loses and doubles nothing: ${component}, ${how}`, async () => {
+      const { server } = headwater;
+      for (let round = 0; round < rounds(1); round++) {
+        const base = await exportNow({ server });
+        jobs.set(jobOf(base.statusUrl), base.sums.size);
+        const from = assertSnapshot(base, writer.history);
+        writer.run();
+        const full = [await submit({ server })];
+        const since = [await submit({ server, since: base.transactionTime })];
+        const small: string[] = [];
+        const answers = await during(stack.restart(component, how), () => kickOffOnce(server));
+        // What was answered with 202 must be exported; anything else must be a 503 that left nothing behind.
+        for (const { status, location } of answers) {
+          if (status === 202 && location !== null) small.push(location);
+          else assert.equal(status, 503);
+        }
+        if (component === 'postgres')
+          assert.ok(
+            answers.some(({ status }) => status === 503),
+            'the database was away',
+          );
+        since.push(await submit({ server, since: base.transactionTime }));
+        for (const url of full) {
+          const exported = await download(url);
+          assertSnapshot(exported, writer.history);
+          jobs.set(jobOf(url), exported.sums.size);
+        }
+        for (const url of small) {
+          const exported = await download(url);
+          assertSnapshot(exported, writer.history, SMALL);
+          jobs.set(jobOf(url), exported.sums.size);
+        }
+        for (const url of since) {
+          const exported = await download(url);
+          assertChanges(exported, writer.history, from);
+          jobs.set(jobOf(url), exported.sums.size);
+        }
+        await writer.pause();
+        const last = await exportNow({ server });
+        assert.equal(assertSnapshot(last, writer.history), writer.history.length);
+        jobs.set(jobOf(last.statusUrl), last.sums.size);
+      }
+      await until('everything to be ready again', () => headwater.ready().then(() => true));
+    });
+  }
+
+  it('leaves no request without its export, tables that equal a rebuild, and every event once', async () => {
+    await until('every request to be planned', async () => {
+      const [row] = await headwater.query<{ open: string }>(
+        `SELECT count(*) AS open FROM headwater.export_request r LEFT JOIN headwater.job j USING (job_id)
+         WHERE j.state IS DISTINCT FROM 'completed'`,
+      );
+      return row?.open === '0';
+    });
+    const before = await projection(headwater);
+    rebuild(headwater);
+    assert.equal(await projection(headwater), before);
+    const events = await announced(headwater);
+    for (const [job, files] of jobs) assertAnnouncedOnce(events.get(job), files);
+  });
+});
+
+interface Answer {
+  readonly status: number;
+  readonly location: string | null;
+}
+
+async function kickOffOnce(server: string): Promise<Answer> {
+  const headers = { accept: 'application/fhir+json', prefer: 'respond-async' };
+  const response = await fetch(`${server}/$export?_type=${SMALL.join()}`, { headers });
+  await response.body?.cancel();
+  return { status: response.status, location: response.headers.get('content-location') };
+}
+
+/** Does something again and again, with a pause, while something else goes on. */
+async function during<T>(work: Promise<void>, again: () => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  const over = new AbortController();
+  const ended = work.finally(() => over.abort());
+  ended.catch(() => undefined);
+  while (!over.signal.aborted) {
+    results.push(await again());
+    await delay(PAUSE, undefined, { signal: over.signal }).catch(() => undefined);
+  }
+  await ended;
+  return results;
+}
