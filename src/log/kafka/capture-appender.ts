@@ -82,11 +82,6 @@ export class CaptureAppender {
     return this.#pendingBytes;
   }
 
-  /** Whether anything was added since the last commit. */
-  get open(): boolean {
-    return this.#opened;
-  }
-
   /** Learns of a topic before the first record for it; its records go to murmur2(key) mod `partitions`. */
   declare(topic: string, ends: readonly number[]): void {
     // Its sequence numbers would begin anew, and the broker would take new batches for repeated ones.
@@ -159,13 +154,14 @@ export class CaptureAppender {
     }
   }
 
-  /** Flushes and commits; what was added becomes visible to readers as a whole. */
+  /** Flushes and commits; what was added becomes visible to readers as a whole. What is added meanwhile is the next one's. */
   async commit(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = false;
     await this.flush();
-    if (!this.#opened) return;
+    if (!opened) return;
     await this.#end(true);
     for (const states of this.#partitions.values()) for (const state of states) state.inTransaction = false;
-    this.#opened = false;
   }
 
   async close(): Promise<void> {

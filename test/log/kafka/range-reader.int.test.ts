@@ -91,6 +91,19 @@ describe('the range reader and the capture appender', () => {
     }
   });
 
+  it('commit what was added while a commit was under way, with the next one', async () => {
+    const appender = await open();
+    for (let round = 0; round < 20; round++) {
+      add(appender, `${round}-a`);
+      const committing = appender.commit();
+      add(appender, `${round}-b`);
+      await committing;
+      await appender.commit();
+    }
+    assert.equal((await readUpTo(appender)).length, 40);
+    await appender.close();
+  });
+
   it('fence the writer before', async () => {
     const first = await open();
     add(first, 'a');
