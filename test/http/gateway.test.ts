@@ -46,7 +46,7 @@ describe('gateway', () => {
   it('is ready only while every service runs', async () => {
     assert.equal((await gateway.ask('/healthz')).status, 200);
     assert.equal((await gateway.ask('/readyz')).status, 200);
-    gateway.health.push({ name: 'capture', state: 'waiting', reason: 'connect ECONNREFUSED' });
+    gateway.health.push({ name: 'capture', state: 'waiting', reason: 'connect ECONNREFUSED', failures: 1 });
     const response = await gateway.ask('/readyz');
     assert.equal(response.status, 503);
     const body = (await response.json()) as { services: { name: string; state: string; reason?: string }[] };

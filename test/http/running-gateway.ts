@@ -35,7 +35,7 @@ export async function runGateway(
 ): Promise<RunningGateway> {
   const root = await mkdtemp(join(tmpdir(), 'headwater-gateway-'));
   const store = new FsStore(root);
-  const health: ServiceHealth[] = [{ name: 'gateway', state: 'running', reason: undefined }];
+  const health: ServiceHealth[] = [{ name: 'gateway', state: 'running', reason: undefined, failures: 0 }];
   const logged: string[] = [];
   const time = { ahead: 0 };
   const log = (fields: object, message: string): void =>
