@@ -46,11 +46,12 @@ describe('gateway', () => {
   it('is ready only while every service runs', async () => {
     assert.equal((await gateway.ask('/healthz')).status, 200);
     assert.equal((await gateway.ask('/readyz')).status, 200);
-    gateway.health.push({ name: 'capture', state: 'waiting', reason: 'connect ECONNREFUSED', failures: 1 });
+    const waiting = { name: 'capture', state: 'waiting', reason: 'connect ECONNREFUSED', failures: 1 } as const;
+    gateway.health.push(waiting);
     const response = await gateway.ask('/readyz');
     assert.equal(response.status, 503);
-    const body = (await response.json()) as { services: { name: string; state: string; reason?: string }[] };
-    assert.deepEqual(body.services[1], { name: 'capture', state: 'waiting', reason: 'connect ECONNREFUSED' });
+    const body = (await response.json()) as { services: unknown[] };
+    assert.deepEqual(body.services[1], waiting);
     assert.equal((await gateway.ask('/healthz')).status, 200);
     gateway.health.pop();
   });
