@@ -139,8 +139,7 @@ export class Following {
     if (this.#log.pendingBytes < FLUSH_BYTES) return;
     this.#transactionBytes += this.#log.pendingBytes;
     if (this.#transactionBytes < TRANSACTION_BYTES) return this.#send(() => this.#log.flush());
-    this.#transactionBytes = 0;
-    return this.#send(() => this.#log.commit());
+    return this.#commitPart();
   }
 
   #request(content: Buffer): void {
@@ -158,7 +157,8 @@ export class Following {
   async #truncate(oids: readonly number[], signal: AbortSignal): Promise<void> {
     const truncated = oids.flatMap((oid) => this.#rows.get(oid)?.mapping ?? []);
     if (truncated.length === 0) return;
-    await this.#sent(() => this.#log.commit());
+    await this.#commitPart();
+    await this.#sending;
     const { stamp, lsn: at } = this.#transaction;
     for (const mapping of truncated) {
       const types = 'constant' in mapping.type ? [mapping.type.constant] : await this.#options.topics.list();
@@ -198,14 +198,30 @@ export class Following {
     }
     const position = reached;
     await this.#send(async () => {
-      this.#handedOver = position;
       this.#idleStoredAt = this.#options.clock();
       this.#transactionBytes = 0;
-      this.#addPosition(position);
-      await this.#log.commit();
-      this.#confirmed.committed(position);
+      await this.#commit(position);
       stream.confirm(position);
     });
+  }
+
+  /**
+   * Commits in the middle of a source transaction. The transactions before it, which may be in the same commit, are not to be
+   * repeated with it after a crash: a request among them would get a second cut, and behind records of this one.
+   */
+  #commitPart(): Promise<void> {
+    const { reached } = this.#confirmed;
+    return this.#send(() => {
+      this.#transactionBytes = 0;
+      return reached > this.#handedOver ? this.#commit(reached) : this.#log.commit();
+    });
+  }
+
+  async #commit(position: Lsn): Promise<void> {
+    this.#handedOver = position;
+    this.#addPosition(position);
+    await this.#log.commit();
+    this.#confirmed.committed(position);
   }
 
   #addPosition(reached: Lsn): void {

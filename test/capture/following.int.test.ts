@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { setTimeout as delay } from 'node:timers/promises';
+import pg from 'pg';
+import { formatLsn, stamp } from '../../src/base/positions.ts';
+import type { CaptureOptions } from '../../src/capture/capture-options.ts';
+import type { CaptureLog } from '../../src/capture/change-writer.ts';
+import { Following } from '../../src/capture/following.ts';
+import { Source } from '../../src/capture/source.ts';
+import { presetMapping } from '../../src/capture/source-mapping.ts';
+import { MESSAGE_PREFIX } from '../../src/events/commands.ts';
+import { parseRequestMessage } from '../../src/events/request-message.ts';
+import { uniqueIdentifier } from '../support/names.ts';
+import { sharedStack } from '../support/stack.ts';
+
+const REQUESTS = 50;
+
+/** A log of one broker that holds what was committed in memory: each transaction as the topics it wrote to. */
+class MemoryLog implements CaptureLog {
+  readonly committed: string[][] = [];
+  readonly pendingBytes = 0;
+  #open: string[] = [];
+
+  declare(): void {}
+
+  declared(): boolean {
+    return true;
+  }
+
+  ends(): readonly number[] {
+    return [0];
+  }
+
+  add(topic: string): void {
+    this.#open.push(topic);
+  }
+
+  async flush(): Promise<void> {}
+
+  async commit(): Promise<void> {
+    const transaction = this.#open;
+    this.#open = [];
+    await delay(1);
+    this.committed.push(transaction);
+  }
+
+  async close(): Promise<void> {}
+}
+
+describe('following the write-ahead log', () => {
+  const name = uniqueIdentifier('following');
+  let client: pg.Client;
+  let source: Source;
+
+  before(async () => {
+    const url = new URL(sharedStack().postgresUrl);
+    url.pathname = `/${name}`;
+    await administer(`CREATE DATABASE ${name}`);
+    client = new pg.Client({ connectionString: url.href });
+    await client.connect();
+    await client.query(
+      'CREATE TABLE resource (type text, id text, version bigint, last_updated timestamptz, body text, deleted boolean)',
+    );
+    const mapping = presetMapping('headwater', 'public.resource');
+    source = new Source({ url: url.href, slot: name, publication: name, mapping });
+    await source.prepare();
+  });
+
+  after(async () => {
+    await source.dropSlot();
+    await client.end();
+    await administer(`DROP DATABASE ${name}`);
+  });
+
+  it('never commits a cut without the position that says so: it would be made again, elsewhere', async () => {
+    const slot = await source.createSlot();
+    await slot.release();
+    for (let i = 0; i < REQUESTS; i++) await request(`job-${i}`);
+    await client.query('TRUNCATE resource'); // is committed in part, since the log is read for it
+    const log = new MemoryLog();
+    const stop = new AbortController();
+    const start = {
+      slot: name,
+      systemId: '',
+      lsn: slot.consistentPoint,
+      stamp: stamp(0),
+      types: [],
+    };
+    const { rows } = await client.query<{ end: string }>('SELECT pg_current_wal_lsn() AS end');
+    const end = rows[0]?.end ?? '';
+    const following = new Following(
+      optionsFor(log, (lsn) => lsn >= end && stop.abort()),
+      log,
+      start,
+    );
+    await following.run(stop.signal);
+    const commands = log.committed.map((topics) => topics.filter((topic) => topic === 'commands').length);
+    assert.equal(
+      commands.reduce((a, b) => a + b, 0),
+      REQUESTS,
+    );
+    for (const topics of log.committed)
+      if (topics.includes('commands')) assert(topics.includes('position'), topics.join(' '));
+  });
+
+  function request(jobId: string): Promise<unknown> {
+    const message = {
+      kind: 'ExportRequested',
+      jobId,
+      clientId: 'c',
+      acceptedAt: 0,
+      requestUrl: 'http://x',
+      parameters: { types: [], outputFormat: 'ndjson' },
+    };
+    return client.query('SELECT pg_logical_emit_message(true, $1, $2::text)', [
+      MESSAGE_PREFIX,
+      JSON.stringify(message),
+    ]);
+  }
+
+  function optionsFor(log: CaptureLog, onPosition: (lsn: string) => void): CaptureOptions {
+    const nothing = (): void => undefined;
+    const unused = (): never => assert.fail('nothing is read from the log');
+    return {
+      source,
+      schema: 'headwater',
+      messagePrefix: MESSAGE_PREFIX,
+      openLog: async () => log,
+      reader: {
+        ends: unused,
+        offsetsAt: unused,
+        follow: unused,
+        read: unused,
+        readBackward: unused,
+        close: unused,
+      },
+      topics: {
+        topicOf: (type) => type,
+        ensure: async () => [],
+        list: async () => [],
+        deleteAll: async () => undefined,
+      },
+      positions: {
+        topic: 'position',
+        read: async () => undefined,
+        encode: ({ lsn }) => {
+          onPosition(formatLsn(lsn));
+          return Buffer.alloc(0);
+        },
+      },
+      commandsTopic: 'commands',
+      encodeChange: () => Buffer.alloc(0),
+      decodeChange: unused,
+      encodeCommand: () => Buffer.alloc(0),
+      parseRequest: parseRequestMessage,
+      maxResourceBytes: 1_000_000,
+      maxExportMs: 3_600_000,
+      metrics: { change: nothing, problem: nothing, reached: nothing },
+      clock: Date.now,
+      logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
+      health: { ready: nothing },
+    };
+  }
+});
+
+async function administer(sql: string): Promise<void> {
+  const client = new pg.Client({ connectionString: sharedStack().postgresUrl });
+  await client.connect();
+  await client.query(sql);
+  await client.end();
+}
