@@ -104,6 +104,7 @@ async function* openBackward(
     const records = await (opening.shift() as Promise<RecordSet>);
     open(i - AHEAD);
     yield within(records, range);
+    records.release();
   }
 }
 
