@@ -94,6 +94,7 @@ export class BatchBuilder {
       chunkSize: Math.max(1024, (raw.length >> 2) + 1024),
       pledgedSrcSize: raw.length, // so that the frame says its size
     });
+    release(this.#buffer);
     const batch = Buffer.allocUnsafe(HEADER_BYTES + body.length);
     batch.writeBigInt64BE(0n, 0);
     batch.writeInt32BE(batch.length - LENGTH_AT - 4, LENGTH_AT);
@@ -117,6 +118,7 @@ export class BatchBuilder {
     if (needed <= this.#buffer.length) return;
     const larger = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
     larger.set(this.#buffer.subarray(0, this.#end));
+    release(this.#buffer);
     this.#buffer = larger;
   }
 }
@@ -246,6 +248,14 @@ export class RecordSet implements RecordBatch {
 const FIELDS = 6;
 /** Smaller buffers may share one with others, in Node's pool. */
 const WORTH_RELEASING = 256 << 10;
+
+/**
+ * Gives a buffer's memory back at once instead of at some collection: of buffers that live for a moment, a collector lets
+ * many megabytes pile up. The buffer is empty then.
+ */
+function release({ buffer }: Buffer): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength >= WORTH_RELEASING) buffer.transfer(0);
+}
 
 /** Checks, decompresses (on another thread) and indexes a batch. Throws `corrupt`. */
 export async function openBatch(batch: RawBatch): Promise<RecordSet> {
