@@ -46,7 +46,12 @@ describe('gateway', () => {
   it('is ready only while every service runs', async () => {
     assert.equal((await gateway.ask('/healthz')).status, 200);
     assert.equal((await gateway.ask('/readyz')).status, 200);
-    const waiting = { name: 'capture', state: 'waiting', reason: 'connect ECONNREFUSED', failures: 1 } as const;
+    const waiting = {
+      name: 'capture',
+      state: 'waiting',
+      reason: 'connect ECONNREFUSED',
+      failures: 1,
+    } as const;
     gateway.health.push(waiting);
     const response = await gateway.ask('/readyz');
     assert.equal(response.status, 503);
