@@ -85,8 +85,15 @@ describe('reading backward', () => {
     const batches = await partition(Array.from({ length: 2_000 }, () => ({ gap: 1, count: 3, bytes: 500 })));
     const { fetch, fetched } = broker(batches, 4 << 20);
     const to = batches.at(-1)?.nextOffset ?? 0;
-    for await (const batch of readBackward(fetch, { from: 0, to }, { blockBytes: 10_000, firstSpan: 100 }))
-      void batch;
+    let records = 0;
+    for await (const { begin, end } of readBackward(
+      fetch,
+      { from: 0, to },
+      { blockBytes: 10_000, firstSpan: 100 },
+    )) {
+      records += end - begin;
+    }
+    assert.equal(records, 6_000);
     const held = batches.reduce((sum, { bytes }) => sum + bytes.length, 0);
     assert.ok(fetched() < 3 * held, `${fetched()} of ${held} bytes`);
   });
