@@ -12,7 +12,8 @@ import { until } from './until.ts';
 
 /** Types of the exports that are kicked off while a server is away. */
 const SMALL = ['Patient', 'Basic'];
-const PAUSE = 50;
+const PAUSE = 100;
+const MOST = 20;
 
 const FAULTS: readonly (readonly [Component, 'term' | 'kill'])[] = [
   ['kafka', 'term'],
@@ -121,13 +122,13 @@ async function kickOffOnce(server: string): Promise<Answer> {
   return { status: response.status, location: response.headers.get('content-location') };
 }
 
-/** Does something again and again, with a pause, while something else goes on. */
+/** Does something some times, with a pause, while something else goes on. */
 async function during<T>(work: Promise<void>, again: () => Promise<T>): Promise<T[]> {
   const results: T[] = [];
   const over = new AbortController();
   const ended = work.finally(() => over.abort());
   ended.catch(() => undefined);
-  while (!over.signal.aborted) {
+  while (!over.signal.aborted && results.length < MOST) {
     results.push(await again());
     await delay(PAUSE, undefined, { signal: over.signal }).catch(() => undefined);
   }
