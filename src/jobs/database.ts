@@ -27,8 +27,12 @@ export function clientConfig(options: DatabaseOptions): ClientConfig {
 
 export function openPool(options: DatabaseOptions, logger: Logger): Pool {
   const pool = new pg.Pool({ ...clientConfig(options), max: options.size ?? 8 });
-  // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
-  pool.on('error', (error) => logger.warn({ err: error }, `database: ${messageOf(error)}`));
+  // A connection that breaks while no query is on it has nobody else to tell, and without a listener it would end the process.
+  // The pool listens while the connection is idle, and not between the queries of a transaction. It is replaced at its next use.
+  pool.on('connect', (client) =>
+    client.on('error', (error) => logger.warn({}, `database: ${messageOf(error)}`)),
+  );
+  pool.on('error', () => undefined); // the same once more
   return pool;
 }
 

@@ -1,5 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
+import { transaction } from './database.ts';
 
 /** Qualified, quoted names of what `migrate` makes. */
 export interface JobTables {
@@ -35,19 +36,10 @@ export function jobTables(schema = DEFAULT_SCHEMA): JobTables {
 
 /** Makes the tables where they are missing. Many processes may do it at once; one waits for the other. */
 export async function migrate(pool: Pool, tables: JobTables): Promise<void> {
-  const client = await pool.connect();
-  let failure: Error | undefined;
-  try {
-    await client.query('BEGIN');
+  await transaction(pool, async (client) => {
     await lock(client, `migrate ${tables.schema}`);
     await client.query(definition(tables));
-    await client.query('COMMIT');
-  } catch (error) {
-    failure = error as Error;
-    throw error;
-  } finally {
-    client.release(failure); // a connection in an unknown state is not used again
-  }
+  });
 }
 
 /** Until the end of the transaction. */
