@@ -6,6 +6,7 @@ import { privateStack } from '../support/stack.ts';
 import { Deployment } from './deployment.ts';
 import { assertChanges, assertSnapshot, download, exportNow, submit } from './exported.ts';
 import { announced, assertAnnouncedOnce, jobOf, projection, rebuild } from './job-log.ts';
+import type { RoleProcess } from './role-process.ts';
 import { rounds } from './rounds.ts';
 import { SourceWriter } from './source-writer.ts';
 import { until } from './until.ts';
@@ -27,6 +28,7 @@ describe('restarting the servers under running exports and writes', function () 
   this.timeout(240_000);
   let stack: Stack;
   let headwater: Deployment;
+  let roles: RoleProcess;
   let writer: SourceWriter;
   const jobs = new Map<string, number>();
 
@@ -35,11 +37,14 @@ describe('restarting the servers under running exports and writes', function () 
     headwater = await Deployment.create(stack.addresses, { HEADWATER_FILE_BYTES: '1MiB' });
     writer = await SourceWriter.create(headwater.databaseUrl);
     await writer.bulk('Observation', 'big-', 10_000);
-    headwater.start();
+    roles = headwater.start();
     await headwater.ready();
   });
 
-  afterEach(() => writer.pause());
+  afterEach(async () => {
+    await writer.pause();
+    assert.ok(roles.running, `it ended: ${roles.lines.slice(-5).join('\n')}`);
+  });
 
   after(async () => {
     await writer?.close();

@@ -42,11 +42,12 @@ export class LogFixture implements QueueHarness {
     return new KafkaWorkQueue({ kafka: this.kafka, prefix: this.prefix });
   }
 
-  async newTopic(partitions: number): Promise<string> {
+  async newTopic(partitions: number, config: Readonly<Record<string, string>> = {}): Promise<string> {
     const topic = uniqueName('topic');
+    const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
     const admin = this.kafka.admin();
     await admin.connect();
-    await admin.createTopics({ topics: [{ topic, numPartitions: partitions }] });
+    await admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }] });
     await admin.disconnect();
     this.#topics.push(topic);
     return topic;

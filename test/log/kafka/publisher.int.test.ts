@@ -63,9 +63,10 @@ describe('KafkaPublisher', () => {
   });
 
   it('says limit when a record is larger than the topic takes', async () => {
-    const topic = await fixture.newTopic(1);
+    const topic = await fixture.newTopic(1, { 'max.message.bytes': '1000000' });
+    await fixture.publisher.append([{ topic, key: 'k', value: Buffer.alloc(900_000) }]);
     await assert.rejects(
-      fixture.publisher.append([{ topic, key: 'k', value: Buffer.alloc(2 * 1024 * 1024) }]),
+      fixture.publisher.append([{ topic, key: 'k', value: Buffer.alloc(1_000_000) }]),
       (error) => error instanceof HeadwaterError && error.code === 'limit',
     );
   });

@@ -18,7 +18,7 @@ describe('the range reader and the capture appender', () => {
   };
   const add = (appender: CaptureAppender, key: string, timestamp = 1): void =>
     appender.add(topic, { timestamp, key: Buffer.from(key), value: Buffer.from(`value of ${key}`) });
-  const signal = AbortSignal.timeout(50_000);
+  let signal: AbortSignal;
   /** What a reader sees up to where the appender is: reading waits until that is decided. */
   const readUpTo = async (appender: CaptureAppender, from: readonly number[] = [0, 0]): Promise<string[]> => {
     const found: string[] = [];
@@ -31,6 +31,7 @@ describe('the range reader and the capture appender', () => {
   };
 
   beforeEach(async () => {
+    signal = AbortSignal.timeout(50_000);
     log = new LogFixture();
     topic = await log.newTopic(PARTITIONS);
     id = uniqueName('capture');
