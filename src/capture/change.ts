@@ -41,17 +41,16 @@ export function changesOf(
   limits: { readonly maxBytes: number },
 ): KeyedChange[] {
   const before = old && !old.deleted ? old : undefined;
-  const after = row && !row.deleted ? row : undefined;
-  if (before && after && (before.type !== after.type || before.id !== after.id)) {
-    const kept: SourceRow = after.body === undefined ? { ...after, body: before.body } : after;
-    return [deletion(before, point), living('create', kept, undefined, { point, limits })]; // 3, then 1
-  }
-  if (after) {
-    if (!before) return [living('create', after, undefined, { point, limits })]; // 1
-    const whole: SourceRow = after.body === undefined ? { ...after, body: before.body } : after;
-    return [living('update', whole, before, { point, limits })]; // 2
-  }
-  return before ? [deletion(before, point)] : []; // 3, 4
+  const after = row && !row.deleted ? whole(row, old) : undefined;
+  if (!after) return before ? [deletion(before, point)] : []; // 3, 4
+  const moved = before !== undefined && (before.type !== after.type || before.id !== after.id);
+  if (moved) return [deletion(before, point), living('create', after, undefined, { point, limits })]; // 3, then 1
+  return [living(before ? 'update' : 'create', after, before, { point, limits })]; // 2, 1
+}
+
+/** With the body that the update left as it was: the old row has it, also one that was marked deleted. */
+function whole(row: SourceRow, old: SourceRow | undefined): SourceRow {
+  return row.body === undefined ? { ...row, body: old?.body } : row;
 }
 
 /** A row that a load found. */

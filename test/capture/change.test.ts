@@ -58,6 +58,14 @@ describe('what a row means', () => {
     assert.deepEqual(operations(row({ deleted: true }), undefined), []);
   });
 
+  it('the removal of a mark of deletion that did not send a large body keeps the one under the mark', () => {
+    const [only] = changesOf(row({ deleted: true }), row({ body: undefined }), point, limits);
+    assert.equal(only?.change.operation, 'create');
+    assert.deepEqual(only.change.body, row().body);
+    assert.deepEqual(only.change.patients, ['p1']);
+    assert.equal(only.problem, undefined);
+  });
+
   it('another key is a delete of the old and a create of the new, with the body also when it was not sent', () => {
     const changes = changesOf(row(), row({ id: 'n', body: undefined }), point, limits);
     assert.deepEqual(
