@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { setTimeout as delay } from 'node:timers/promises';
 import { offset } from '../../src/base/positions.ts';
 import type { ExportEvent } from '../../src/events/export-event.ts';
 import { clientConfig } from '../../src/jobs/database.ts';
@@ -7,19 +6,16 @@ import { rebuild } from '../../src/jobs/rebuild.ts';
 import { jobTables } from '../../src/jobs/schema.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
 import { manifestOf } from '../../src/manifest/manifest.ts';
+import { eventually } from './eventually.ts';
 import type { Headwater } from './headwater.ts';
 
 const PATIENCE_MS = 60_000;
 const tables = jobTables();
 
-/** Records of the resource topics that a later one of the same key has made needless. */
-export async function supersededRecords({ log }: Headwater): Promise<number> {
-  let superseded = 0;
-  for (const type of await log.admin.listResourceTypes()) {
-    const records = await recordsOf(log.reader, log.names.resource(type));
-    superseded += records.length - new Set(records.map(({ key }) => key.toString())).size;
-  }
-  return superseded;
+/** Records of a type that a later one of the same key has made needless. */
+export async function supersededRecords({ log }: Headwater, type: string): Promise<number> {
+  const records = await recordsOf(log.reader, log.names.resource(type));
+  return records.length - new Set(records.map(({ key }) => key.toString())).size;
 }
 
 /** Every event of `headwater.exports` by job, once each of the ended jobs has its last. */
@@ -93,17 +89,6 @@ export async function rebuildTables({ log, settings }: Headwater): Promise<void>
     },
     AbortSignal.timeout(PATIENCE_MS),
   );
-}
-
-/** Until there is an answer. */
-export async function eventually<T>(ask: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + PATIENCE_MS;
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
-    assert(Date.now() < deadline, `nothing came of it in ${PATIENCE_MS / 1000} s: ${ask.toString()}`);
-    await delay(100);
-  }
 }
 
 async function recordsOf(

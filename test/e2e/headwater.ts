@@ -14,6 +14,7 @@ import type { Settings } from '../../src/config/settings.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { freePort } from '../../src/stack/ports.ts';
+import { eventually } from './eventually.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 
@@ -162,10 +163,7 @@ export class Headwater {
     await admin.deleteGroups(groups.map(({ groupId }) => groupId).filter(ours));
     await admin.disconnect();
     await this.log.close();
-    await this.pool.query(
-      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1',
-      [this.settings.slot],
-    );
+    await eventually(() => this.#dropSlot());
     await this.pool.end();
     await administer(`DROP DATABASE ${this.settings.slot} WITH (FORCE)`);
     await rm(this.directory, { recursive: true, force: true });
@@ -189,6 +187,18 @@ export class Headwater {
     this.#running.delete(part);
     running?.stop.abort();
     await running?.ended;
+  }
+
+  /** A connection that was ended is active until PostgreSQL has noticed. */
+  async #dropSlot(): Promise<true | undefined> {
+    await this.pool.query(
+      'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active',
+      [this.settings.slot],
+    );
+    const left = await this.pool.query('SELECT FROM pg_replication_slots WHERE slot_name = $1', [
+      this.settings.slot,
+    ]);
+    return left.rowCount === 0 ? true : undefined;
   }
 
   #logger(): Logger {

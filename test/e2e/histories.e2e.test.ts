@@ -4,22 +4,24 @@ import {
   announcements,
   assertAnnouncedOnce,
   assertCancelledOnce,
-  eventually,
   jobTablesText,
   rebuildTables,
   supersededRecords,
 } from './afterwards.ts';
+import { eventually } from './eventually.ts';
 import { Headwater, MAX_RESOURCE_BYTES } from './headwater.ts';
 import {
   exportsBeforeLoad,
   exportsSinceEverything,
+  FULL_EXPORT,
   historyBeforeLoad,
   randomHistory,
   randomTransactions,
   TYPES,
 } from './history.ts';
-import type { Statement, Step } from './history.ts';
+import type { BodySpec, Statement, Step } from './history.ts';
 import { Ledger } from './ledger.ts';
+import { kickOff, manifestOnceComplete, receive } from './one-export.ts';
 import { Play } from './play.ts';
 
 const HISTORIES = Number(process.env['HEADWATER_TEST_HISTORIES'] ?? 100);
@@ -42,7 +44,7 @@ const committed = (statements: readonly Statement[]): Step => ({
 const seeds =
   SEED === undefined
     ? Array.from({ length: HISTORIES }, (_, i) => 2 * randomInt(2 ** 30) + (i % 2))
-    : [Number(SEED)];
+    : SEED.split(',').map(Number);
 
 for (const [parity, column] of ['text', 'jsonb'].entries()) {
   const own = seeds.filter((seed) => seed % 2 === parity);
@@ -84,14 +86,51 @@ for (const [parity, column] of ['text', 'jsonb'].entries()) {
       it(`history with HEADWATER_TEST_SEED=${seed}`, () => play.history(randomHistory(seed)));
     }
 
+    it('has large bodies that updates of other columns left alone, also under a mark of deletion', async () => {
+      const key = { type: 'Condition', id: 'left-alone' };
+      const body: BodySpec = { nonce: 'left-alone', filler: 40_000, flavour: 'plain' };
+      const statements: readonly Statement[] = [
+        { kind: 'put', ...key, body },
+        { kind: 'touch', ...key },
+        { kind: 'mark', ...key, deleted: true },
+        { kind: 'touch', ...key },
+        { kind: 'mark', ...key, deleted: false },
+        { kind: 'move', ...key, to: { ...key, id: 'moved-alone' } },
+      ];
+      await play.steps(statements.flatMap((one) => [committed([one]), FULL_EXPORT]));
+    });
+
+    it('names what cannot be exported, and goes on', async () => {
+      const put = (id: string, filler: number, flavour: BodySpec['flavour']): Statement => {
+        return { kind: 'put', type: 'Flag', id, body: { nonce: id, filler, flavour } };
+      };
+      const bad = [
+        put('too-large', MAX_RESOURCE_BYTES, 'plain'),
+        put('no-json', 0, 'not-json'),
+        put('empty', 0, 'none'),
+      ];
+      await play.steps([committed([...bad, put('good', 0, 'plain')])]);
+      const { jobId, statusUrl } = await kickOff(headwater.base, {
+        types: ['Flag'],
+        since: undefined,
+        gzip: false,
+        post: false,
+      });
+      play.completed.add(jobId);
+      const received = await receive(await manifestOnceComplete(statusUrl), false);
+      assert.deepEqual([...received.errors].sort(), ['Flag/empty', 'Flag/no-json', 'Flag/too-large']);
+      assert.equal(received.output.length, 1);
+    });
+
     it('stays so when compaction has taken old versions away', async () => {
       await headwater.compactEagerly(0);
-      const many = committed([putMany('Observation', MANY)]);
+      const type = 'Basic'; // of small records only, so that it is soon read
+      const many = committed([putMany(type, MANY)]);
       await play.steps([many, many]);
       await eventually(async () => {
         // Something for each partition begins a new segment: only closed ones are compacted.
-        await play.steps([committed(TYPES.map((type) => putMany(type, 20)))]);
-        return (await supersededRecords(headwater)) < MANY ? true : undefined;
+        await play.steps([committed([type, ...TYPES].map((one) => putMany(one, 20)))]);
+        return (await supersededRecords(headwater, type)) < MANY ? true : undefined;
       });
       await headwater.compactEagerly();
       await play.steps(exportsSinceEverything());

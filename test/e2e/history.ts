@@ -107,7 +107,7 @@ export function historyBeforeLoad(seed: number): Step[] {
   ];
 }
 
-const FULL_EXPORT: ExportSpec = {
+export const FULL_EXPORT: ExportSpec = {
   kind: 'export',
   types: [],
   since: undefined,
@@ -131,7 +131,7 @@ export function exportsBeforeLoad(): ExportSpec[] {
 /** Everything, and what changed since points of all ages. */
 export function exportsSinceEverything(): ExportSpec[] {
   const ages = Array.from({ length: 11 }, (_, i) => i / 10);
-  return [FULL_EXPORT, ...ages.map((since) => ({ ...FULL_EXPORT, since }))];
+  return [FULL_EXPORT, ...ages.map((since) => ({ ...FULL_EXPORT, since, wait: true, again: false }))];
 }
 
 /** Transactions only. */

@@ -105,13 +105,14 @@ export class Ledger {
     );
   }
 
-  /** Puts names in place of checksums, for bodies that nothing expected. */
+  /** Adds who wrote what a difference names, by its checksum or its key. */
   async explain(text: string): Promise<string> {
-    const { rows } = await this.#pool.query<{ type: string; id: string; place: string }>(
-      `SELECT type, id, place FROM oracle.change JOIN oracle.place USING (xid) WHERE strpos($1, sha) > 0`,
+    const { rows } = await this.#pool.query<{ type: string; id: string; live: boolean; place: string }>(
+      `SELECT type, id, live, place FROM oracle.change JOIN oracle.place USING (xid) WHERE strpos($1, sha) > 0 OR strpos($1 || ' ', format(' %s/%s ', type, id)) > 0`,
       [text],
     );
-    return [text, ...rows.map(({ type, id, place }) => `${type}/${id}, written at ${place}`)].join('; ');
+    const known = rows.map((r) => `${r.type}/${r.id} ${r.live ? 'written' : 'deleted'} at ${r.place}`);
+    return [text, ...known].join('; ');
   }
 
   /** The oracle itself: it must say what the table says. Nobody may be writing. */

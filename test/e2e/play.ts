@@ -63,6 +63,7 @@ export class Play {
   ): Promise<void> {
     const exports = [];
     for (const spec of pending) exports.push(await this.#kickOff(spec));
+    for (const { accepted } of exports) this.completed.add(accepted.jobId);
     await all([start(), this.steps(during)]);
     for (const one of exports) {
       const manifest = await manifestOnceComplete(one.accepted.statusUrl);
@@ -116,6 +117,7 @@ export class Play {
     const { jobId, statusUrl } = one.accepted;
     const { cancelAfter } = spec;
     if (cancelAfter === undefined) {
+      this.completed.add(jobId);
       const cut = this.#ledger.placeOf(jobId);
       const checked = async (): Promise<void> =>
         this.#check(one, await manifestOnceComplete(statusUrl), await cut);
@@ -132,7 +134,6 @@ export class Play {
   }
 
   async #check({ spec, asked, since, accepted }: Requested, manifest: Manifest, cut: Place): Promise<void> {
-    this.completed.add(accepted.jobId);
     try {
       assert.equal(manifest.request, accepted.requestUrl);
       assert.equal(manifest.deleted !== undefined, asked.since !== undefined, 'deleted is for _since only');
