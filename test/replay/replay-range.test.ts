@@ -12,7 +12,8 @@ import { ResourceChangeCodec } from '../../src/events/resource-change-codec.ts';
 import type { OutputFormat } from '../../src/events/request.ts';
 import { FileSet } from '../../src/files/file-set.ts';
 import type { RecordBatch } from '../../src/log/log.ts';
-import { BatchBuilder, openBatch, splitBatches } from '../../src/log/kafka/record-batch.ts';
+import { openBatch, splitBatches } from '../../src/log/kafka/record-batch-reader.ts';
+import { BatchBuilder } from '../../src/log/kafka/record-batch-writer.ts';
 import { replayRange } from '../../src/replay/replay-range.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 

@@ -1,6 +1,6 @@
 import type { RecordBatch } from '../log.ts';
-import { openBatch } from './record-batch.ts';
-import type { RawBatch, RecordSet } from './record-batch.ts';
+import { openBatch } from './record-batch-reader.ts';
+import type { RawBatch, RecordSet } from './record-batch-reader.ts';
 
 /** A piece of a partition: its committed batches, oldest first, and where the next piece begins. */
 export interface Piece {

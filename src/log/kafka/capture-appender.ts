@@ -6,8 +6,8 @@ import { Cluster, errorCodes } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
 import { produceBatches } from './protocol.ts';
 import type { ProduceBatch } from './protocol.ts';
-import { BatchBuilder } from './record-batch.ts';
-import type { ProducerIdentity } from './record-batch.ts';
+import { BatchBuilder } from './record-batch-writer.ts';
+import type { ProducerIdentity } from './record-batch-writer.ts';
 
 /** Raw bytes at which a batch is closed; a larger record is a batch of its own. Also what replay holds decompressed at a time. */
 const BATCH_BYTES = 1 << 20;

@@ -10,8 +10,8 @@ import { Cluster } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
 import { fetchOne } from './protocol.ts';
 import type { FetchedPartition } from './protocol.ts';
-import { isAbortMarker, openBatch, splitBatches } from './record-batch.ts';
-import type { RawBatch } from './record-batch.ts';
+import { isAbortMarker, openBatch, splitBatches } from './record-batch-reader.ts';
+import type { RawBatch } from './record-batch-reader.ts';
 
 const CONSUMER = -1;
 const READ_COMMITTED = 1;

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { readBackward } from '../../../src/log/kafka/backward.ts';
 import type { FetchPiece } from '../../../src/log/kafka/backward.ts';
-import { BatchBuilder, splitBatches } from '../../../src/log/kafka/record-batch.ts';
-import type { RawBatch } from '../../../src/log/kafka/record-batch.ts';
+import { splitBatches } from '../../../src/log/kafka/record-batch-reader.ts';
+import type { RawBatch } from '../../../src/log/kafka/record-batch-reader.ts';
+import { BatchBuilder } from '../../../src/log/kafka/record-batch-writer.ts';
 
 /** A partition as Kafka may hold it: batches of one to a few records, with gaps that markers and compaction leave. */
 const shape = fc.array(

@@ -3,12 +3,8 @@ import { zstdCompressSync } from 'node:zlib';
 import { Reader, readRecordsBatch } from '@platformatic/kafka';
 import fc from 'fast-check';
 import { HeadwaterError } from '../../../src/base/errors.ts';
-import {
-  BatchBuilder,
-  openBatch,
-  splitBatches,
-  zstdContentSize,
-} from '../../../src/log/kafka/record-batch.ts';
+import { openBatch, splitBatches, zstdContentSize } from '../../../src/log/kafka/record-batch-reader.ts';
+import { BatchBuilder } from '../../../src/log/kafka/record-batch-writer.ts';
 
 const producer = { producerId: 42n, producerEpoch: 3 };
 const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array));
