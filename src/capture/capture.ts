@@ -23,7 +23,10 @@ export class Capture implements Service {
 
   async run(signal: AbortSignal): Promise<void> {
     const { source, logger, health } = this.#options;
-    const onWaiting = (): void => health.ready(); // to stand by is to be well
+    const onWaiting = (): void => {
+      logger.info({}, 'another capture leads; waiting');
+      health.ready(); // to stand by is to be well
+    };
     const lead = await source.lead(signal, onWaiting);
     try {
       await this.#follow(AbortSignal.any([signal, lead.lost]));

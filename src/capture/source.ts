@@ -73,13 +73,13 @@ export class Source {
       lost.abort(new HeadwaterError('unavailable', 'the session that made this capture the one broke')),
     );
     try {
-      for (;;) {
+      for (let told = false; ; told = true) {
         const { rows } = await client.query<{ mine: boolean }>(
           'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS mine',
           [`headwater capture ${this.#slot}`],
         );
         if (rows[0]?.mine) return { lost: lost.signal, release: () => client.end() };
-        onWaiting();
+        if (!told) onWaiting();
         await sleep(STAND_BY, signal);
       }
     } catch (error) {

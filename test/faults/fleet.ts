@@ -6,15 +6,18 @@ import type { RoleProcess } from './role-process.ts';
 /** A deployment with one process for each role, as in production. */
 export class Fleet {
   readonly #deployment: Deployment;
+  readonly #env: Readonly<Record<string, string>>;
   readonly #processes = new Map<Role, RoleProcess>();
 
-  constructor(deployment: Deployment) {
+  /** @param env for the processes, beside the deployment's settings */
+  constructor(deployment: Deployment, env: Readonly<Record<string, string>> = {}) {
     this.#deployment = deployment;
+    this.#env = env;
   }
 
   start(...roles: readonly Role[]): void {
     for (const role of roles.length > 0 ? roles : ROLES)
-      this.#processes.set(role, this.#deployment.start([role]));
+      this.#processes.set(role, this.#deployment.start([role], this.#env));
   }
 
   process(role: Role): RoleProcess {

@@ -27,13 +27,15 @@ export class SourceWriter {
   }
 
   /** Makes the table. */
-  static async create(url: string, columns = ''): Promise<SourceWriter> {
+  static async create(url: string): Promise<SourceWriter> {
     const writer = new SourceWriter(url);
     const client = await writer.#connected();
     await client.query(`
       CREATE TABLE resource (type text NOT NULL, id text NOT NULL, version bigint NOT NULL, last_updated timestamptz NOT NULL,
-        body text, deleted boolean NOT NULL DEFAULT false ${columns}, PRIMARY KEY (type, id));
-      ALTER TABLE resource REPLICA IDENTITY FULL; ${BODY_FUNCTION}`);
+        body text, deleted boolean NOT NULL DEFAULT false, PRIMARY KEY (type, id));
+      ALTER TABLE resource REPLICA IDENTITY FULL;
+      ALTER TABLE resource ALTER body SET STORAGE EXTERNAL; -- so that large bodies lie apart, and updates can leave them there
+      ${BODY_FUNCTION}`);
     return writer;
   }
 
