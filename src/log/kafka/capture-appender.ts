@@ -1,13 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { addPartitionsToTxnV3, endTxnV4, initProducerIdV5, murmur2 } from '@platformatic/kafka';
-import type { Connection } from '@platformatic/kafka';
 import { HeadwaterError } from '../../base/errors.ts';
-import { Cluster, errorCodes } from './cluster.ts';
+import { Cluster, protocolCode } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
-import { produceBatches } from './protocol.ts';
-import type { ProduceBatch } from './protocol.ts';
+import { murmur2 } from './murmur2.ts';
+import * as protocol from './protocol.ts';
+import type { ProducerIdentity } from './protocol.ts';
 import { BatchBuilder } from './record-batch-writer.ts';
-import type { ProducerIdentity } from './record-batch-writer.ts';
 
 /** Raw bytes at which a batch is closed; a larger record is a batch of its own. Also what replay holds decompressed at a time. */
 const BATCH_BYTES = 1 << 20;
@@ -30,6 +28,13 @@ interface PartitionState {
   inTransaction: boolean;
 }
 
+/** A batch of a partition, ready to be sent. */
+interface Finished {
+  readonly state: PartitionState;
+  readonly batch: Buffer;
+  readonly count: number;
+}
+
 /**
  * The writer of the resource topics: one transactional producer that knows, after `flush`, where every partition it wrote
  * to ends. Opening it fences whoever held the transactional id before. Any error is final for the instance: close it, open
@@ -39,7 +44,7 @@ export class CaptureAppender {
   readonly #cluster: Cluster;
   readonly #transactionalId: string;
   readonly #producer: ProducerIdentity;
-  #coordinator: Connection;
+  readonly #coordinator: string;
   readonly #partitions = new Map<string, PartitionState[]>();
   #pendingBytes = 0;
   #opened = false;
@@ -48,7 +53,7 @@ export class CaptureAppender {
     cluster: Cluster,
     transactionalId: string,
     producer: ProducerIdentity,
-    coordinator: Connection,
+    coordinator: string,
   ) {
     this.#cluster = cluster;
     this.#transactionalId = transactionalId;
@@ -60,19 +65,17 @@ export class CaptureAppender {
     const cluster = new Cluster(options);
     try {
       return await patiently(async () => {
-        const coordinator = await cluster.transactionCoordinator(transactionalId);
-        const { producerId, producerEpoch } = await cluster.call(
-          initProducerIdV5.api,
-          coordinator,
+        const coordinator = await cluster.coordinator(transactionalId);
+        const call = protocol.initProducerId(transactionalId, TRANSACTION_TIMEOUT);
+        return new CaptureAppender(
+          cluster,
           transactionalId,
-          TRANSACTION_TIMEOUT,
-          -1n,
-          -1,
+          await cluster.call(coordinator, call),
+          coordinator,
         );
-        return new CaptureAppender(cluster, transactionalId, { producerId, producerEpoch }, coordinator);
       });
     } catch (error) {
-      await cluster.close();
+      cluster.close();
       throw error;
     }
   }
@@ -115,7 +118,7 @@ export class CaptureAppender {
     record: { readonly timestamp: number; readonly key: Uint8Array; readonly value: Uint8Array },
   ): void {
     const states = this.#partitions.get(topic);
-    const state = states?.[(murmur2(record.key as Buffer) & 0x7fffffff) % states.length];
+    const state = states?.[(murmur2(record.key) & 0x7fffffff) % states.length];
     if (!state) throw new HeadwaterError('internal', `${topic} was not declared`);
     const bytes = record.key.length + record.value.length;
     if (state.builder.count > 0 && state.builder.bytes + bytes > BATCH_BYTES) {
@@ -165,7 +168,8 @@ export class CaptureAppender {
   }
 
   async close(): Promise<void> {
-    await this.#cluster.close();
+    this.#cluster.close();
+    return Promise.resolve();
   }
 
   async #finish(state: PartitionState, builders: readonly BatchBuilder[]) {
@@ -180,36 +184,26 @@ export class CaptureAppender {
     return { state, batches };
   }
 
-  async #produce(batches: readonly { state: PartitionState; batch: Buffer; count: number }[]): Promise<void> {
-    const byRequest = new Map<Connection, { state: PartitionState; batch: Buffer; count: number }[]>();
+  async #produce(batches: readonly Finished[]): Promise<void> {
+    const byLeader = new Map<string, Finished[]>();
     for (const one of batches) {
       const leader = await this.#cluster.leader(one.state.topic, one.state.partition);
-      const list = byRequest.get(leader);
+      const list = byLeader.get(leader);
       if (list) list.push(one);
-      else byRequest.set(leader, [one]);
+      else byLeader.set(leader, [one]);
     }
     await Promise.all(
-      [...byRequest].map(async ([leader, list]) => {
+      [...byLeader].map(async ([leader, list]) => {
         for (const request of chunks(list)) await this.#produceRequest(leader, request);
       }),
     );
   }
 
-  async #produceRequest(
-    leader: Connection,
-    request: readonly { state: PartitionState; batch: Buffer; count: number }[],
-  ): Promise<void> {
-    const batches: ProduceBatch[] = request.map(({ state, batch }) => ({
-      topic: state.topic,
-      partition: state.partition,
-      batch,
-    }));
+  async #produceRequest(leader: string, request: readonly Finished[]): Promise<void> {
+    const batches = request.map(({ state: { topic, partition }, batch }) => ({ topic, partition, batch }));
     const answer = await this.#cluster.call(
-      produceBatches,
       leader,
-      this.#transactionalId,
-      PRODUCE_TIMEOUT,
-      batches,
+      protocol.produce(this.#transactionalId, PRODUCE_TIMEOUT, batches),
     );
     for (const { topic, partition, errorCode, baseOffset } of answer) {
       if (errorCode !== 0) throw produceError(errorCode, topic, partition);
@@ -221,34 +215,19 @@ export class CaptureAppender {
   async #addPartitions(states: readonly PartitionState[]): Promise<void> {
     const added = states.filter((state) => !state.inTransaction);
     if (added.length === 0) return;
-    const topics = [...Map.groupBy(added, (state) => state.topic)].map(([name, list]) => ({
-      name,
-      partitions: list.map((state) => state.partition),
-    }));
-    await patiently(() =>
-      this.#cluster.call(addPartitionsToTxnV3.api, this.#coordinator, [
-        { transactionalId: this.#transactionalId, ...this.#producer, verifyOnly: false, topics },
-      ]),
-    );
+    const call = protocol.addPartitionsToTransaction(this.#transactionalId, this.#producer, added);
+    await patiently(() => this.#cluster.call(this.#coordinator, call));
     for (const state of added) state.inTransaction = true;
   }
 
   async #end(commit: boolean): Promise<void> {
-    await patiently(() =>
-      this.#cluster.call(
-        endTxnV4.api,
-        this.#coordinator,
-        this.#transactionalId,
-        this.#producer.producerId,
-        this.#producer.producerEpoch,
-        commit,
-      ),
-    );
+    const call = protocol.endTransaction(this.#transactionalId, this.#producer, commit);
+    await patiently(() => this.#cluster.call(this.#coordinator, call));
   }
 }
 
-function* chunks<T extends { readonly batch: Buffer }>(list: readonly T[]): Iterable<T[]> {
-  let chunk: T[] = [];
+function* chunks(list: readonly Finished[]): Iterable<Finished[]> {
+  let chunk: Finished[] = [];
   let bytes = 0;
   for (const one of list) {
     if (chunk.length > 0 && bytes + one.batch.length > REQUEST_BYTES) {
@@ -281,10 +260,10 @@ async function patiently<T>(call: () => Promise<T>): Promise<T> {
     try {
       return await call();
     } catch (error) {
-      const codes = errorCodes(error);
-      if (codes.some((code) => FENCED.has(code)))
+      const code = protocolCode(error) ?? 0;
+      if (FENCED.has(code))
         throw new HeadwaterError('fenced', 'another capture has taken over', { cause: error });
-      if (!codes.some((code) => COORDINATOR_BUSY.has(code)) || Date.now() > deadline) throw error;
+      if (!COORDINATOR_BUSY.has(code) || Date.now() > deadline) throw error;
       await delay(wait);
     }
   }

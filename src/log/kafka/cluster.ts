@@ -1,186 +1,135 @@
-import { ConnectionPool, findCoordinatorV6, metadataV12 } from '@platformatic/kafka';
-import type { API, Broker, Connection, ConnectionOptions } from '@platformatic/kafka';
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
+import { Connection } from './connection.ts';
+import type { ConnectionOptions } from './connection.ts';
+import * as protocol from './protocol.ts';
+import type { Call } from './protocol.ts';
+import { ProtocolError, throwIfFailed } from './protocol-error.ts';
 
 export interface ClusterOptions {
   readonly brokers: readonly string[];
   readonly clientId: string;
-  /** TLS and SASL, as @platformatic/kafka takes them. */
   readonly connection?: Pick<ConnectionOptions, 'tls' | 'sasl'>;
 }
 
-interface TopicMetadata {
-  readonly id: string;
-  /** Leader's node id by partition number; -1 when there is none now. */
-  readonly leaders: readonly number[];
-}
-
-const TRANSACTION_COORDINATOR = 1;
 const UNKNOWN_TOPIC = 3;
 const CONCURRENT_TRANSACTIONS = 51;
-const REQUEST_TIMEOUT = 30_000;
+const ADDRESS = /^(\[[^\]]+\]|[^[\]:]+):\d+$/;
 
 /**
- * Connections to a Kafka cluster and who leads what, on @platformatic/kafka's network layer: its protocol calls without
- * its clients, because ranges and batches are read and written as bytes here. Forgets everything it knows on any error,
- * so that the next call asks anew.
+ * Connections to a Kafka cluster, one a broker, and who leads what. Forgets everything it knows on any error, so that the
+ * next call asks anew.
  */
 export class Cluster {
   readonly #options: ClusterOptions;
-  readonly #bootstrap: Broker[];
-  #pool: ConnectionPool;
-  #brokers = new Map<number, Broker>();
-  #topics = new Map<string, TopicMetadata>();
+  readonly #connections = new Map<string, Connection>();
+  /** Addresses by node. */
+  #brokers: ReadonlyMap<number, string> = new Map();
+  /** Leaders by partition number, by topic. */
+  readonly #topics = new Map<string, readonly number[]>();
 
   constructor(options: ClusterOptions) {
     this.#options = options;
-    this.#bootstrap = options.brokers.map(parseBroker);
-    this.#pool = this.#newPool();
-  }
-
-  /** undefined when there is no such topic. */
-  async topic(name: string): Promise<TopicMetadata | undefined> {
-    const known = this.#topics.get(name);
-    if (known && known.leaders.every((leader) => leader >= 0)) return known;
-    const connection = await this.#any();
-    const metadata = await this.call(metadataV12.api, connection, [name], false, false).catch(
-      (error: unknown) => {
-        if (errorCodes(error).includes(UNKNOWN_TOPIC)) return undefined;
-        throw error;
-      },
-    );
-    if (!metadata) return undefined;
-    this.#brokers = new Map(metadata.brokers.map((broker) => [broker.nodeId, broker]));
-    const found = metadata.topics.find((topic) => topic.name === name);
-    if (!found || found.errorCode !== 0) return undefined;
-    const leaders: number[] = [];
-    for (const partition of found.partitions) leaders[partition.partitionIndex] = partition.leaderId;
-    const topic = { id: found.topicId, leaders };
-    this.#topics.set(name, topic);
-    return topic;
-  }
-
-  /** As `topic`, but throws `unavailable` when it is not there. */
-  async requireTopic(name: string): Promise<TopicMetadata> {
-    const topic = await this.topic(name);
-    if (!topic) throw new HeadwaterError('unavailable', `Kafka has no topic ${name}`, { subject: name });
-    return topic;
-  }
-
-  /** The connection to a partition's leader. */
-  async leader(topic: string, partition: number): Promise<Connection> {
-    const node = (await this.requireTopic(topic)).leaders[partition];
-    const broker = node === undefined ? undefined : this.#brokers.get(node);
-    if (!broker) {
-      this.forget();
-      throw new HeadwaterError('unavailable', `${topic}/${partition} has no leader`, { subject: topic });
+    for (const address of options.brokers) {
+      if (!ADDRESS.test(address))
+        throw new HeadwaterError(
+          'bad-config',
+          `"${address}" is not host:port; correct HEADWATER_KAFKA_BROKERS`,
+        );
     }
-    return this.#connect(broker);
   }
 
-  async transactionCoordinator(transactionalId: string): Promise<Connection> {
-    const connection = await this.#any();
-    const found = await this.call(findCoordinatorV6.api, connection, TRANSACTION_COORDINATOR, [
-      transactionalId,
-    ]);
-    const coordinator = found.coordinators[0];
-    if (!coordinator) throw new HeadwaterError('unavailable', 'Kafka names no transaction coordinator');
-    return this.#connect(coordinator);
+  /** Partition numbers of a topic; undefined when there is no such topic. */
+  async partitions(topic: string): Promise<readonly number[] | undefined> {
+    const leaders = await this.#leaders(topic);
+    return leaders && [...leaders.keys()];
   }
 
-  /** Calls the broker; whatever goes wrong is a HeadwaterError `unavailable` with the protocol error codes as its cause. */
-  async call<Arguments extends unknown[], Response>(
-    api: API<Arguments, Response>,
-    connection: Connection,
-    ...args: Arguments
-  ): Promise<Response> {
+  /** Address of a partition's leader. Throws `unavailable` also when there is no such topic. */
+  async leader(topic: string, partition: number): Promise<string> {
+    const leaders = await this.#leaders(topic);
+    if (!leaders) throw new HeadwaterError('unavailable', `Kafka has no topic ${topic}`, { subject: topic });
+    const address = this.#brokers.get(leaders[partition] ?? -1);
+    if (address !== undefined) return address;
+    this.forget();
+    throw new HeadwaterError('unavailable', `${topic}/${partition} has no leader`, { subject: topic });
+  }
+
+  /** Address of the coordinator of a transactional id. */
+  async coordinator(transactionalId: string): Promise<string> {
+    return this.call(await this.#any(), protocol.findCoordinator(transactionalId));
+  }
+
+  /** Calls the broker at an address; whatever goes wrong is a HeadwaterError `unavailable`, with its cause. */
+  async call<T>(address: string, call: Call<T>): Promise<T> {
     try {
-      return await api.async(connection, ...args);
+      const connection = await this.#connect(address);
+      return await connection.send(call);
     } catch (error) {
-      if (!errorCodes(error).includes(CONCURRENT_TRANSACTIONS)) this.forget();
-      throw new HeadwaterError('unavailable', `Kafka: ${describe(error)}`, { cause: error });
+      if (protocolCode(error) !== CONCURRENT_TRANSACTIONS) this.forget();
+      throw new HeadwaterError('unavailable', `Kafka: ${messageOf(error)}`, { cause: error });
     }
   }
 
-  /** Asks for metadata and connects anew at the next call. */
+  /** Asks for metadata anew at the next call. */
   forget(): void {
     this.#topics.clear();
   }
 
   /** Drops every connection, also one that hangs. */
-  async reset(): Promise<void> {
+  reset(): void {
     this.forget();
-    const pool = this.#pool;
-    this.#pool = this.#newPool();
-    await pool.close().catch(() => undefined);
+    for (const connection of this.#connections.values()) connection.close();
+    this.#connections.clear();
   }
 
-  async close(): Promise<void> {
-    await this.#pool.close().catch(() => undefined);
+  close(): void {
+    this.reset();
   }
 
-  #newPool(): ConnectionPool {
-    const pool = new ConnectionPool(this.#options.clientId, {
-      connectTimeout: 5_000,
-      requestTimeout: REQUEST_TIMEOUT,
-      maxInflights: 16,
-      ...this.#options.connection,
+  async #leaders(topic: string): Promise<readonly number[] | undefined> {
+    const known = this.#topics.get(topic);
+    if (known?.every((leader) => leader >= 0)) return known;
+    const { errorCode, brokers, leaders } = await this.call(await this.#any(), protocol.metadata(topic));
+    if (errorCode === UNKNOWN_TOPIC) return undefined;
+    try {
+      throwIfFailed('Metadata', errorCode);
+    } catch (error) {
+      throw new HeadwaterError('unavailable', `Kafka: ${messageOf(error)}`, { cause: error, subject: topic });
+    }
+    this.#brokers = brokers;
+    this.#topics.set(topic, leaders);
+    return leaders;
+  }
+
+  /** Address of a broker that answers. */
+  async #any(): Promise<string> {
+    let cause: unknown;
+    for (const address of new Set([...this.#options.brokers, ...this.#brokers.values()])) {
+      try {
+        await this.#connect(address);
+        return address;
+      } catch (error) {
+        cause = error;
+      }
+    }
+    throw new HeadwaterError('unavailable', `Kafka does not answer at ${this.#options.brokers.join(',')}`, {
+      cause,
     });
-    // A failed connection rejects the calls on it; the event says the same again.
-    pool.on('failed', () => undefined);
-    return pool;
   }
 
-  async #any(): Promise<Connection> {
-    try {
-      return await this.#pool.getFirstAvailable([...this.#bootstrap, ...this.#brokers.values()]);
-    } catch (error) {
-      throw new HeadwaterError('unavailable', `Kafka does not answer at ${this.#options.brokers.join(',')}`, {
-        cause: error,
-      });
+  async #connect(address: string): Promise<Connection> {
+    let connection = this.#connections.get(address);
+    if (connection?.usable !== true) {
+      connection = new Connection(address, { ...this.#options.connection, clientId: this.#options.clientId });
+      this.#connections.set(address, connection);
     }
-  }
-
-  async #connect(broker: Broker): Promise<Connection> {
-    try {
-      return await this.#pool.get({ host: broker.host, port: broker.port });
-    } catch (error) {
-      this.forget();
-      throw new HeadwaterError('unavailable', `Kafka does not answer at ${broker.host}:${broker.port}`, {
-        cause: error,
-      });
-    }
+    await connection.ready;
+    return connection;
   }
 }
 
-/** The Kafka protocol error codes inside an error of @platformatic/kafka, however deep. */
-export function errorCodes(error: unknown): number[] {
-  if (!(error instanceof Error)) return [];
-  const codes: number[] = [];
-  const { apiCode, errors } = error as { apiCode?: unknown; errors?: unknown };
-  if (typeof apiCode === 'number') codes.push(apiCode);
-  for (const inner of Array.isArray(errors) ? errors : Object.values(errors ?? {}))
-    codes.push(...errorCodes(inner));
-  if (error.cause !== undefined) codes.push(...errorCodes(error.cause));
-  return codes;
-}
-
-function describe(error: unknown): string {
-  const names = new Set<string>();
-  const visit = (e: unknown): void => {
-    if (!(e instanceof Error)) return;
-    const { apiId, errors } = e as { apiId?: unknown; errors?: unknown };
-    if (typeof apiId === 'string') names.add(apiId);
-    for (const inner of Array.isArray(errors) ? errors : Object.values(errors ?? {})) visit(inner);
-    visit(e.cause);
-  };
-  visit(error);
-  return names.size > 0 ? [...names].join(', ') : messageOf(error);
-}
-
-function parseBroker(address: string): Broker {
-  const match = /^\[?([^\]]+?)\]?:(\d+)$/.exec(address);
-  if (!match?.[1])
-    throw new HeadwaterError('bad-config', `"${address}" is not host:port; correct HEADWATER_KAFKA_BROKERS`);
-  return { host: match[1], port: Number(match[2]) };
+/** Kafka's own error code behind an error; undefined when it is none of Kafka's. */
+export function protocolCode(error: unknown): number | undefined {
+  if (error instanceof ProtocolError) return error.code;
+  return error instanceof Error && error.cause !== undefined ? protocolCode(error.cause) : undefined;
 }

@@ -1,131 +1,313 @@
-import { createAPI, fetchV17, produceV11, Reader, Writer } from '@platformatic/kafka';
-import type { API } from '@platformatic/kafka';
+import { throwIfFailed } from './protocol-error.ts';
+import type { WireReader, WireWriter } from './wire.ts';
 
 /**
- * The two calls of which @platformatic/kafka makes objects of every record: Fetch and Produce, here with a partition's
- * records as one buffer of bytes. Requests and layouts are Kafka's protocol guide's, Fetch version 17 and Produce version 11.
+ * The calls that reading ranges and capture's transactions need, as Kafka's protocol guide has them; of each the last
+ * version without tagged fields, which every broker from 2.1 to 4.x answers. `read` throws a ProtocolError where the whole
+ * call failed; the errors of single partitions are in the result.
  */
+export interface Call<T> {
+  readonly name: string;
+  readonly key: number;
+  readonly version: number;
+  write(to: WireWriter): void;
+  read(from: WireReader): T;
+}
 
-export interface FetchedPartition {
+const CONSUMER = -1;
+const NONE = -1;
+const READ_COMMITTED = 1;
+const ALL_REPLICAS = -1;
+const TRANSACTION_COORDINATOR = 1;
+
+interface InTopic {
+  readonly topic: string;
+  readonly partition: number;
+}
+
+export interface FetchRange extends InTopic {
+  readonly from: number;
+  readonly maxBytes: number;
+}
+
+export interface FetchedPartition extends InTopic {
   readonly errorCode: number;
-  readonly highWatermark: number;
   readonly lastStableOffset: number;
-  readonly logStartOffset: number;
   readonly aborted: readonly { readonly producerId: bigint; readonly firstOffset: number }[];
-  /** Record batches as they lie in the log; the last may be cut off. */
+  /** Record batches as they lie in the log; the last may be cut off. A view into the answer. */
   readonly records: Buffer;
 }
 
-type FetchArguments = Parameters<typeof fetchV17.createRequest>;
-
-/** Fetch of one partition. */
-export const fetchOne: API<FetchArguments, FetchedPartition> = createAPI(
-  1,
-  17,
-  fetchV17.createRequest,
-  parseFetch,
-);
-
-function parseFetch(
-  _correlationId: number,
-  _apiKey: number,
-  _version: number,
-  reader: Reader,
-): FetchedPartition {
-  reader.readInt32(); // throttle time
-  const errorCode = reader.readInt16();
-  reader.readInt32(); // session
-  const topics = reader.readArray((topic) => {
-    topic.readUUID();
-    return topic.readArray((partition) => parsePartition(partition));
-  });
-  const fetched = topics[0]?.[0];
-  if (!fetched)
-    return {
-      errorCode,
-      highWatermark: 0,
-      lastStableOffset: 0,
-      logStartOffset: 0,
-      aborted: [],
-      records: Buffer.alloc(0),
-    };
-  return errorCode === 0 ? fetched : { ...fetched, errorCode };
-}
-
-function parsePartition(reader: Reader): FetchedPartition {
-  reader.readInt32(); // index
-  const head = {
-    errorCode: reader.readInt16(),
-    highWatermark: Number(reader.readInt64()),
-    lastStableOffset: Number(reader.readInt64()),
-    logStartOffset: Number(reader.readInt64()),
-    aborted: reader.readArray((r) => ({ producerId: r.readInt64(), firstOffset: Number(r.readInt64()) })),
+/** What is committed from given offsets on. @param wait ms, when there is nothing yet */
+export function fetch(ranges: readonly FetchRange[], wait: number): Call<FetchedPartition[]> {
+  const total = ranges.reduce((sum, { maxBytes }) => sum + maxBytes, 0);
+  return {
+    name: 'Fetch',
+    key: 1,
+    version: 11,
+    write: (to) => {
+      to.int32(CONSUMER).int32(wait).int32(1).int32(total).int8(READ_COMMITTED);
+      to.int32(0).int32(NONE); // no session
+      byTopic(to, ranges, ({ partition, from, maxBytes }) => {
+        to.int32(partition).int32(NONE).int64(BigInt(from)).int64(-1n).int32(maxBytes);
+      });
+      to.int32(0).string(''); // nothing forgotten, no rack
+    },
+    read: (from) => {
+      from.int32(); // throttle time
+      throwIfFailed('Fetch', from.int16());
+      from.int32(); // session
+      return ofTopics(from, (topic) => readFetched(from, topic));
+    },
   };
-  reader.readInt32(); // preferred read replica
-  const size = Math.max(0, reader.readUnsignedVarInt() - 1);
-  const records = reader.buffer.slice(reader.position, reader.position + size);
-  reader.skip(size);
-  return { ...head, records };
 }
 
-export interface ProduceBatch {
-  readonly topic: string;
-  readonly partition: number;
+function readFetched(from: WireReader, topic: string): FetchedPartition {
+  const partition = from.int32();
+  const errorCode = from.int16();
+  from.int64(); // high watermark
+  const lastStableOffset = Number(from.int64());
+  from.int64(); // start of the log
+  const aborted = from.array(() => ({ producerId: from.int64(), firstOffset: Number(from.int64()) }));
+  from.int32(); // preferred replica
+  return { topic, partition, errorCode, lastStableOffset, aborted, records: from.bytes() };
+}
+
+export interface ProduceBatch extends InTopic {
   readonly batch: Buffer;
 }
 
-export interface ProducedPartition {
-  readonly topic: string;
-  readonly partition: number;
+export interface ProducedPartition extends InTopic {
   readonly errorCode: number;
   readonly baseOffset: number;
 }
 
-/** Produce of at most one finished batch a partition, in a transaction, acknowledged by every in-sync replica. */
-export const produceBatches: API<
-  [transactionalId: string, timeout: number, batches: readonly ProduceBatch[]],
-  ProducedPartition[]
-> = createAPI(0, 11, createProduce, parseProduce);
+/** At most one finished batch a partition, in a transaction, acknowledged by every in-sync replica. @param timeout ms */
+export function produce(
+  transactionalId: string,
+  timeout: number,
+  batches: readonly ProduceBatch[],
+): Call<ProducedPartition[]> {
+  return {
+    name: 'Produce',
+    key: 0,
+    version: 7,
+    write: (to) => {
+      to.string(transactionalId).int16(ALL_REPLICAS).int32(timeout);
+      byTopic(to, batches, ({ partition, batch }) => to.int32(partition).bytes(batch));
+    },
+    read: (from) =>
+      ofTopics(from, (topic) => {
+        const partition = from.int32();
+        const errorCode = from.int16();
+        const baseOffset = Number(from.int64());
+        from.int64(); // time of the append
+        from.int64(); // start of the log
+        return { topic, partition, errorCode, baseOffset };
+      }),
+  };
+}
 
-function createProduce(transactionalId: string, timeout: number, batches: readonly ProduceBatch[]): Writer {
-  const byTopic = Map.groupBy(batches, (batch) => batch.topic);
-  return Writer.create()
-    .appendString(transactionalId)
-    .appendInt16(-1)
-    .appendInt32(timeout)
-    .appendArray([...byTopic], (w, [topic, partitions]) => {
-      w.appendString(topic).appendArray(partitions, (p, { partition, batch }) => {
-        p.appendInt32(partition)
-          .appendUnsignedVarInt(batch.length + 1)
-          .append(batch);
+export interface ClusterMetadata {
+  readonly brokers: ReadonlyMap<number, string>;
+  /** Leader's node id by partition number; -1 when there is none now. */
+  readonly leaders: readonly number[];
+  readonly errorCode: number;
+}
+
+/** Of one topic, which is not made by asking. */
+export function metadata(topic: string): Call<ClusterMetadata> {
+  return {
+    name: 'Metadata',
+    key: 3,
+    version: 7,
+    write: (to) => to.array([topic], (name) => to.string(name)).bool(false),
+    read: (from) => {
+      from.int32(); // throttle time
+      const brokers = new Map(from.array(() => readBroker(from)));
+      from.string(); // cluster id
+      from.int32(); // controller
+      const [found] = from.array(() => readTopic(from));
+      return { brokers, leaders: found?.leaders ?? [], errorCode: found?.errorCode ?? 0 };
+    },
+  };
+}
+
+function readBroker(from: WireReader): [node: number, address: string] {
+  const node = from.int32();
+  const address = addressOf(from.string(), from.int32());
+  from.string(); // rack
+  return [node, address];
+}
+
+function readTopic(from: WireReader) {
+  const errorCode = from.int16();
+  from.string();
+  from.bool(); // internal
+  const leaders: number[] = [];
+  from.array(() => {
+    from.int16(); // a partition without a leader says -1 as well
+    const partition = from.int32();
+    leaders[partition] = from.int32();
+    from.int32(); // its epoch
+    for (let list = 0; list < 3; list++) from.array(() => from.int32()); // replicas: all, in sync, offline
+  });
+  return { errorCode, leaders };
+}
+
+/** By partition asked for: the first offset at or after a timestamp, or the end for -1; -1 when there is none. */
+export function listOffsets(
+  topic: string,
+  partitions: readonly number[],
+  timestamp: bigint,
+): Call<{ readonly partition: number; readonly offset: bigint }[]> {
+  return {
+    name: 'ListOffsets',
+    key: 2,
+    version: 5,
+    write: (to) => {
+      to.int32(CONSUMER).int8(READ_COMMITTED);
+      const asked = partitions.map((partition) => ({ topic, partition }));
+      byTopic(to, asked, ({ partition }) => to.int32(partition).int32(NONE).int64(timestamp));
+    },
+    read: (from) => {
+      from.int32(); // throttle time
+      return ofTopics(from, () => {
+        const partition = from.int32();
+        throwIfFailed('ListOffsets', from.int16());
+        from.int64(); // timestamp found
+        const offset = from.int64();
+        from.int32(); // leader's epoch
+        return { partition, offset };
       });
+    },
+  };
+}
+
+/** Address of the coordinator of a transactional id. */
+export function findCoordinator(transactionalId: string): Call<string> {
+  return {
+    name: 'FindCoordinator',
+    key: 10,
+    version: 2,
+    write: (to) => to.string(transactionalId).int8(TRANSACTION_COORDINATOR),
+    read: (from) => {
+      from.int32(); // throttle time
+      throwIfFailed('FindCoordinator', from.int16());
+      from.string(); // the error in words
+      from.int32(); // node
+      return addressOf(from.string(), from.int32());
+    },
+  };
+}
+
+export interface ProducerIdentity {
+  readonly producerId: bigint;
+  readonly producerEpoch: number;
+}
+
+/** @param timeout of its transactions, in ms */
+export function initProducerId(transactionalId: string, timeout: number): Call<ProducerIdentity> {
+  return {
+    name: 'InitProducerId',
+    key: 22,
+    version: 1,
+    write: (to) => to.string(transactionalId).int32(timeout),
+    read: (from) => {
+      from.int32(); // throttle time
+      throwIfFailed('InitProducerId', from.int16());
+      return { producerId: from.int64(), producerEpoch: from.int16() };
+    },
+  };
+}
+
+export function addPartitionsToTransaction(
+  transactionalId: string,
+  producer: ProducerIdentity,
+  partitions: readonly InTopic[],
+): Call<void> {
+  return {
+    name: 'AddPartitionsToTxn',
+    key: 24,
+    version: 2,
+    write: (to) => {
+      to.string(transactionalId).int64(producer.producerId).int16(producer.producerEpoch);
+      byTopic(to, partitions, ({ partition }) => to.int32(partition));
+    },
+    read: (from) => {
+      from.int32(); // throttle time
+      ofTopics(from, () => {
+        from.int32(); // partition
+        throwIfFailed('AddPartitionsToTxn', from.int16());
+      });
+    },
+  };
+}
+
+export function endTransaction(
+  transactionalId: string,
+  producer: ProducerIdentity,
+  commit: boolean,
+): Call<void> {
+  return {
+    name: 'EndTxn',
+    key: 26,
+    version: 2,
+    write: (to) =>
+      to.string(transactionalId).int64(producer.producerId).int16(producer.producerEpoch).bool(commit),
+    read: (from) => {
+      from.int32(); // throttle time
+      throwIfFailed('EndTxn', from.int16());
+    },
+  };
+}
+
+export function saslHandshake(mechanism: string): Call<void> {
+  return {
+    name: 'SaslHandshake',
+    key: 17,
+    version: 1,
+    write: (to) => to.string(mechanism),
+    read: (from) => throwIfFailed('SaslHandshake', from.int16()),
+  };
+}
+
+export interface SaslAnswer {
+  readonly bytes: Buffer;
+  /** ms; 0 for ever. */
+  readonly lifetime: number;
+}
+
+export function saslAuthenticate(bytes: Buffer): Call<SaslAnswer> {
+  return {
+    name: 'SaslAuthenticate',
+    key: 36,
+    version: 1,
+    write: (to) => to.bytes(bytes),
+    read: (from) => {
+      throwIfFailed('SaslAuthenticate', from.int16());
+      from.string(); // the error in words
+      return { bytes: from.bytes(), lifetime: Number(from.int64()) };
+    },
+  };
+}
+
+/** `host:port`, an IPv6 address in brackets. */
+function addressOf(host: string, port: number): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+function byTopic<T extends InTopic>(to: WireWriter, items: readonly T[], write: (item: T) => void): void {
+  to.array([...Map.groupBy(items, ({ topic }) => topic)], ([topic, list]) => {
+    to.string(topic).array(list, write);
+  });
+}
+
+function ofTopics<T>(from: WireReader, read: (topic: string) => T): T[] {
+  return from
+    .array(() => {
+      const topic = from.string();
+      return from.array(() => read(topic));
     })
-    .appendTaggedFields();
-}
-
-function parseProduce(
-  _correlationId: number,
-  apiKey: number,
-  version: number,
-  reader: Reader,
-): ProducedPartition[] {
-  try {
-    return produced(produceV11.parseResponse(_correlationId, apiKey, version, reader));
-  } catch (error) {
-    // It throws when any partition failed, and hands the whole answer over with the error.
-    const { response } = error as { response?: ReturnType<typeof produceV11.parseResponse> };
-    if (!response) throw error;
-    return produced(response);
-  }
-}
-
-function produced(response: ReturnType<typeof produceV11.parseResponse>): ProducedPartition[] {
-  return response.responses.flatMap((topic) =>
-    topic.partitionResponses.map((partition) => ({
-      topic: topic.name,
-      partition: partition.index,
-      errorCode: partition.errorCode,
-      baseOffset: Number(partition.baseOffset),
-    })),
-  );
+    .flat();
 }

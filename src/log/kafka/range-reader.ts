@@ -1,4 +1,3 @@
-import { listOffsetsV9 } from '@platformatic/kafka';
 import { backoff, sleep } from '../../base/clock.ts';
 import { HeadwaterError, isAbort } from '../../base/errors.ts';
 import { offset, stamp } from '../../base/positions.ts';
@@ -8,13 +7,11 @@ import { readBackward } from './backward.ts';
 import type { Piece } from './backward.ts';
 import { Cluster } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
-import { fetchOne } from './protocol.ts';
+import * as protocol from './protocol.ts';
 import type { FetchedPartition } from './protocol.ts';
 import { isAbortMarker, openBatch, splitBatches } from './record-batch-reader.ts';
 import type { RawBatch } from './record-batch-reader.ts';
 
-const CONSUMER = -1;
-const READ_COMMITTED = 1;
 const LATEST = -1n;
 const FETCH_BYTES = 4 << 20;
 const LONG_POLL = 1_000;
@@ -57,7 +54,7 @@ export class RangeReader implements LogReader {
     // The broker answers a connection's requests in order, so a waiting fetch must have a connection of its own.
     const cluster = new Cluster(this.#options);
     this.#followers.add(cluster);
-    const close = (): void => void cluster.close();
+    const close = (): void => cluster.close();
     signal.addEventListener('abort', close, { once: true });
     try {
       let next: number = from.offset;
@@ -79,7 +76,7 @@ export class RangeReader implements LogReader {
     } finally {
       signal.removeEventListener('abort', close);
       this.#followers.delete(cluster);
-      await cluster.close();
+      cluster.close();
     }
   }
 
@@ -138,7 +135,8 @@ export class RangeReader implements LogReader {
   }
 
   async close(): Promise<void> {
-    await Promise.all([this.#cluster.close(), ...[...this.#followers].map((cluster) => cluster.close())]);
+    for (const cluster of [this.#cluster, ...this.#followers]) cluster.close();
+    return Promise.resolve();
   }
 
   async #fetchPiece(
@@ -148,57 +146,31 @@ export class RangeReader implements LogReader {
     signal: AbortSignal,
   ): Promise<Piece & { readonly lastStableOffset: number }> {
     return retrying(cluster, signal, async () => {
-      const topic = await cluster.requireTopic(partition.topic);
-      const connection = await cluster.leader(partition.topic, partition.partition);
-      const fetched = await cluster.call(
-        fetchOne,
-        connection,
-        at.wait,
-        1,
-        at.maxBytes,
-        READ_COMMITTED,
-        0,
-        -1,
-        [
-          {
-            topicId: topic.id,
-            partitions: [
-              {
-                partition: partition.partition,
-                currentLeaderEpoch: -1,
-                fetchOffset: BigInt(at.from),
-                lastFetchedEpoch: -1,
-                partitionMaxBytes: at.maxBytes,
-              },
-            ],
-          },
-        ],
-        [],
-        '',
-      );
+      const leader = await cluster.leader(partition.topic, partition.partition);
+      const { topic, partition: number } = partition;
+      const range = { topic, partition: number, from: at.from, maxBytes: at.maxBytes };
+      const [fetched] = await cluster.call(leader, protocol.fetch([range], at.wait));
+      if (!fetched) throw new HeadwaterError('unavailable', `Kafka's answer lacks ${topic}/${number}`);
       throwOnError(fetched.errorCode, partition, at.from);
       return { ...committed(fetched, at.from), lastStableOffset: fetched.lastStableOffset };
     });
   }
 
-  async #listOffsets(topicName: string, timestamp: bigint): Promise<Offset[]> {
+  async #listOffsets(topic: string, timestamp: bigint): Promise<Offset[]> {
     return retrying(this.#cluster, undefined, async () => {
-      const topic = await this.#cluster.topic(topicName);
-      if (!topic) return [];
+      const partitions = await this.#cluster.partitions(topic);
+      if (!partitions) return [];
       const offsets: Offset[] = [];
-      const ends = timestamp === LATEST ? undefined : await this.#listOffsets(topicName, LATEST);
-      const byLeader = Map.groupBy(topic.leaders.keys(), (partition) => topic.leaders[partition]);
-      for (const partitions of byLeader.values()) {
-        const connection = await this.#cluster.leader(topicName, partitions[0] ?? 0);
-        const answer = await this.#cluster.call(listOffsetsV9.api, connection, CONSUMER, READ_COMMITTED, [
-          {
-            name: topicName,
-            partitions: partitions.map((p) => ({ partitionIndex: p, currentLeaderEpoch: -1, timestamp })),
-          },
-        ]);
-        for (const { partitionIndex, offset: found } of answer.topics[0]?.partitions ?? []) {
-          offsets[partitionIndex] = found < 0n ? (ends?.[partitionIndex] ?? offset(0)) : offset(found);
-        }
+      const ends = timestamp === LATEST ? undefined : await this.#listOffsets(topic, LATEST);
+      const byLeader = new Map<string, number[]>();
+      for (const partition of partitions) {
+        const leader = await this.#cluster.leader(topic, partition);
+        byLeader.set(leader, [...(byLeader.get(leader) ?? []), partition]);
+      }
+      for (const [leader, asked] of byLeader) {
+        const call = protocol.listOffsets(topic, asked, timestamp);
+        for (const { partition, offset: found } of await this.#cluster.call(leader, call))
+          offsets[partition] = found < 0n ? (ends?.[partition] ?? offset(0)) : offset(found);
       }
       return offsets;
     });
@@ -211,7 +183,7 @@ export class RangeReader implements LogReader {
  */
 function committed(fetched: FetchedPartition, from: number): Piece {
   const raw = splitBatches(fetched.records);
-  const pending = [...fetched.aborted].sort((a, b) => a.firstOffset - b.firstOffset);
+  const pending = fetched.aborted.toSorted((a, b) => a.firstOffset - b.firstOffset);
   const aborting = new Set<bigint>();
   const batches: RawBatch[] = [];
   let next = from;
@@ -272,7 +244,7 @@ async function retrying<T>(
     } catch (error) {
       const passing = error instanceof HeadwaterError && error.retryable;
       if (!passing || attempt >= ATTEMPTS || signal?.aborted === true) throw error;
-      await cluster.reset();
+      cluster.reset();
       await sleep(backoff(attempt, Math.random, 100, 4_000), signal ?? new AbortController().signal);
     }
   }

@@ -2,6 +2,7 @@ import { constants, zstdCompress } from 'node:zlib';
 import { promisify } from 'node:util';
 import { crc32c } from '@node-rs/crc32';
 import { release } from './buffers.ts';
+import type { ProducerIdentity } from './protocol.ts';
 import * as layout from './record-batch.ts';
 import { varintBytes, writeVarint } from './varints.ts';
 
@@ -9,11 +10,6 @@ import { varintBytes, writeVarint } from './varints.ts';
 const RECORD_OVERHEAD = 40;
 
 const compress = promisify(zstdCompress) as (data: Buffer, options: object) => Promise<Buffer>;
-
-export interface ProducerIdentity {
-  readonly producerId: bigint;
-  readonly producerEpoch: number;
-}
 
 /** Collects the records of one partition in the order given; grows as needed, and is used for one batch. */
 export class BatchBuilder {
