@@ -10,7 +10,7 @@ export const KAFKA_VERSION = '4.2.0';
 export const REGISTRY_VERSIONS = { modern: '3.3.3', java17: '2.6.13.Final' } as const;
 export const REGISTRY_MODERN_JAVA = 21;
 
-const PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
+export const MAVEN_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
 
 /** A server's program files: downloaded once into `<directory>/tools/<folder>`, complete as soon as the folder exists. */
 export interface Tool {
@@ -25,7 +25,7 @@ export const kafkaTool: Tool = {
   folder: `kafka-${KAFKA_VERSION}`,
   size: '55 MB',
   mavenArguments: (target) => [
-    `${PLUGIN}:copy-dependencies`,
+    `${MAVEN_PLUGIN}:copy-dependencies`,
     '-f',
     join(import.meta.dirname, 'pom.xml'),
     `-Dkafka.version=${KAFKA_VERSION}`,
@@ -40,7 +40,7 @@ export function registryTool(version: string): Tool {
     folder: `apicurio-${version}`,
     size: '160 MB',
     mavenArguments: (target) => [
-      `${PLUGIN}:unpack`,
+      `${MAVEN_PLUGIN}:unpack`,
       `-Dartifact=io.apicurio:apicurio-registry-app:${version}:tar.gz:all`,
       `-DoutputDirectory=${target}`,
     ],

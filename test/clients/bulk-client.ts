@@ -1,0 +1,40 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+
+/** A Bulk Data client, used as its own users use it. Each is told the server's FHIR base and nothing about Headwater. */
+export interface BulkClient {
+  readonly name: string;
+  /** The types it can ask for, when it knows fewer than FHIR has. */
+  readonly types?: readonly string[];
+  /** Whether it downloads the files of `deleted` too. */
+  readonly keepsDeletions: boolean;
+  /** Installs it, where it is not part of this repository. Resolves to what this machine lacks for it, if anything. */
+  prepare(): Promise<string | undefined>;
+  /** An export into an empty directory. Rejects with what the client tells its user. */
+  export(request: ClientRequest): Promise<void>;
+}
+
+export interface ClientRequest {
+  readonly server: string;
+  readonly directory: string;
+  readonly types?: readonly string[];
+  readonly since?: string;
+}
+
+const LONGEST_RUN = 90_000;
+const run = promisify(execFile);
+
+/** Runs a program to its end. Rejects with all it wrote when it fails. */
+export async function runProgram(
+  file: string,
+  parameters: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<string> {
+  try {
+    const options = { env: { ...process.env, ...env }, timeout: LONGEST_RUN, maxBuffer: 64 * 1024 * 1024 };
+    return (await run(file, parameters, options)).stdout;
+  } catch (cause) {
+    const { stdout = '', stderr = '' } = cause as { stdout?: string; stderr?: string };
+    throw new Error(`${file} failed: ${stdout}${stderr}`, { cause });
+  }
+}

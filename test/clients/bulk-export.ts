@@ -1,0 +1,60 @@
+import { existsSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { messageOf } from '../../src/base/errors.ts';
+import { headwaterDirectory } from '../../src/stack/contract.ts';
+import { findJava, OLDEST_JAVA } from '../../src/stack/local/java.ts';
+import type { Java } from '../../src/stack/local/java.ts';
+import { download, MAVEN_PLUGIN, missingForDownload, toolFolder } from '../../src/stack/local/tools.ts';
+import type { Tool } from '../../src/stack/local/tools.ts';
+import { runProgram } from './bulk-client.ts';
+import type { BulkClient } from './bulk-client.ts';
+
+const VERSION = '1.0.4';
+/** It lives for a second or two. */
+const QUICK_START = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
+const FOLDER = join(import.meta.dirname, 'bulk-export');
+
+const tool: Tool = {
+  name: `bulk-export ${VERSION}`,
+  folder: `bulk-export-${VERSION}`,
+  size: '10 MB',
+  mavenArguments: (target) => [
+    `${MAVEN_PLUGIN}:copy-dependencies`,
+    ...['-f', join(FOLDER, 'pom.xml'), `-Dbulk-export.version=${VERSION}`],
+    ...['-DincludeScope=runtime', `-DoutputDirectory=${target}`],
+  ],
+};
+
+/** CSIRO's library for Java, which Pathling uses. It ignores `deleted`. */
+export const bulkExport: BulkClient = {
+  name: `au.csiro.fhir:bulk-export ${VERSION}`,
+  keepsDeletions: false,
+  async prepare() {
+    const missing = missingForDownload(headwaterDirectory, [tool], process.env);
+    if (missing !== undefined) return missing;
+    try {
+      await jdk();
+    } catch (error) {
+      return messageOf(error);
+    }
+    const signal = AbortSignal.timeout(300_000);
+    const report = (line: string): void => console.log(line);
+    await download([tool], { directory: headwaterDirectory, env: process.env, signal, report });
+    return undefined;
+  },
+  async export({ server, directory, types, since }) {
+    await rm(directory, { recursive: true }); // it insists on making it
+    const classes = join(toolFolder(headwaterDirectory, tool), '*');
+    const program = join(FOLDER, 'Export.java');
+    const parameters = [server, directory, types?.join(',') ?? '', since ?? ''];
+    await runProgram((await jdk()).path, [...QUICK_START, '-cp', classes, program, ...parameters]);
+  },
+};
+
+/** Java that compiles what it runs. */
+async function jdk(): Promise<Java> {
+  const java = await findJava(process.env, OLDEST_JAVA);
+  if (existsSync(join(dirname(java.path), 'javac'))) return java;
+  throw new Error(`${java.path} is not part of a JDK: install one, or set JAVA_HOME.`);
+}

@@ -1,0 +1,132 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { exportNow } from '../faults/exported.ts';
+import type { Deployment } from '../faults/deployment.ts';
+import type { BulkClient, ClientRequest } from './bulk-client.ts';
+import { bulkExport } from './bulk-export.ts';
+import { DATA, loadedHeadwater } from './loaded.ts';
+import { medplum } from './medplum.ts';
+import { ownCommandLine } from './own-command-line.ts';
+import { receivedIn, sumOf } from './received.ts';
+import type { Received } from './received.ts';
+import { smartFetch } from './smart-fetch.ts';
+
+const INSTALL_MS = 300_000;
+const RUN_MS = 120_000;
+const SOME_TYPES = ['Patient', 'Condition'];
+
+describe('clients of others', function () {
+  this.timeout(RUN_MS);
+  let headwater: Deployment;
+  /** What has to come: the lines of the files that were loaded, but for what was changed since. */
+  let expected: Map<string, string>;
+  let changed: Map<string, string>;
+  let gone: string;
+  /** Before the changes. */
+  let since: string;
+
+  before(async () => {
+    headwater = await loadedHeadwater();
+    expected = new Map((await receivedIn(DATA)).resources);
+    ({ transactionTime: since } = await exportNow({ server: headwater.server, types: ['Group'] }));
+    ({ changed, gone } = await change(headwater, [...expected.keys()]));
+    for (const [key, sum] of changed) expected.set(key, sum);
+    expected.delete(gone);
+  });
+
+  after(() => headwater?.remove());
+
+  for (const client of [ownCommandLine, bulkExport, medplum, smartFetch]) {
+    describe(client.name, () => {
+      const known = (key: string): boolean => client.types?.includes(typeOf(key)) ?? true;
+
+      before(async function () {
+        this.timeout(INSTALL_MS);
+        const missing = await client.prepare();
+        if (missing === undefined) return;
+        console.log(`      ${client.name} is skipped: ${missing}`);
+        this.skip();
+      });
+
+      it('receives every resource once, byte for byte', async () => {
+        const { resources, deleted } = await exportBy(client, { server: headwater.server });
+        assertSame(resources, only(expected, known));
+        assert.deepEqual([...deleted], []);
+      });
+
+      it('receives the types it asks for', async () => {
+        const { resources } = await exportBy(client, { server: headwater.server, types: SOME_TYPES });
+        assertSame(
+          resources,
+          only(expected, (key) => SOME_TYPES.includes(typeOf(key))),
+        );
+      });
+
+      it('receives what changed since the transactionTime of an earlier export, and nothing else', async () => {
+        const { resources, deleted } = await exportBy(client, { server: headwater.server, since });
+        assertSame(resources, only(changed, known));
+        assert.deepEqual([...deleted], client.keepsDeletions ? [gone] : []);
+      });
+
+      it('tells its user why a request was refused', async () => {
+        const request = { server: headwater.server, types: ['Patient'], since: '2999-01-01T00:00:00Z' };
+        await assert.rejects(exportBy(client, request), /_since.*2999/s);
+      });
+    });
+  }
+});
+
+/** A patient is updated, an observation made, a device deleted. */
+async function change(
+  headwater: Deployment,
+  keys: readonly string[],
+): Promise<{ changed: Map<string, string>; gone: string }> {
+  const [patient = '', device = ''] = ['Patient/', 'Device/'].map((type) =>
+    keys.find((key) => key.startsWith(type)),
+  );
+  const bodies = new Map([
+    [patient, `{"resourceType":"Patient","id":"${idOf(patient)}","active":false}`],
+    ['Observation/new', '{"resourceType":"Observation","id":"new","status":"final","code":{"text":"Größe"}}'],
+  ]);
+  for (const [key, body] of bodies) {
+    await headwater.query(
+      `INSERT INTO resource (type, id, version, last_updated, body) VALUES ($1, $2, 2, now(), $3)
+       ON CONFLICT (type, id) DO UPDATE SET version = 2, last_updated = now(), body = excluded.body`,
+      [typeOf(key), idOf(key), body],
+    );
+  }
+  await headwater.query('DELETE FROM resource WHERE type = $1 AND id = $2', ['Device', idOf(device)]);
+  return { changed: new Map([...bodies].map(([key, body]) => [key, sumOf(body)])), gone: device };
+}
+
+async function exportBy(client: BulkClient, request: Omit<ClientRequest, 'directory'>): Promise<Received> {
+  const directory = await mkdtemp(join(tmpdir(), 'headwater-client-'));
+  try {
+    await client.export({ ...request, directory });
+    assert.notEqual((await readdir(directory)).length, 0, 'it wrote something');
+    return await receivedIn(directory);
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+function assertSame(received: ReadonlyMap<string, string>, wanted: ReadonlyMap<string, string>): void {
+  const missing = [...wanted.keys()].filter((key) => !received.has(key));
+  const extra = [...received.keys()].filter((key) => !wanted.has(key));
+  const other = [...wanted].filter(([key, sum]) => received.has(key) && received.get(key) !== sum);
+  const some = { missing: missing.slice(0, 5), extra: extra.slice(0, 5), other: other.slice(0, 5) };
+  assert.deepEqual(some, { missing: [], extra: [], other: [] });
+  assert.notEqual(wanted.size, 0);
+}
+
+function only(
+  lines: ReadonlyMap<string, string>,
+  wanted: (key: string) => boolean,
+): ReadonlyMap<string, string> {
+  return new Map([...lines].filter(([key]) => wanted(key)));
+}
+
+const typeOf = (key: string): string => key.split('/')[0] ?? '';
+const idOf = (key: string): string => key.split('/')[1] ?? '';

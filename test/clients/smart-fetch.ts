@@ -1,0 +1,67 @@
+import { existsSync } from 'node:fs';
+import { mkdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { messageOf } from '../../src/base/errors.ts';
+import { headwaterDirectory } from '../../src/stack/contract.ts';
+import { onPath } from '../../src/stack/local/java.ts';
+import { runProgram } from './bulk-client.ts';
+import type { BulkClient } from './bulk-client.ts';
+
+/** As in requirements.txt, where everything it needs is pinned too. */
+const VERSION = '1.0.3';
+const FOLDER = join(headwaterDirectory, 'tools', `smart-fetch-${VERSION}`);
+const REQUIREMENTS = join(import.meta.dirname, 'smart-fetch', 'requirements.txt');
+const MAIN = 'from smart_fetch.cli.main import main_cli; main_cli()';
+const NEEDED = 'Python 3.11 or newer with pip';
+const PROBE = 'import sys, pip; sys.exit(sys.version_info < (3, 11))';
+
+/** SMART's command line client, in Python. It cancels each export when it has all, and fails on errors in `error`. */
+export const smartFetch: BulkClient = {
+  name: `smart-fetch ${VERSION}`,
+  keepsDeletions: true,
+  types: [
+    ...['AllergyIntolerance', 'Condition', 'Device', 'DiagnosticReport', 'DocumentReference', 'Encounter'],
+    ...['Immunization', 'MedicationRequest', 'Observation', 'Patient', 'Procedure'],
+  ],
+  async prepare() {
+    const python = onPath('python3', process.env);
+    if (python === undefined) return `python3 was not found on the PATH: install ${NEEDED}.`;
+    const old = await runProgram(python, ['-c', PROBE]).then(
+      () => false,
+      () => true,
+    );
+    if (old) return `${python} is not ${NEEDED}.`;
+    if (!existsSync(FOLDER)) await install(python);
+    return undefined;
+  },
+  async export({ server, directory, types, since }) {
+    await runProgram(
+      'python3',
+      [
+        ...['-c', MAIN, 'bulk', '--fhir-url', server, '--no-default-filters'],
+        ...(types ? ['--type', types.join(',')] : []),
+        ...(since === undefined ? [] : ['--since', since, '--since-mode', 'updated']),
+        directory,
+      ],
+      { PYTHONPATH: FOLDER, PYTHONDONTWRITEBYTECODE: '1' },
+    );
+  },
+};
+
+/** Into a folder of its own, which is complete as soon as it is there; nothing of the machine's Python is changed. */
+async function install(python: string): Promise<void> {
+  const partial = `${FOLDER}.partial-${process.pid}`;
+  console.log(`Downloading smart-fetch ${VERSION} from PyPI (90 MB, once) …`);
+  try {
+    await mkdir(partial, { recursive: true });
+    await runProgram(python, [
+      ...['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-cache-dir'],
+      ...['--only-binary', ':all:', '--no-deps', '--target', partial, '-r', REQUIREMENTS],
+    ]);
+    if (!existsSync(FOLDER)) await rename(partial, FOLDER);
+  } catch (cause) {
+    throw new Error(`smart-fetch was not installed: ${messageOf(cause)}`, { cause });
+  } finally {
+    await rm(partial, { recursive: true, force: true });
+  }
+}
