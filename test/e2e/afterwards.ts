@@ -5,11 +5,11 @@ import { clientConfig } from '../../src/jobs/database.ts';
 import { rebuild } from '../../src/jobs/rebuild.ts';
 import { jobTables } from '../../src/jobs/schema.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
-import { manifestOf } from '../../src/manifest/manifest.ts';
+import { wholeManifestOf } from '../../src/manifest/manifest.ts';
 import { eventually } from './eventually.ts';
 import type { Headwater } from './headwater.ts';
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 const tables = jobTables();
 
 /** Records of a type that a later one of the same key has made needless. */
@@ -81,7 +81,7 @@ export async function rebuildTables({ log, settings }: Headwater): Promise<void>
     {
       tables,
       codec: control.status,
-      manifest: (job) => JSON.stringify(manifestOf(job, (key) => key)),
+      manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
       database: clientConfig({ connectionString: settings.sourceUrl }),
       reader: log.reader,
       statusTopic: log.names.status,

@@ -19,7 +19,7 @@ import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 
 export const MAX_RESOURCE_BYTES = 5_200_000;
-const READY_MS = 60_000;
+const READY_MS = 120_000;
 /** Longer than any export here may take. */
 const LAG_MS = 20_000;
 /** kafkajs's ConfigResourceTypes.TOPIC, which it has in its types only. */

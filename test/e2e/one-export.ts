@@ -29,7 +29,7 @@ export interface Received {
   readonly errors: readonly string[];
 }
 
-const PATIENCE_MS = 60_000;
+const PATIENCE_MS = 120_000;
 
 export async function kickOff(base: string, asked: Asked): Promise<Accepted> {
   const parameters = [

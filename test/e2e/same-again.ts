@@ -22,7 +22,7 @@ export async function assertSameAgain(headwater: Headwater, jobId: string): Prom
       codec: change,
       topicOf: (type) => log.names.resource(type),
       fileBytes: settings.fileBytes,
-      signal: AbortSignal.timeout(30_000),
+      signal: AbortSignal.timeout(120_000),
       onProgress: () => undefined,
     });
     assert.deepEqual(files, await filesOf(headwater, task), `task ${task.taskId} of ${jobId}, run again`);
@@ -36,7 +36,7 @@ async function tasksOf({ log }: Headwater, jobId: string): Promise<Task[]> {
   for (const topic of Object.values(log.names.tasks)) {
     for (const [partition, to] of (await log.reader.ends(topic)).entries()) {
       const range = { topic, partition, from: offset(0), to };
-      for await (const records of log.reader.read(range, AbortSignal.timeout(30_000))) {
+      for await (const records of log.reader.read(range, AbortSignal.timeout(120_000))) {
         for (const { key, value } of records)
           if (key.toString().startsWith(`${jobId}/`)) tasks.push(control.task.decode(value));
       }
