@@ -21,20 +21,25 @@ export interface ClientRequest {
   readonly since?: string;
 }
 
-const LONGEST_RUN = 90_000;
+const LONGEST_RUN_MS = 100_000;
 const run = promisify(execFile);
 
 /** Runs a program to its end. Rejects with all it wrote when it fails. */
 export async function runProgram(
   file: string,
   parameters: readonly string[],
-  env: Readonly<Record<string, string>> = {},
-): Promise<string> {
+  { env, timeoutMs = LONGEST_RUN_MS }: ProgramOptions = {},
+): Promise<void> {
   try {
-    const options = { env: { ...process.env, ...env }, timeout: LONGEST_RUN, maxBuffer: 64 * 1024 * 1024 };
-    return (await run(file, parameters, options)).stdout;
+    const options = { env: { ...process.env, ...env }, timeout: timeoutMs, maxBuffer: 64 * 1024 * 1024 };
+    await run(file, parameters, options);
   } catch (cause) {
     const { stdout = '', stderr = '' } = cause as { stdout?: string; stderr?: string };
     throw new Error(`${file} failed: ${stdout}${stderr}`, { cause });
   }
+}
+
+interface ProgramOptions {
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeoutMs?: number;
 }

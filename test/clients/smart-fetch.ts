@@ -21,7 +21,8 @@ export const smartFetch: BulkClient = {
   keepsDeletions: true,
   types: [
     ...['AllergyIntolerance', 'Condition', 'Device', 'DiagnosticReport', 'DocumentReference', 'Encounter'],
-    ...['Immunization', 'MedicationRequest', 'Observation', 'Patient', 'Procedure'],
+    ...['EpisodeOfCare', 'Immunization', 'MedicationDispense', 'MedicationRequest', 'Observation', 'Patient'],
+    ...['Procedure', 'ServiceRequest', 'Specimen'],
   ],
   async prepare() {
     const python = onPath('python3', process.env);
@@ -43,7 +44,7 @@ export const smartFetch: BulkClient = {
         ...(since === undefined ? [] : ['--since', since, '--since-mode', 'updated']),
         directory,
       ],
-      { PYTHONPATH: FOLDER, PYTHONDONTWRITEBYTECODE: '1' },
+      { env: { PYTHONPATH: FOLDER } },
     );
   },
 };
@@ -54,10 +55,9 @@ async function install(python: string): Promise<void> {
   console.log(`Downloading smart-fetch ${VERSION} from PyPI (90 MB, once) …`);
   try {
     await mkdir(partial, { recursive: true });
-    await runProgram(python, [
-      ...['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-cache-dir'],
-      ...['--only-binary', ':all:', '--no-deps', '--target', partial, '-r', REQUIREMENTS],
-    ]);
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', '--no-cache-dir'];
+    const what = ['--only-binary', ':all:', '--no-deps', '--target', partial, '-r', REQUIREMENTS];
+    await runProgram(python, [...pip, ...what], { timeoutMs: 240_000 });
     if (!existsSync(FOLDER)) await rename(partial, FOLDER);
   } catch (cause) {
     throw new Error(`smart-fetch was not installed: ${messageOf(cause)}`, { cause });
