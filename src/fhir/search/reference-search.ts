@@ -49,10 +49,10 @@ function urlTest(value: SearchValue): (reference: string) => boolean {
     refuse(`"${value.text}" is no reference for ${value.label}; write an id, Type/id or an absolute URL.`);
   }
   if (value.modifier !== undefined && value.modifier !== type) {
-    refuse(`${value.label}:${value.modifier} cannot be a ${type}.`);
+    refuse(`${value.label}:${value.modifier} cannot be ${type}/….`);
   }
   if (value.targets && !value.targets.includes(type)) {
-    refuse(`${value.label} cannot refer to a ${type}; it refers to ${value.targets.join(', ')}.`);
+    refuse(`${value.label} cannot refer to ${type}; it refers to ${value.targets.join(', ')}.`);
   }
   return sameOrVersionOf(text);
 }
