@@ -16,10 +16,12 @@ const MAY_IMPORT = {
   storage: [...VOCABULARY, '^src/config/'],
   auth: [...VOCABULARY, ...PORTS],
   capture: [...VOCABULARY, ...PORTS],
-  plan: [...VOCABULARY, ...PORTS],
+  cohort: [...VOCABULARY, ...PORTS],
+  // Planner and workers must mean the same patients.
+  plan: [...VOCABULARY, ...PORTS, '^src/cohort/'],
   files: [...VOCABULARY, ...PORTS],
   // A thread cannot be handed a reader of the log, so the body of a replay thread makes one.
-  replay: [...VOCABULARY, ...PORTS, '^src/files/', '^src/log/kafka/(range-reader|cluster)\\.ts$'],
+  replay: [...VOCABULARY, ...PORTS, '^src/cohort/', '^src/files/', '^src/log/kafka/(range-reader|cluster)\\.ts$'],
   jobs: [...VOCABULARY, ...PORTS],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
   http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/auth/'],
@@ -47,7 +49,7 @@ const only = (packages, place, comment) => ({
 export default {
   forbidden: [
     ...directions,
-    only(['kafkajs', '@platformatic/kafka'], '^src/log/kafka/', 'Kafka clients live in log/kafka'),
+    only(['kafkajs', '@node-rs/crc32'], '^src/log/kafka/', 'Kafka is spoken in log/kafka'),
     only(
       ['avsc', '@kafkajs/confluent-schema-registry'],
       '^src/(events|log)/',

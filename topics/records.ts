@@ -6,15 +6,29 @@ export const NAMESPACE = 'headwater';
 export const LSN = 'lsn';
 export const lsnSchema: AvroSchema = { type: 'long', logicalType: LSN };
 
+const strings: AvroSchema = { type: 'array', items: 'string' };
+
 /** Records that more than one schema holds. */
 export const exportParametersSchema: AvroSchema = {
   type: 'record',
   name: 'ExportParameters',
   namespace: NAMESPACE,
   fields: [
-    { name: 'types', type: { type: 'array', items: 'string' } },
+    { name: 'types', type: strings },
     { name: 'since', type: ['null', 'string'], default: null },
     { name: 'outputFormat', type: 'string' },
+    { name: 'level', type: 'string', default: 'system' },
+    { name: 'group', type: ['null', 'string'], default: null },
+    { name: 'patients', type: strings, default: [] },
+    { name: 'until', type: ['null', 'string'], default: null },
+    { name: 'typeFilters', type: strings, default: [] },
+    { name: 'elements', type: strings, default: [] },
+    { name: 'provenance', type: 'string', default: 'in-scope' },
+    { name: 'organizeBy', type: ['null', 'string'], default: null },
+    { name: 'partialManifests', type: 'boolean', default: false },
+    { name: 'separateStatus', type: 'boolean', default: false },
+    { name: 'container', type: ['null', 'string'], default: null },
+    { name: 'warnings', type: strings, default: [], doc: 'What was ignored, a sentence each' },
   ],
 };
 

@@ -39,25 +39,28 @@ export const resourceChangeSchema: AvroSchema = {
 /** A body of 16 MiB, its metadata and the batch around it. */
 const LARGEST_RECORD = 20 * MEBIBYTE;
 
+const FOR_EVER = '9223372036854775807';
+
 export const resources: TopicDeclaration = {
   name: 'resources.<Type>',
   subject: 'resources',
   schema: resourceChangeSchema,
   key: 'Type/id',
   partitions: (settings) => settings.resourcePartitions,
-  config: (settings) => ({
+  config: (settings, type) => ({
     'cleanup.policy': 'compact',
-    'min.compaction.lag.ms': hours(settings.maxExportHours),
+    'min.compaction.lag.ms': type === 'Group' ? FOR_EVER : hours(settings.maxExportHours),
     'max.message.bytes': String(LARGEST_RECORD),
     'segment.bytes': String(256 * MEBIBYTE),
     'segment.ms': days(1),
     'message.timestamp.type': 'CreateTime',
-    'message.timestamp.after.max.ms': '9223372036854775807',
+    'message.timestamp.after.max.ms': FOR_EVER,
   }),
   writers: ['capture'],
   readers: ['worker', 'capture'],
   why: `Every committed version of every resource, one topic a type so that _type reads only what it returns. Compacted to the
 newest version, but not before the longest export is over: the version a cut points at must outlive every export of that cut.
+Of a Group every version is kept: who was a member at an earlier export decides what a later one owes its client.
 A delete is a value and stays; there are no tombstones. Record timestamps are stamps of the source's commits, by which an
 instant is found, so the broker must take them whatever its own clock says. segment.ms bounds how long the active segment,
 which is never compacted, can keep superseded versions of a quiet type. The partition count is fixed when a topic is

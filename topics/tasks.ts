@@ -3,6 +3,58 @@ import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
 import { days, MEBIBYTE } from './durations.ts';
 import { NAMESPACE } from './records.ts';
 
+const strings: AvroSchema = { type: 'array', items: 'string' };
+
+const taskRangeSchema: AvroSchema = {
+  type: 'record',
+  name: 'TaskRange',
+  fields: [
+    { name: 'type', type: 'string' },
+    { name: 'partition', type: 'int' },
+    { name: 'from', type: 'long' },
+    { name: 'to', type: 'long', doc: 'Exclusive' },
+    {
+      name: 'gaps',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'OffsetRange',
+          fields: [
+            { name: 'from', type: 'long' },
+            { name: 'to', type: 'long', doc: 'Exclusive' },
+          ],
+        },
+      },
+      default: [],
+      doc: 'Parts that need not be read',
+    },
+  ],
+};
+
+const scopeSchema: AvroSchema = {
+  type: 'record',
+  name: 'Scope',
+  fields: [
+    { name: 'group', type: ['null', 'string'], default: null },
+    { name: 'groupEnds', type: { type: 'array', items: 'long' } },
+    { name: 'time', type: 'long' },
+    { name: 'patients', type: strings },
+  ],
+};
+
+const taskFilterSchema: AvroSchema = {
+  type: 'record',
+  name: 'TaskFilter',
+  fields: [
+    { name: 'since', type: ['null', 'long'], default: null },
+    { name: 'until', type: ['null', 'long'], default: null },
+    { name: 'scope', type: ['null', scopeSchema], default: null },
+    { name: 'typeFilters', type: strings, default: [] },
+    { name: 'elements', type: strings, default: [] },
+  ],
+};
+
 export const taskSchema: AvroSchema = {
   type: 'record',
   name: 'Task',
@@ -13,31 +65,41 @@ export const taskSchema: AvroSchema = {
     { name: 'lane', type: { type: 'enum', name: 'Lane', symbols: ['quick', 'bulk'] } },
     { name: 'folder', type: 'string' },
     { name: 'outputFormat', type: 'string' },
+    { name: 'ranges', type: { type: 'array', items: taskRangeSchema } },
+    { name: 'filter', type: taskFilterSchema },
+    { name: 'plannedBytes', type: 'long' },
     {
-      name: 'ranges',
-      type: {
-        type: 'array',
-        items: {
+      name: 'related',
+      type: [
+        'null',
+        {
           type: 'record',
-          name: 'TaskRange',
+          name: 'Related',
           fields: [
-            { name: 'type', type: 'string' },
-            { name: 'partition', type: 'int' },
-            { name: 'from', type: 'long' },
-            { name: 'to', type: 'long', doc: 'Exclusive' },
+            { name: 'by', type: 'string' },
+            { name: 'ranges', type: { type: 'array', items: 'TaskRange' } },
           ],
         },
-      },
+      ],
+      default: null,
     },
     {
-      name: 'filter',
-      type: {
-        type: 'record',
-        name: 'TaskFilter',
-        fields: [{ name: 'since', type: ['null', 'long'], default: null }],
-      },
+      name: 'organized',
+      type: [
+        'null',
+        {
+          type: 'record',
+          name: 'Organized',
+          fields: [
+            { name: 'by', type: 'string' },
+            { name: 'slice', type: 'int' },
+            { name: 'of', type: 'int' },
+          ],
+        },
+      ],
+      default: null,
     },
-    { name: 'plannedBytes', type: 'long' },
+    { name: 'warnings', type: strings, default: [], doc: 'For the error files, a sentence each' },
   ],
 };
 

@@ -6,6 +6,7 @@ import {
   brokerList,
   byteSize,
   duration,
+  list,
   oneOf,
   pattern,
   roleList,
@@ -139,6 +140,12 @@ export const TABLE = {
   fileBytes: setting('FILE_BYTES', byteSize, 'A file is closed when it is this large, uncompressed.', {
     default: '128MiB',
   }),
+  containers: setting(
+    'CONTAINERS',
+    list(/^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/, 'letters, digits and -'),
+    'Folders a client may choose from by _container; each is made under STORAGE_URL.',
+    { default: '' },
+  ),
   retentionMs: setting(
     'RETENTION',
     duration('hours'),

@@ -138,6 +138,19 @@ export function pattern(expression: RegExp, says: string): ValueType<string> {
   };
 }
 
+/** Any number of words with commas, each of which must match; `says` completes "each must be". */
+export function list(expression: RegExp, says: string): ValueType<readonly string[]> {
+  return {
+    name: 'list',
+    parse: (value) => {
+      const words = items(value);
+      if (!words.every((word) => expression.test(word)))
+        throw new Error(`must be words with commas, each ${says}`);
+      return [...new Set(words)];
+    },
+  };
+}
+
 function items(value: string): string[] {
   return value
     .split(',')

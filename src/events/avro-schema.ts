@@ -16,5 +16,5 @@ export interface AvroField {
   readonly name: string;
   readonly type: AvroSchema;
   readonly doc?: string;
-  readonly default?: string | number | null;
+  readonly default?: string | number | boolean | null | readonly string[];
 }

@@ -14,11 +14,11 @@ import type { AvroSchema } from './avro-schema.ts';
 import type { Command } from './commands.ts';
 import type { ExportEvent, ExportEventKind } from './export-event.ts';
 import type { Position } from './position.ts';
-import type { ExportParameters, OutputFormat } from './request.ts';
+import type { ExportParameters } from './request.ts';
 import { schemasOf } from './schema-ids.ts';
 import type { Codec, SchemaIds } from './schema-ids.ts';
 import type { ExportFile, StatusEvent } from './status.ts';
-import type { Task } from './tasks.ts';
+import type { Scope, Task, TaskFilter, TaskRange } from './tasks.ts';
 
 /** One codec for each kind of record but resource changes. */
 export interface ControlCodecs {
@@ -73,14 +73,20 @@ function eventOf<W>(wire: WireEvent<W>): [string, W] {
   return [entry[0].slice(NAMESPACE.length + 1), plain(entry[1] as W & object)];
 }
 
-interface WireParameters {
-  readonly types: readonly string[];
-  readonly since: string | null;
-  readonly outputFormat: OutputFormat;
+/** What may be missing is null to Avro and undefined to us. */
+type Wire<T> = { readonly [K in keyof T]: undefined extends T[K] ? Exclude<T[K], undefined> | null : T[K] };
+
+function toWire<T extends object>(record: T): Wire<T> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, value ?? null])) as Wire<T>;
 }
 
-const parametersToWire = (p: ExportParameters): WireParameters => ({ ...p, since: orNull(p.since) });
-const parametersFromWire = (p: WireParameters): ExportParameters => ({ ...p, since: orUndefined(p.since) });
+function fromWire<T extends object>(record: Wire<T>): T {
+  return Object.fromEntries(
+    Object.entries(record).map(([key, value]: [string, unknown]) => [key, value ?? undefined]),
+  ) as T;
+}
+
+type WireParameters = Wire<ExportParameters>;
 
 interface WireCut {
   readonly lsn: bigint;
@@ -117,7 +123,7 @@ const commandMapping: Mapping<Command, WireEvent<WireCommand>> = {
     wireEvent(
       command,
       command.kind === 'ExportRequested'
-        ? { ...command, parameters: parametersToWire(command.parameters), cut: cutToWire(command.cut) }
+        ? { ...command, parameters: toWire(command.parameters), cut: cutToWire(command.cut) }
         : command,
     ),
   fromWire: (wire) => {
@@ -127,22 +133,37 @@ const commandMapping: Mapping<Command, WireEvent<WireCommand>> = {
     return {
       kind,
       ...fields,
-      parameters: parametersFromWire(parameters),
+      parameters: fromWire<ExportParameters>(parameters),
       cut: cutFromWire(cut),
     } as Requested;
   },
 };
 
-type WireTask = Omit<Task, 'filter'> & { readonly filter: { readonly since: number | null } };
+type WireTask = Omit<Wire<Task>, 'filter'> & {
+  readonly filter: Omit<Wire<TaskFilter>, 'scope'> & { readonly scope: Wire<Scope> | null };
+};
 
 const taskMapping: Mapping<Task, WireTask> = {
-  toWire: (task) => ({ ...task, filter: { since: orNull(task.filter.since) } }),
-  fromWire: ({ filter, ranges, ...task }) => ({
+  toWire: (task) => {
+    const { scope } = task.filter;
+    return {
+      ...toWire(task),
+      filter: { ...toWire(task.filter), scope: scope === undefined ? null : toWire(scope) },
+    };
+  },
+  fromWire: ({ filter, ranges, related, organized, ...task }) => ({
     ...task,
-    ranges: ranges.map(plain),
-    filter: { since: filter.since === null ? undefined : stamp(filter.since) },
+    ranges: ranges.map(rangeFromWire),
+    filter: {
+      ...fromWire<Omit<TaskFilter, 'scope'>>(filter),
+      scope: filter.scope === null ? undefined : fromWire<Scope>(filter.scope),
+    },
+    related: related === null ? undefined : { by: related.by, ranges: related.ranges.map(rangeFromWire) },
+    organized: organized === null ? undefined : plain(organized),
   }),
 };
+
+const rangeFromWire = (range: TaskRange): TaskRange => ({ ...range, gaps: range.gaps.map(plain) });
 
 type WireStatus = {
   readonly parameters?: WireParameters;
@@ -153,14 +174,14 @@ type WireStatus = {
 const statusMapping: Mapping<StatusEvent, WireEvent<WireStatus>> = {
   toWire: (event) => {
     if (event.kind !== 'ExportPlanned') return wireEvent<StatusEvent, object>(event, event);
-    return wireEvent(event, { ...event, parameters: parametersToWire(event.parameters) });
+    return wireEvent(event, { ...event, parameters: toWire(event.parameters) });
   },
   fromWire: (wire) => {
     const [kind, { parameters, tasks, files, ...fields }] = eventOf(wire);
     return {
       kind,
       ...fields,
-      ...(parameters && { parameters: parametersFromWire(parameters) }),
+      ...(parameters && { parameters: fromWire<ExportParameters>(parameters) }),
       ...(tasks && { tasks: tasks.map(plain) }),
       ...(files && { files: files.map(plain) }),
     } as StatusEvent; // the schema, which has the same names, says which fields there are

@@ -4,6 +4,12 @@ import type { RequestMessage } from './commands.ts';
 
 const instant = z.int().nonnegative();
 
+const strings = z.array(z.string()).default([]);
+const optional = z
+  .string()
+  .nullish()
+  .transform((text) => text ?? undefined);
+
 const requested = z.object({
   kind: z.literal('ExportRequested'),
   jobId: z.string().min(1),
@@ -11,12 +17,21 @@ const requested = z.object({
   acceptedAt: instant,
   requestUrl: z.string(),
   parameters: z.object({
-    types: z.array(z.string()),
-    since: z
-      .string()
-      .nullish()
-      .transform((since) => since ?? undefined),
+    level: z.enum(['system', 'patient', 'group']).default('system'),
+    group: optional,
+    patients: strings,
+    types: strings,
+    since: optional,
+    until: optional,
     outputFormat: z.enum(['ndjson', 'ndjson+gzip']),
+    typeFilters: strings,
+    elements: strings,
+    provenance: z.enum(['in-scope', 'relevant', 'latest']).default('in-scope'),
+    organizeBy: optional,
+    partialManifests: z.boolean().default(false),
+    separateStatus: z.boolean().default(false),
+    container: optional,
+    warnings: strings,
   }),
 });
 

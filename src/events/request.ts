@@ -1,11 +1,60 @@
-/** What a client asked for, as parsed and checked at the kick-off. Instants are kept as the client wrote them. */
-export interface ExportParameters {
-  /** Resource types to return; empty = every type the log holds. */
-  readonly types: readonly string[];
-  /** FHIR instant, or undefined for everything. */
-  readonly since: string | undefined;
-  readonly outputFormat: OutputFormat;
-}
-
 /** Files as plain NDJSON, or gzip-compressed in the store. */
 export type OutputFormat = 'ndjson' | 'ndjson+gzip';
+
+/** Of a group, of patients (all of them, or those named), or of everything. */
+export type ExportLevel = 'system' | 'patient' | 'group';
+
+/**
+ * Which Provenance resources come along: of everything in scope (the guide's default), or only those of the resources
+ * returned, all of them or the latest of each (`includeAssociatedData`).
+ */
+export type ProvenanceMode = 'in-scope' | 'relevant' | 'latest';
+
+/** What a client asked for, as parsed and checked at the kick-off. Instants are kept as the client wrote them. */
+export interface ExportParameters {
+  readonly level: ExportLevel;
+  /** Id of the Group at group level. */
+  readonly group: string | undefined;
+  /** Ids of patients to restrict a patient or group export to; empty = every patient of the level. */
+  readonly patients: readonly string[];
+  /** Resource types to return; empty = every type of the level that the log holds. */
+  readonly types: readonly string[];
+  /** FHIR instants; undefined for everything. */
+  readonly since: string | undefined;
+  readonly until: string | undefined;
+  readonly outputFormat: OutputFormat;
+  /** Search queries as `Type?query`, one each; those of a type are alternatives. */
+  readonly typeFilters: readonly string[];
+  /** `Type.element` or `element`; empty = whole resources. */
+  readonly elements: readonly string[];
+  readonly provenance: ProvenanceMode;
+  /** Resource type whose instances the output is grouped by. */
+  readonly organizeBy: string | undefined;
+  /** Whether the client follows a manifest's `link`. */
+  readonly partialManifests: boolean;
+  /** Whether the export's status comes in a header of its own, apart from the HTTP status of asking for it. */
+  readonly separateStatus: boolean;
+  /** Folder, of those configured, that the job's own folder is made in. */
+  readonly container: string | undefined;
+  /** What was ignored because the client asked for lenient handling, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
+/** A system export of everything. */
+export const EVERYTHING: ExportParameters = {
+  level: 'system',
+  group: undefined,
+  patients: [],
+  types: [],
+  since: undefined,
+  until: undefined,
+  outputFormat: 'ndjson',
+  typeFilters: [],
+  elements: [],
+  provenance: 'in-scope',
+  organizeBy: undefined,
+  partialManifests: false,
+  separateStatus: false,
+  container: undefined,
+  warnings: [],
+};

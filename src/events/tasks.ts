@@ -4,17 +4,67 @@ import type { OutputFormat } from './request.ts';
 /** Small tasks must never wait behind large ones, so they have a topic and a reader of their own. */
 export type Lane = 'quick' | 'bulk';
 
-/** A half-open range [from, to) of one partition of one resource type's topic. */
-export interface TaskRange {
-  readonly type: string;
-  readonly partition: number;
+/** Half-open: [from, to). */
+export interface OffsetRange {
   readonly from: Offset;
   readonly to: Offset;
+}
+
+/** A half-open range [from, to) of one partition of one resource type's topic. */
+export interface TaskRange extends OffsetRange {
+  readonly type: string;
+  readonly partition: number;
+  /** Parts in which nothing is wanted, known without reading them; ascending, apart. */
+  readonly gaps: readonly OffsetRange[];
+}
+
+/**
+ * Whose compartments are wanted. Not the patients themselves: a group can have many, and who they are at a cut, the log
+ * says to everyone alike.
+ */
+export interface Scope {
+  /** Id of a Group, whose members as of the cut (and, for what they joined and left, as of `since`) are meant. */
+  readonly group: string | undefined;
+  /** Ends of the topic of Group at the cut. */
+  readonly groupEnds: readonly Offset[];
+  /** The cut's time, by which memberships have begun or ended. */
+  readonly time: Stamp;
+  /** Only these patients; empty = all of the group or, without one, all there are. */
+  readonly patients: readonly string[];
 }
 
 export interface TaskFilter {
   /** Only what has a greater stamp; undefined = everything, and deletes are not reported. */
   readonly since: Stamp | undefined;
+  /** Only what has no greater stamp. */
+  readonly until: Stamp | undefined;
+  /** undefined = whatever there is. */
+  readonly scope: Scope | undefined;
+  /** See ExportParameters. */
+  readonly typeFilters: readonly string[];
+  readonly elements: readonly string[];
+}
+
+/**
+ * How the task's resources are chosen by other resources:
+ * `target-in-scope`: Provenance with a target in a compartment that is wanted;
+ * `target-returned`, `latest-of-returned`: Provenance of what the export returns, all or the latest of each;
+ * `referenced`: whatever a returned resource refers to.
+ */
+export type RelatedBy = 'target-in-scope' | 'target-returned' | 'latest-of-returned' | 'referenced';
+
+export interface Related {
+  readonly by: RelatedBy;
+  /** Where the other resources lie. */
+  readonly ranges: readonly TaskRange[];
+}
+
+/** The output in blocks, one for each instance of a type. */
+export interface Organized {
+  readonly by: string;
+  /** The instances are dealt out to `of` tasks by their ids; this task has those of number `slice`. */
+  readonly slice: number;
+  readonly of: number;
 }
 
 /** A pure function of an immutable part of the log: whoever runs it, however often, writes the same bytes to the same names. */
@@ -29,6 +79,10 @@ export interface Task {
   /** Ordered by type, then partition. */
   readonly ranges: readonly TaskRange[];
   readonly filter: TaskFilter;
+  readonly related: Related | undefined;
+  readonly organized: Organized | undefined;
+  /** Sentences that belong into the job's `error` files. */
+  readonly warnings: readonly string[];
   /** Estimated bytes of the ranges. */
   readonly plannedBytes: number;
 }

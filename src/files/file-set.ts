@@ -84,6 +84,12 @@ export class KindFiles {
     this.#current.file.line(data, start, end);
   }
 
+  /** Adds a line that is no resource. */
+  header(line: Buffer): void {
+    this.#current ??= this.#begin();
+    this.#current.file.header(line);
+  }
+
   async drain(): Promise<void> {
     if (!this.#current) return;
     await this.#current.file.drain();

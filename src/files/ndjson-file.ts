@@ -54,6 +54,12 @@ export class NdjsonFile {
     this.#rawBytes += length + 1;
   }
 
+  /** Adds a line that is no resource: it does not count. */
+  header(line: Buffer): void {
+    this.line(line, 0, line.length);
+    this.#count--;
+  }
+
   /** Hands full chunks to the store; resolves when it can take more. */
   async drain(): Promise<void> {
     if (this.#full.length === 0) return;

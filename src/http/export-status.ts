@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http';
 import type { Context } from 'koa';
 import { HeadwaterError } from '../base/errors.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
@@ -11,13 +12,15 @@ import type { GatewayContext } from './gateway-context.ts';
 const JOB_ID = /^[A-Za-z0-9-]{1,64}$/;
 
 /**
- * `GET [base]/$export-status/[job]`.
+ * `GET [base]/$export-status/[job]`, and `?page=n` for the pages of a manifest.
  *
- * | job                                   | answer                                     |
- * | 1 unknown, cancelled, expired         | 404                                        |
- * | 2 accepted or running                 | 202, X-Progress, Retry-After               |
- * | 3 completed                           | 200, the manifest with fresh URLs, Expires |
- * | 4 failed                              | 500, why                                   |
+ * | job                                   | answer                                                            |
+ * | 1 unknown, cancelled, expired         | 404                                                               |
+ * | 2 accepted or running                 | 202, X-Progress, Retry-After; the manifest so far, if it is wanted |
+ * | 3 completed                           | 200, the manifest with fresh URLs, Expires                        |
+ * | 4 failed                              | the status of the failure, why                                    |
+ *
+ * A client that asked for a status of its own (`separate-export-status`) gets 200 for 2 to 4, and theirs in X-Export-Status.
  */
 export async function exportStatus(ctx: Context, gateway: GatewayContext, jobId: string): Promise<void> {
   const job = JOB_ID.test(jobId) ? await gateway.jobs.find(jobId, clientOf(ctx)) : undefined;
@@ -25,21 +28,14 @@ export async function exportStatus(ctx: Context, gateway: GatewayContext, jobId:
   ctx.set('Cache-Control', 'no-store');
   if (!job || job.cancelRequested || job.state === 'cancelled' || job.state === 'expired')
     throw noSuchJob(jobId); // 1
-  switch (job.state) {
-    case 'accepted': // 2
-    case 'running':
-      ctx.status = 202;
-      ctx.set('X-Progress', progressOf(job));
-      ctx.set('Retry-After', String(retryAfter(now - job.acceptedAt)));
-      ctx.body = Buffer.alloc(0);
-      ctx.remove('Content-Type');
-      return;
-    case 'completed': // 3
-      sendManifest(ctx, gateway, job, now);
-      return;
-    case 'failed': // 4
-      sendOutcome(ctx, 500, operationOutcome('error', 'exception', failureOf(job)));
-  }
+  if (job.state === 'failed')
+    sendFailure(ctx, job); // 4
+  else if (job.state === 'completed')
+    sendManifest(ctx, gateway, job, now); // 3
+  else sendProgress(ctx, gateway, job, now); // 2
+  if (!job.parameters.separateStatus) return;
+  ctx.set('X-Export-Status', `${ctx.status} ${STATUS_CODES[ctx.status] ?? ''}`.trim());
+  ctx.status = 200;
 }
 
 /** `DELETE [base]/$export-status/[job]`: 202, and from then on the job is gone to its client. */
@@ -52,13 +48,48 @@ export async function cancelExport(ctx: Context, { jobs }: GatewayContext, jobId
   );
 }
 
-function sendManifest(ctx: Context, { settings }: GatewayContext, job: JobView, now: number): void {
+function sendProgress(ctx: Context, gateway: GatewayContext, job: JobView, now: number): void {
+  const manifest = writeManifest(ctx, gateway, job, now);
+  ctx.status = 202;
+  ctx.set('X-Progress', progressOf(job));
+  ctx.set('Retry-After', String(retryAfter(now - job.acceptedAt)));
+  if (manifest) return;
+  ctx.body = Buffer.alloc(0);
+  ctx.remove('Content-Type');
+}
+
+function sendManifest(ctx: Context, gateway: GatewayContext, job: JobView, now: number): void {
+  if (!writeManifest(ctx, gateway, job, now))
+    throw new HeadwaterError('not-found', 'there is no such page of this manifest', { subject: job.jobId });
+  ctx.status = 200;
+}
+
+/** False when there is none to be had now. */
+function writeManifest(ctx: Context, { settings }: GatewayContext, job: JobView, now: number): boolean {
+  const { page } = ctx.query;
+  if (page !== undefined && !/^[1-9]\d{0,8}$/.test(String(page)))
+    throw new HeadwaterError('bad-request', `page: ${JSON.stringify(page)} is not a number from 1`, {
+      subject: 'page',
+    });
   // A URL must not outlive the files, nor Expires the URLs.
   const expires = Math.min(now + settings.urlTtlMs, (job.endedAt ?? now) + settings.retentionMs);
+  const urls = {
+    file: (key: string) => fileUrl(settings, key, expires),
+    page: (number: number) => `${settings.publicUrl}${ctx.path}?page=${number}`,
+  };
+  const manifest = manifestOf(job, urls, page === undefined ? undefined : Number(page));
+  if (!manifest) return false;
   ctx.set('Expires', new Date(expires).toUTCString());
   ctx.set('Content-Type', 'application/json; charset=utf-8');
-  ctx.status = 200;
-  ctx.body = JSON.stringify(manifestOf(job, (key) => fileUrl(settings, key, expires)));
+  ctx.body = JSON.stringify(manifest);
+  return true;
+}
+
+function sendFailure(ctx: Context, job: JobView): void {
+  const { code, message } = job.failure ?? { code: 'internal', message: '' };
+  if (code === 'not-found') sendOutcome(ctx, 404, operationOutcome('error', 'not-found', message));
+  else if (code === 'bad-request') sendOutcome(ctx, 400, operationOutcome('error', 'invalid', message));
+  else sendOutcome(ctx, 500, operationOutcome('error', 'exception', failureOf(job)));
 }
 
 /** Begins with a number, since clients parse it so. 100 % is for the manifest alone. */

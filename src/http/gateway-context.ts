@@ -19,7 +19,7 @@ export interface GatewayContext {
 
 export type GatewaySettings = Pick<
   Settings,
-  'publicUrl' | 'urlSecret' | 'urlTtlMs' | 'retentionMs' | 'requirePrefer' | 'strictAccept'
+  'publicUrl' | 'urlSecret' | 'urlTtlMs' | 'retentionMs' | 'requirePrefer' | 'strictAccept' | 'containers'
 >;
 
 /** FHIR's base path; the rest of the base URL is the setting PUBLIC_URL. */

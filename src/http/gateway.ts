@@ -2,7 +2,7 @@ import { bodyParser } from '@koa/bodyparser';
 import Router from '@koa/router';
 import Koa from 'koa';
 import type { Context } from 'koa';
-import { isAbort, messageOf } from '../base/errors.ts';
+import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import { outcomes } from './answer.ts';
 import { capabilityStatement } from './capability-statement.ts';
 import { cors } from './cors.ts';
@@ -10,8 +10,10 @@ import { exportFile } from './export-file.ts';
 import { cancelExport, exportStatus } from './export-status.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import type { ExportTarget } from './export-parameters.ts';
 import { JSON_TYPES, kickOff } from './kick-off.ts';
 import { probeRoutes } from './probe-app.ts';
+import { quoted } from './raw-parameters.ts';
 import { requestMetrics } from './request-metrics.ts';
 
 /**
@@ -41,23 +43,47 @@ function routes(gateway: GatewayContext): Router {
   const capabilities = capabilityStatement(settings.publicUrl + FHIR_BASE, gateway.clock());
   const body = bodyParser({ enableTypes: ['json'], extendTypes: { json: JSON_TYPES }, jsonLimit: '1mb' });
   const router = new Router({ sensitive: true });
-  router.get(`${FHIR_BASE}/$export`, (ctx) => onlyGet(ctx) && kickOff(ctx, gateway));
-  router.post(`${FHIR_BASE}/$export`, body, (ctx) => kickOff(ctx, gateway));
+  for (const [path, targetOf] of EXPORTS) {
+    router.get(FHIR_BASE + path, (ctx) => onlyGet(ctx) && kickOff(ctx, gateway, targetOf(idOf(ctx.params))));
+    router.post(FHIR_BASE + path, body, (ctx) => kickOff(ctx, gateway, targetOf(idOf(ctx.params))));
+  }
   router.get(`${FHIR_BASE}/$export-status/:jobId`, (ctx) =>
     exportStatus(ctx, gateway, ctx.params['jobId'] ?? ''),
   );
   router.delete(`${FHIR_BASE}/$export-status/:jobId`, (ctx) =>
     cancelExport(ctx, gateway, ctx.params['jobId'] ?? ''),
   );
-  router.get(`${FHIR_BASE}/$export-file/:folder/:name`, (ctx) =>
-    exportFile(ctx, gateway, `${ctx.params['folder'] ?? ''}/${ctx.params['name'] ?? ''}`),
-  );
+  for (const path of ['/$export-file/:folder/:name', '/$export-file/:container/:folder/:name']) {
+    router.get(FHIR_BASE + path, (ctx) => {
+      const { container, folder, name } = ctx.params;
+      return exportFile(
+        ctx,
+        gateway,
+        [container, folder, name].filter((part) => part !== undefined).join('/'),
+      );
+    });
+  }
   router.get(`${FHIR_BASE}/metadata`, (ctx) => {
     ctx.set('Content-Type', 'application/fhir+json; charset=utf-8');
     ctx.body = JSON.stringify(capabilities);
   });
   router.use(probeRoutes(gateway).routes());
   return router;
+}
+
+const EXPORTS: readonly [path: string, target: (id: string) => ExportTarget][] = [
+  ['/$export', () => ({ level: 'system' })],
+  ['/Patient/$export', () => ({ level: 'patient' })],
+  ['/Patient/:id/$export', (patient) => ({ level: 'patient', patient })],
+  ['/Group/:id/$export', (group) => ({ level: 'group', group })],
+];
+
+/** FHIR's ids (https://hl7.org/fhir/R4/datatypes.html#id). */
+const ID = /^[A-Za-z0-9\-.]{1,64}$/;
+
+function idOf({ id }: Readonly<Record<string, string>>): string {
+  if (id === undefined || ID.test(id)) return id ?? '';
+  throw new HeadwaterError('not-found', `${quoted(id)} is not the id of a resource`, { subject: 'id' });
 }
 
 /** The router takes HEAD for GET; but a HEAD must not start an export. */

@@ -3,23 +3,34 @@ import { HeadwaterError } from '../base/errors.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { sendOutcome } from './answer.ts';
 import { clientOf } from './client.ts';
-import { parametersOfBody, parametersOfQuery, parseExportParameters } from './export-parameters.ts';
-import type { RawParameter } from './export-parameters.ts';
+import { parseExportParameters } from './export-parameters.ts';
+import type { ExportTarget } from './export-parameters.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
-import { checkAccept, checkPrefer } from './preferences.ts';
+import { checkAccept, checkPrefer, preferencesOf } from './preferences.ts';
+import { parametersOfBody, parametersOfQuery } from './raw-parameters.ts';
+import type { RawParameter } from './raw-parameters.ts';
 
-/**
- * `GET|POST [base]/$export`: checks everything, then one transaction, then 202 with the place to ask.
- * `handling=lenient` changes nothing: a parameter that would be ignored is refused, so that no client believes it was heeded.
- */
-export async function kickOff(ctx: Context, { settings, jobs, clock }: GatewayContext): Promise<void> {
+/** `GET|POST …/$export`: checks everything, then one transaction, then 202 with the place to ask. */
+export async function kickOff(
+  ctx: Context,
+  { settings, jobs, clock }: GatewayContext,
+  target: ExportTarget,
+): Promise<void> {
   checkAccept(ctx.get('Accept'), settings.strictAccept);
-  if (settings.requirePrefer) checkPrefer(ctx.get('Prefer'));
-  const parameters = parseExportParameters([...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)], clock());
+  const preferences = preferencesOf(ctx.get('Prefer'));
+  if (settings.requirePrefer) checkPrefer(preferences);
+  const separateStatus = preferences.has('separate-export-status');
+  const parsed = parseExportParameters([...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)], target, {
+    now: clock(),
+    lenient: preferences.has('handling=lenient'),
+    containers: settings.containers,
+  });
+  const parameters = { ...parsed, separateStatus };
   const requestUrl = `${settings.publicUrl}${ctx.path}${ctx.search}`;
   const jobId = await jobs.submit({ clientId: clientOf(ctx), requestUrl, parameters });
   ctx.set('Content-Location', `${settings.publicUrl}${FHIR_BASE}/$export-status/${jobId}`);
+  if (separateStatus) ctx.set('Preference-Applied', 'respond-async, separate-export-status');
   sendOutcome(
     ctx,
     202,

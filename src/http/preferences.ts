@@ -38,8 +38,8 @@ export function checkAccept(header: string, strict: boolean): void {
 }
 
 /** Throws `bad-request` when the client has not said that it will come back for the answer. */
-export function checkPrefer(header: string): void {
-  if (preferencesOf(header).has('respond-async')) return;
+export function checkPrefer(preferences: ReadonlySet<string>): void {
+  if (preferences.has('respond-async')) return;
   throw new HeadwaterError('bad-request', 'an export needs the header Prefer: respond-async', {
     subject: 'Prefer',
   });

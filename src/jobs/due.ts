@@ -104,7 +104,7 @@ export async function needlessFolders(
 
 /** Job and time of a folder's name as the plan makes it; undefined for a folder that is somebody else's. */
 export function parseFolder(folder: string): { readonly jobId: string; readonly time: number } | undefined {
-  const match = /^(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z_([\w-]+)$/.exec(folder);
+  const match = /^(?:[A-Za-z0-9-]+\/)?(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z_([\w-]+)$/.exec(folder);
   if (!match) return undefined;
   const [, year, month, day, hours, minutes, seconds, jobId = ''] = match;
   const time = Date.parse(

@@ -15,6 +15,8 @@ export interface TaskRecord {
   readonly fraction: number;
   /** Of a completed task; undefined before. */
   readonly files: readonly ExportFile[] | undefined;
+  /** Of a completed task: how many of the job were completed before it. */
+  readonly place: number | undefined;
 }
 
 export type PlanFacts = Omit<ExportPlanned, 'kind' | 'jobId' | 'at' | 'tasks'>;
@@ -139,7 +141,7 @@ type Work = Extract<StatusEvent, { readonly kind: 'TaskStarted' | 'TaskProgresse
 function work(job: JobRecord, event: Work): Folded {
   const task = job.tasks.get(event.taskId);
   if (task === undefined || task.files !== undefined) return same(job);
-  const changed = worked(task, event);
+  const changed = worked(job, task, event);
   if (changed === task) return same(job);
   const tasks = new Map(job.tasks).set(task.taskId, changed);
   const next: JobRecord = { ...job, tasks, started: true, activeAt: Math.max(job.activeAt, event.at) };
@@ -161,14 +163,19 @@ function work(job: JobRecord, event: Work): Folded {
 }
 
 /** The same object when the event says nothing new. */
-function worked(task: TaskRecord, event: Work): TaskRecord {
+function worked(job: JobRecord, task: TaskRecord, event: Work): TaskRecord {
   switch (event.kind) {
     case 'TaskStarted':
       return { ...task, starts: task.starts + 1 };
     case 'TaskProgressed':
       return event.fraction > task.fraction ? { ...task, fraction: Math.min(1, event.fraction) } : task;
     case 'TaskCompleted':
-      return { ...task, fraction: 1, files: event.files };
+      return {
+        ...task,
+        fraction: 1,
+        files: event.files,
+        place: [...job.tasks.values()].filter(({ files }) => files !== undefined).length,
+      };
   }
 }
 
@@ -202,6 +209,7 @@ function tasksOf(event: ExportPlanned): ReadonlyMap<string, TaskRecord> {
     starts: 0,
     fraction: 0,
     files: undefined,
+    place: undefined,
   }));
   return new Map(tasks.map((task) => [task.taskId, task]));
 }

@@ -17,6 +17,8 @@ export interface JanitorOptions {
   readonly pool: Pool;
   readonly tables: JobTables;
   readonly store: Pick<ObjectStore, 'folders' | 'list' | 'deletePrefix'>;
+  /** Folders in which jobs may have theirs, besides the root. */
+  readonly containers: readonly string[];
   readonly reader: Pick<LogReader, 'ends' | 'read'>;
   readonly publisher: Publisher;
   readonly statusTopic: string;
@@ -127,9 +129,11 @@ export class Janitor implements Service {
       for (const folder of await needlessFolders(pool, tables, page, now)) this.#sweep.add(folder, now, true);
       page = [];
     };
-    for await (const folder of store.folders()) {
-      signal.throwIfAborted();
-      if (page.push(folder) >= PAGE) await flush();
+    for (const parent of [undefined, ...this.#options.containers]) {
+      for await (const folder of store.folders(parent)) {
+        signal.throwIfAborted();
+        if (page.push(folder) >= PAGE) await flush();
+      }
     }
     await flush();
   }

@@ -1,5 +1,6 @@
 import type { ClientBase } from 'pg';
 import { lsn, stamp } from '../base/positions.ts';
+import { EVERYTHING } from '../events/request.ts';
 import type { ExportParameters } from '../events/request.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Lane } from '../events/tasks.ts';
@@ -22,6 +23,7 @@ interface TaskRow {
   readonly starts: number;
   readonly fraction: number;
   readonly completed: boolean;
+  readonly place: number | null;
 }
 
 interface FileRow extends ExportFile {
@@ -46,7 +48,7 @@ export function jobAsJson(t: JobTables): string {
   return `json_build_object('jobId', j.job_id, 'state', j.state, 'plan', j.plan, 'started', j.started, 'activeAt', j.active_at,
     'endedAt', j.ended_at, 'failure', j.failure,
     'tasks', (SELECT coalesce(json_agg(json_build_object('taskId', task_id, 'lane', lane, 'plannedBytes', planned_bytes,
-        'starts', starts, 'fraction', fraction, 'completed', completed) ORDER BY task_id COLLATE "C"), '[]')
+        'starts', starts, 'fraction', fraction, 'completed', completed, 'place', place) ORDER BY task_id COLLATE "C"), '[]')
       FROM ${t.task} WHERE job_id = j.job_id),
     'files', (SELECT coalesce(json_agg(json_build_object('taskId', task_id, 'n', n, 'kind', kind, 'type', type, 'key', key,
         'count', count, 'bytes', bytes, 'sha256', sha256) ORDER BY task_id COLLATE "C", n), '[]')
@@ -65,9 +67,9 @@ export async function loadJob(
 
 export function jobOf(row: JobRow): JobRecord {
   const files = Map.groupBy(row.files, ({ taskId }) => taskId);
-  const tasks = row.tasks.map(({ completed, ...task }): TaskRecord => {
+  const tasks = row.tasks.map(({ completed, place, ...task }): TaskRecord => {
     const ofTask = (files.get(task.taskId) ?? []).map(({ taskId: _, n: __, ...file }): ExportFile => file);
-    return { ...task, files: completed ? ofTask : undefined };
+    return { ...task, files: completed ? ofTask : undefined, place: place ?? undefined };
   });
   return {
     jobId: row.jobId,
@@ -82,10 +84,8 @@ export function jobOf(row: JobRow): JobRecord {
 }
 
 /** Since jsonb drops what is undefined. */
-export function parametersOf(
-  parameters: Partial<ExportParameters> & Omit<ExportParameters, 'since'>,
-): ExportParameters {
-  return { types: parameters.types, since: parameters.since, outputFormat: parameters.outputFormat };
+export function parametersOf(parameters: Partial<ExportParameters>): ExportParameters {
+  return { ...EVERYTHING, ...parameters };
 }
 
 /** Writes what differs; a fold leaves the same objects where nothing changed. */
@@ -111,12 +111,17 @@ export async function saveJob(
   );
   const changed = [...after.tasks.values()].filter((task) => before?.tasks.get(task.taskId) !== task);
   if (changed.length === 0) return;
-  const tasks = changed.map(({ files, ...task }): TaskRow => ({ ...task, completed: files !== undefined }));
+  const tasks = changed.map(({ files, place, ...task }): TaskRow => ({
+    ...task,
+    completed: files !== undefined,
+    place: place ?? null,
+  }));
   await client.query(
-    `INSERT INTO ${t.task} (job_id, task_id, lane, planned_bytes, starts, fraction, completed)
-     SELECT $1, "taskId", lane, "plannedBytes", starts, fraction, completed FROM jsonb_to_recordset($2)
-       AS x("taskId" text, lane text, "plannedBytes" bigint, starts int, fraction float8, completed boolean)
-     ON CONFLICT (job_id, task_id) DO UPDATE SET starts = excluded.starts, fraction = excluded.fraction, completed = excluded.completed`,
+    `INSERT INTO ${t.task} (job_id, task_id, lane, planned_bytes, starts, fraction, completed, place)
+     SELECT $1, "taskId", lane, "plannedBytes", starts, fraction, completed, place FROM jsonb_to_recordset($2)
+       AS x("taskId" text, lane text, "plannedBytes" bigint, starts int, fraction float8, completed boolean, place int)
+     ON CONFLICT (job_id, task_id) DO UPDATE SET starts = excluded.starts, fraction = excluded.fraction, completed = excluded.completed,
+       place = excluded.place`,
     [after.jobId, JSON.stringify(tasks)],
   );
   // A task completes once, so its files are new.

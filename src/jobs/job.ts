@@ -23,6 +23,8 @@ export interface JobView {
   readonly progress: number;
   /** In the order of type, task, file number; only those of completed tasks. */
   readonly files: readonly ExportFile[];
+  /** The same files by task, in the order in which the tasks were completed. */
+  readonly filesByTask: readonly (readonly ExportFile[])[];
   readonly failure: { readonly code: string; readonly message: string } | undefined;
 }
 

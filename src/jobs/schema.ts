@@ -84,6 +84,7 @@ CREATE TABLE IF NOT EXISTS ${t.task} (
   starts        integer NOT NULL,
   fraction      double precision NOT NULL,
   completed     boolean NOT NULL,
+  place         integer,
   PRIMARY KEY (job_id, task_id)
 );
 

@@ -19,6 +19,7 @@ export function viewOf(request: RequestFacts, job: JobRecord | undefined): JobVi
     transactionTime: job?.plan?.transactionTime,
     progress: job === undefined ? 0 : progressOf(job),
     files: job === undefined ? [] : filesOf(job),
+    filesByTask: job === undefined ? [] : filesByTask(job),
     failure: job?.failure,
   };
 }
@@ -27,6 +28,11 @@ export function viewOf(request: RequestFacts, job: JobRecord | undefined): JobVi
 function filesOf(job: JobRecord): ExportFile[] {
   const tasks = [...job.tasks.values()].sort((a, b) => order(a.taskId, b.taskId));
   return tasks.flatMap((task) => task.files ?? []).sort((a, b) => order(a.type, b.type)); // sort is stable
+}
+
+function filesByTask(job: JobRecord): (readonly ExportFile[])[] {
+  const tasks = [...job.tasks.values()].filter(({ place }) => place !== undefined);
+  return tasks.sort((a, b) => (a.place ?? 0) - (b.place ?? 0)).map(({ files = [] }) => files);
 }
 
 function order(a: string, b: string): number {

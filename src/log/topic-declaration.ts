@@ -26,8 +26,8 @@ export interface TopicDeclaration {
   /** What the record key is, in words. */
   readonly key: string;
   readonly partitions: (settings: TopicSettings) => number;
-  /** Topic configuration that is enforced. What is not named here is the operator's. */
-  readonly config: (settings: TopicSettings) => Readonly<Record<string, string>>;
+  /** Topic configuration that is enforced, of a template by resource type. What is not named here is the operator's. */
+  readonly config: (settings: TopicSettings, type?: string) => Readonly<Record<string, string>>;
   readonly writers: readonly LogParty[];
   readonly readers: readonly LogParty[];
   readonly why: string;

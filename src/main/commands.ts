@@ -9,7 +9,7 @@ import type { Settings } from '../config/settings.ts';
 import { clientConfig } from '../jobs/database.ts';
 import { rebuild } from '../jobs/rebuild.ts';
 import { DEFAULT_SCHEMA, jobTables } from '../jobs/schema.ts';
-import { manifestOf } from '../manifest/manifest.ts';
+import { wholeManifestOf } from '../manifest/manifest.ts';
 import { stackDown, stackStatus, stackUp } from '../stack/commands.ts';
 import { LogAccess } from './log-access.ts';
 import { runRoles } from './roles.ts';
@@ -86,7 +86,7 @@ export async function rebuildTables(options: Json): Promise<number> {
       {
         tables: jobTables(DEFAULT_SCHEMA),
         codec: control.status,
-        manifest: (job) => JSON.stringify(manifestOf(job, (key) => key)),
+        manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
         database: clientConfig({ connectionString: settings.sourceUrl }),
         reader: log.reader,
         statusTopic: log.names.status,

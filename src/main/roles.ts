@@ -21,7 +21,7 @@ import { JobRequests } from '../jobs/requests.ts';
 import { countUnfinished } from '../jobs/unfinished.ts';
 import { DEFAULT_SCHEMA, jobTables, migrate } from '../jobs/schema.ts';
 import { transactionalAppenders } from '../log/kafka/transactional-appender.ts';
-import { manifestOf } from '../manifest/manifest.ts';
+import { wholeManifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
 import { openStore } from '../storage/open-store.ts';
 import { captureLog } from './capture-log.ts';
@@ -179,11 +179,11 @@ async function capture({ settings, log, metrics, logger }: Shared, health: Healt
 }
 
 async function planner({ settings, log, logger }: Shared, health: HealthReporter): Promise<Service> {
-  const { control } = await log.codecs();
+  const { control, change } = await log.codecs();
   return new Planner({
     queue: log.queue,
     reader: log.reader,
-    codecs: control,
+    codecs: { ...control, change },
     topics: log.names,
     group: `${settings.topicPrefix}.planner`,
     settings: {
@@ -215,7 +215,7 @@ async function projector(
   return new Projector({
     tables,
     codec: control.status,
-    manifest: (job) => JSON.stringify(manifestOf(job, (key) => key)),
+    manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
     database: clientConfig({ connectionString: settings.sourceUrl }),
     reader,
     statusTopic: names.status,
@@ -232,6 +232,7 @@ async function janitor({ settings, log, pool, logger }: Shared, health: HealthRe
     pool,
     tables,
     store: openStore(settings.storageUrl),
+    containers: settings.containers,
     reader: log.reader,
     publisher: log.publisher,
     statusTopic: log.names.status,

@@ -4,11 +4,11 @@ import type { ExportFile, FileKind } from '../events/status.ts';
 import type { JobView } from '../jobs/job.ts';
 
 export interface ManifestFile {
-  /** Resource type of every line. */
-  readonly type: string;
+  /** Resource type of every line; not of output that is organized by a type. */
+  readonly type?: string;
   /** Absolute. */
   readonly url: string;
-  /** Lines. */
+  /** Resources, hence lines, but for headers. */
   readonly count: number;
   /** Size and SHA-256 (hex) of the file as it is stored. */
   readonly extension: { readonly bytes: number; readonly sha256: string };
@@ -19,32 +19,81 @@ export interface Manifest {
   readonly transactionTime: string;
   readonly request: string;
   readonly requiresAccessToken: boolean;
+  readonly outputOrganizedBy?: string;
   readonly output: readonly ManifestFile[];
   /** Only with `_since`: without it there is nothing that a client could have to remove. */
   readonly deleted?: readonly ManifestFile[];
   readonly error: readonly ManifestFile[];
+  readonly link?: readonly { readonly relation: 'next'; readonly url: string }[];
+  /** What was understood of the request's filters. */
+  readonly extension?: { readonly typeFilters: readonly string[] };
 }
 
+/** Where a client finds files and further pages. */
+export interface ManifestUrls {
+  /** @param key in the object store */
+  file(key: string): string;
+  page(number: number): string;
+}
+
+/** A page ends with the task that makes it as long. */
+const PAGE_FILES = 20;
+
 /**
- * The manifest of a completed job.
- * @param fileUrl gives the URL a client downloads a file from, by its key in the object store
+ * The manifest of a job, or one page of it. A client that allowed partial manifests gets pages, the first ones while the job
+ * is running: the files of tasks in the order of their completion, so that a page never changes once it is there. Any
+ * other client gets one manifest of a completed job.
+ * @param page from 1; undefined = the first, or all
+ * @returns undefined when there is no such page, or not yet
  */
-export function manifestOf(job: JobView, fileUrl: (key: string) => string): Manifest {
-  if (job.state !== 'completed' || job.transactionTime === undefined) {
-    throw new HeadwaterError('internal', `job ${job.jobId} is ${job.state} and has no manifest`);
-  }
+export function manifestOf(job: JobView, urls: ManifestUrls, page?: number): Manifest | undefined {
+  if (job.transactionTime === undefined) return undefined;
+  const pages = job.parameters.partialManifests ? pagesOf(job) : job.state === 'completed' ? [job.files] : [];
+  const number = page ?? 1;
+  const listed = pages[number - 1];
+  if (listed === undefined) return undefined;
+  const { since, organizeBy, typeFilters } = job.parameters;
   const files = (kind: FileKind): ManifestFile[] =>
-    job.files.filter((file) => file.kind === kind).map((file) => manifestFile(file, fileUrl(file.key)));
+    listed
+      .filter((file) => file.kind === kind)
+      .map((file) => manifestFile(file, urls.file(file.key), organizeBy));
   return {
     transactionTime: formatInstant(job.transactionTime),
     request: job.requestUrl,
     requiresAccessToken: false,
+    ...(organizeBy !== undefined && { outputOrganizedBy: organizeBy }),
     output: files('output'),
-    ...(job.parameters.since !== undefined && { deleted: files('deleted') }),
+    ...(since !== undefined && { deleted: files('deleted') }),
     error: files('error'),
+    ...(number < pages.length && { link: [{ relation: 'next', url: urls.page(number + 1) }] }),
+    ...(typeFilters.length > 0 && { extension: { typeFilters } }),
   };
 }
 
-function manifestFile(file: ExportFile, url: string): ManifestFile {
-  return { type: file.type, url, count: file.count, extension: { bytes: file.bytes, sha256: file.sha256 } };
+/** The manifest of a completed job, on one page. */
+export function wholeManifestOf(job: JobView, file: ManifestUrls['file']): Manifest {
+  const whole = { ...job, parameters: { ...job.parameters, partialManifests: false } };
+  const manifest = manifestOf(whole, { file, page: () => '' });
+  if (manifest) return manifest;
+  throw new HeadwaterError('internal', `job ${job.jobId} is ${job.state} and has no manifest`);
+}
+
+/** Those that are complete. A completed job has at least one, if only an empty one. */
+function pagesOf({ filesByTask, state }: JobView): (readonly ExportFile[])[] {
+  const pages: ExportFile[][] = [];
+  let open: ExportFile[] = [];
+  for (const files of filesByTask) {
+    open.push(...files);
+    if (open.length < PAGE_FILES) continue;
+    pages.push(open);
+    open = [];
+  }
+  if (state === 'completed' && (open.length > 0 || pages.length === 0)) pages.push(open);
+  return pages;
+}
+
+function manifestFile(file: ExportFile, url: string, organizeBy: string | undefined): ManifestFile {
+  const { kind, type, count, bytes, sha256 } = file;
+  const typed = kind !== 'output' || organizeBy === undefined;
+  return { ...(typed && { type }), url, count, extension: { bytes, sha256 } };
 }

@@ -1,8 +1,21 @@
-import { stamp } from '../base/positions.ts';
+import { offset, stamp } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
+import type { Cohort } from '../cohort/cohort.ts';
 import type { ExportPlanned } from '../events/status.ts';
 import type { Command } from '../events/commands.ts';
-import type { Lane, Task, TaskRange } from '../events/tasks.ts';
+import type {
+  Lane,
+  OffsetRange,
+  Related,
+  RelatedBy,
+  Scope,
+  Task,
+  TaskFilter,
+  TaskRange,
+} from '../events/tasks.ts';
+import { isCompartmentType } from '../fhir/patient-compartment.ts';
+import { divide, organizedSlices, sum } from './divide.ts';
+import type { Sized } from './divide.ts';
 
 export type ExportCommand = Extract<Command, { readonly kind: 'ExportRequested' }>;
 
@@ -15,7 +28,18 @@ export interface PlanSettings {
   readonly parallelism: number;
 }
 
-/** Where a job with `_since` starts to read. */
+/** What the log says about a command. */
+export interface Findings {
+  /** Where a job with `_since` starts to read. */
+  readonly since?: Since | undefined;
+  /** ms since 1970; records with a greater stamp are not wanted. */
+  readonly until?: number | undefined;
+  /** Whom a patient or group export is of; undefined = the whole system. */
+  readonly cohort?: Cohort | undefined;
+  /** Parts of a range in which nothing of the cohort lies. */
+  readonly gaps?: (range: Omit<TaskRange, 'gaps'>) => readonly OffsetRange[];
+}
+
 export interface Since {
   /** ms since 1970; records with a greater stamp are wanted. */
   readonly time: number;
@@ -28,15 +52,9 @@ export interface Plan {
   readonly tasks: readonly Task[];
 }
 
-interface Sized {
-  readonly range: TaskRange;
-  readonly bytes: number;
-}
+/** Tasks before they have their numbers. */
+type Draft = Pick<Task, 'ranges' | 'related' | 'organized' | 'plannedBytes'>;
 
-type Group = readonly Sized[];
-
-/** Below this a job is not divided for parallelism: starting a task and opening its files costs more than it saves. */
-const WORTH_DIVIDING = 4 << 20;
 const UNKNOWN_MEAN_BYTES = 2_000;
 
 /**
@@ -44,29 +62,33 @@ const UNKNOWN_MEAN_BYTES = 2_000;
  * crashed and plans again changes nothing. The lane is the job's, not the task's: otherwise the small tasks of large
  * exports would fill the lane in which small exports are not to wait.
  */
-export function plan(command: ExportCommand, settings: PlanSettings, at: number, since?: Since): Plan {
-  const ranges = plannedRanges(command, since);
-  const total = sum(ranges);
+export function plan(command: ExportCommand, settings: PlanSettings, at: number, found: Findings = {}): Plan {
+  const { parameters, jobId } = command;
+  const drafts = draftsOf(command, settings, found);
+  const warnings = [...parameters.warnings, ...(found.cohort?.warnings ?? [])];
+  if (drafts.length === 0 && warnings.length > 0) drafts.push({ ...NOTHING, ranges: [], plannedBytes: 0 });
+  const total = drafts.reduce((bytes, draft) => bytes + draft.plannedBytes, 0);
   const lane: Lane = total < settings.quickBytes ? 'quick' : 'bulk';
   const folder = folderOf(command);
-  const tasks = divide(ranges, settings).map((group, i): Task => ({
-    jobId: command.jobId,
+  const filter = filterOf(command, found);
+  const tasks = drafts.map((draft, i): Task => ({
+    jobId,
     taskId: String(i + 1).padStart(4, '0'),
     lane,
     folder,
-    outputFormat: command.parameters.outputFormat,
-    ranges: group.map(({ range }) => range),
-    filter: { since: since === undefined ? undefined : stamp(since.time) },
-    plannedBytes: sum(group),
+    outputFormat: parameters.outputFormat,
+    filter,
+    warnings: i === 0 ? warnings : [],
+    ...draft,
   }));
   const planned: ExportPlanned = {
     kind: 'ExportPlanned',
-    jobId: command.jobId,
+    jobId,
     at,
     clientId: command.clientId,
     acceptedAt: command.acceptedAt,
     requestUrl: command.requestUrl,
-    parameters: command.parameters,
+    parameters,
     folder,
     transactionTime: command.cut.time,
     lsn: command.cut.lsn,
@@ -75,79 +97,141 @@ export function plan(command: ExportCommand, settings: PlanSettings, at: number,
   return { planned, tasks };
 }
 
-/** The types to read: those asked for that the log holds, in a fixed order. */
-export function plannedTypes(command: ExportCommand): string[] {
-  const { types } = command.parameters;
-  return [...command.cut.ends.keys()].filter((type) => types.length === 0 || types.includes(type)).sort();
+/** Whose compartments a patient or group export is of; undefined for the whole system. */
+export function scopeOf({ parameters, cut }: ExportCommand): Scope | undefined {
+  const { level, group, patients } = parameters;
+  if (level === 'system') return undefined;
+  return { group, patients, groupEnds: cut.ends.get('Group') ?? [], time: cut.time };
 }
 
-function plannedRanges(command: ExportCommand, since: Since | undefined): Sized[] {
-  return plannedTypes(command).flatMap((type) => {
+/** The types to read, in a fixed order: those asked for that the log holds. */
+export function plannedTypes(command: ExportCommand): string[] {
+  return typesOf(command).plain;
+}
+
+const NOTHING = { related: undefined, organized: undefined };
+
+function filterOf(command: ExportCommand, { since, until }: Findings): TaskFilter {
+  const { typeFilters, elements } = command.parameters;
+  return {
+    since: since === undefined ? undefined : stamp(since.time),
+    until: until === undefined ? undefined : stamp(until),
+    scope: scopeOf(command),
+    typeFilters,
+    elements,
+  };
+}
+
+interface Types {
+  /** Returned for themselves. */
+  readonly plain: string[];
+  /** Returned because a returned resource refers to them: named, but in no compartment. */
+  readonly context: string[];
+  /** How Provenance is chosen by its targets; undefined = it is not, or it is plain. */
+  readonly provenanceBy: RelatedBy | undefined;
+}
+
+function typesOf({ parameters, cut }: ExportCommand): Types {
+  const { level, types, provenance, organizeBy } = parameters;
+  const held = [...cut.ends.keys()].sort();
+  const asked = held.filter((type) => types.length === 0 || types.includes(type));
+  const inLevel = level === 'system' ? asked : asked.filter(isCompartmentType);
+  const wanted = held.includes('Provenance') && (provenance !== 'in-scope' || asked.includes('Provenance'));
+  const related = wanted && organizeBy === undefined && !(level === 'system' && provenance === 'in-scope');
+  return {
+    plain: related ? inLevel.filter((type) => type !== 'Provenance') : inLevel,
+    context: level === 'system' || types.length === 0 ? [] : asked.filter((type) => !isCompartmentType(type)),
+    provenanceBy: related ? PROVENANCE_BY[provenance] : undefined,
+  };
+}
+
+const PROVENANCE_BY = {
+  'in-scope': 'target-in-scope',
+  relevant: 'target-returned',
+  latest: 'latest-of-returned',
+} as const;
+
+function draftsOf(command: ExportCommand, settings: PlanSettings, found: Findings): Draft[] {
+  const { plain, context, provenanceBy } = typesOf(command);
+  const returned = sizedRanges(command, plain, found);
+  if (command.parameters.organizeBy !== undefined)
+    return organizedDrafts(command, command.parameters.organizeBy, { returned, cohort: found.cohort });
+  const drafts = divide(returned, settings).map((group): Draft => ({
+    ...NOTHING,
+    ranges: group.map(({ range }) => range),
+    plannedBytes: sum(group),
+  }));
+  const whole = (types: readonly string[]): Sized[] =>
+    sizedRanges(command, types, found.gaps ? { gaps: found.gaps } : {});
+  const everything = (types: readonly string[]): Sized[] => sizedRanges(command, types, {});
+  const add = (ranges: readonly Sized[], by: RelatedBy, others: readonly Sized[]): void => {
+    if (ranges.length === 0) return;
+    const related: Related = { by, ranges: others.map(({ range }) => range) };
+    const plannedBytes = sum(ranges) + sum(others);
+    drafts.push({ ranges: ranges.map(({ range }) => range), related, organized: undefined, plannedBytes });
+  };
+  if (provenanceBy === 'target-in-scope') {
+    const targets = [...command.cut.ends.keys()].sort().filter((type) => isCompartmentType(type));
+    const changed = movedSince(found)
+      ? everything(['Provenance'])
+      : sizedRanges(command, ['Provenance'], { ...found, gaps: NO_GAPS });
+    add(changed, provenanceBy, whole(targets.filter((type) => type !== 'Provenance')));
+  } else if (provenanceBy) {
+    add(everything(['Provenance']), provenanceBy, returned);
+  }
+  add(everything(context), 'referenced', whole(plain));
+  return drafts;
+}
+
+const NO_GAPS = (): readonly OffsetRange[] => [];
+
+/** Whether somebody joined or left between `since` and the cut. */
+export function movedSince({ since, cohort }: Pick<Findings, 'since' | 'cohort'>): boolean {
+  if (since === undefined || cohort === undefined) return false;
+  return cohort.members !== cohort.before || cohort.groups !== cohort.groupsBefore;
+}
+
+function organizedDrafts(
+  { parameters, cut }: ExportCommand,
+  by: string,
+  { returned, cohort }: { readonly returned: readonly Sized[]; readonly cohort: Cohort | undefined },
+): Draft[] {
+  // A group is in the compartments of all its members: it has no block.
+  const ranges = returned.filter(({ range }) => parameters.group === undefined || range.type !== 'Group');
+  if (ranges.length === 0) return [];
+  const patients = (cut.ends.get('Patient') ?? []).reduce((all: number, end) => all + end, 0);
+  const share = Math.min(1, (cohort?.members?.size ?? patients) / Math.max(1, patients));
+  const of = organizedSlices(sum(ranges) * share);
+  return Array.from({ length: of }, (_, slice): Draft => ({
+    ranges: ranges.map(({ range }) => range),
+    related: undefined,
+    organized: { by, slice, of },
+    plannedBytes: sum(ranges),
+  }));
+}
+
+function sizedRanges(
+  command: ExportCommand,
+  types: readonly string[],
+  { since, gaps = NO_GAPS }: Pick<Findings, 'since' | 'gaps'>,
+): Sized[] {
+  return types.flatMap((type) => {
     const mean = command.cut.meanBytes.get(type) ?? UNKNOWN_MEAN_BYTES;
     const starts = since?.from.get(type) ?? [];
     return (command.cut.ends.get(type) ?? []).flatMap((to, partition): Sized[] => {
-      const from = starts[partition] ?? (0 as Offset);
-      return from >= to
-        ? []
-        : [{ range: { type, partition, from, to }, bytes: Math.round((to - from) * mean) }];
+      const from = starts[partition] ?? offset(0);
+      if (from >= to) return [];
+      const range = { type, partition, from, to };
+      const without = gaps(range);
+      const wanted = without.reduce((left, gap) => left - (gap.to - gap.from), to - from);
+      return wanted === 0 ? [] : [{ range: { ...range, gaps: without }, bytes: Math.round(wanted * mean) }];
     });
   });
 }
 
-function divide(ranges: Group, { taskBytes, parallelism }: PlanSettings): Group[] {
-  const total = sum(ranges);
-  if (total < WORTH_DIVIDING) return pack(ranges, taskBytes);
-  const groups = pack(ranges, Math.min(taskBytes, Math.ceil(total / parallelism)));
-  const wanted = Math.min(parallelism, ranges.length);
-  while (groups.length < wanted) splitLargest(groups);
-  return groups;
-}
-
-/** In order, up to `limit` a group; a type that fits into one group is not spread over two, so that it stays one file. */
-function pack(ranges: Group, limit: number): Group[] {
-  const groups: Sized[][] = [];
-  let open: Sized[] = [];
-  let openBytes = 0;
-  const close = (): void => {
-    if (open.length > 0) groups.push(open);
-    open = [];
-    openBytes = 0;
-  };
-  for (const sameType of Map.groupBy(ranges, ({ range }) => range.type).values()) {
-    const bytes = sum(sameType);
-    if (openBytes + bytes > limit && bytes <= limit) close();
-    for (const one of sameType) {
-      if (openBytes + one.bytes > limit) close();
-      open.push(one);
-      openBytes += one.bytes;
-    }
-  }
-  close();
-  return groups;
-}
-
-/** Splits the heaviest group of several ranges where its halves are most alike. */
-function splitLargest(groups: Group[]): void {
-  let largest = -1;
-  groups.forEach((group, i) => {
-    if (group.length > 1 && (largest < 0 || sum(group) > sum(groups[largest] ?? []))) largest = i;
-  });
-  const group = groups[largest] ?? [];
-  const half = sum(group) / 2;
-  let best = 1;
-  for (let i = 1, before = 0, nearest = Infinity; i < group.length; i++) {
-    before += group[i - 1]?.bytes ?? 0;
-    if (Math.abs(before - half) < nearest) [nearest, best] = [Math.abs(before - half), i];
-  }
-  groups.splice(largest, 1, group.slice(0, best), group.slice(best));
-}
-
 /** `<yyyyMMddTHHmmssZ>_<jobId>`: sorts by time, and a folder found without its job says whose it was and how old it is. */
-function folderOf({ jobId, cut }: ExportCommand): string {
+function folderOf({ jobId, cut, parameters: { container } }: ExportCommand): string {
   const time = new Date(cut.time).toISOString().replace(/\.\d+Z$/, 'Z');
-  return `${time.replaceAll(/[-:]/g, '')}_${jobId}`;
-}
-
-function sum(sized: Group): number {
-  return sized.reduce((total, { bytes }) => total + bytes, 0);
+  const folder = `${time.replaceAll(/[-:]/g, '')}_${jobId}`;
+  return container === undefined ? folder : `${container}/${folder}`;
 }

@@ -1,18 +1,25 @@
 import type { Clock } from '../base/clock.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { stamp } from '../base/positions.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
+import { resolveCohort } from '../cohort/cohort.ts';
+import { refuseUnknown } from '../cohort/known-patients.ts';
+import type { ResourceLog } from '../cohort/versions.ts';
 import type { Command } from '../events/commands.ts';
 import type { Codec } from '../events/schema-ids.ts';
+import type { ResourceChange } from '../events/resource-change.ts';
 import type { StatusEvent } from '../events/status.ts';
 import type { Lane, Task } from '../events/tasks.ts';
 import { parseInstant } from '../fhir/instant.ts';
 import type { LogReader, NewRecord, Outcome, QueuedRecord, WorkQueue } from '../log/log.ts';
-import { plan, plannedTypes } from './plan.ts';
-import type { ExportCommand, PlanSettings, Since } from './plan.ts';
+import { movedSince, plan, plannedTypes, scopeOf } from './plan.ts';
+import type { ExportCommand, Findings, PlanSettings, Since } from './plan.ts';
 
 export interface PlannerCodecs {
   readonly command: Pick<Codec<Command>, 'decode'>;
   readonly status: Pick<Codec<StatusEvent>, 'encode'>;
   readonly task: Pick<Codec<Task>, 'encode'>;
+  readonly change: Pick<Codec<ResourceChange>, 'decode'>;
 }
 
 export interface PlannerTopics {
@@ -24,7 +31,7 @@ export interface PlannerTopics {
 
 export interface PlannerOptions {
   readonly queue: WorkQueue;
-  readonly reader: Pick<LogReader, 'offsetsAt'>;
+  readonly reader: Pick<LogReader, 'offsetsAt' | 'readBackward'>;
   readonly codecs: PlannerCodecs;
   readonly topics: PlannerTopics;
   readonly group: string;
@@ -50,12 +57,12 @@ export class Planner implements Service {
     const { queue, topics, group, health } = this.#options;
     return queue.run(
       { topics: [topics.commands], group, concurrency: 4, onAssigned: () => health.ready() },
-      (record) => this.#handle(record),
+      (record, stop) => this.#handle(record, stop),
       signal,
     );
   }
 
-  async #handle(record: QueuedRecord): Promise<Outcome> {
+  async #handle(record: QueuedRecord, signal: AbortSignal): Promise<Outcome> {
     const { codecs, logger, clock } = this.#options;
     const command = codecs.command.decode(record.value);
     const at = { jobId: command.jobId, partition: record.partition, offset: record.offset };
@@ -63,40 +70,61 @@ export class Planner implements Service {
       logger.info(at, 'export cancelled');
       return [this.#status({ kind: 'ExportCancelled', jobId: command.jobId, at: clock() })];
     }
-    const since = await this.#since(command);
-    if (since === 'not-an-instant') {
-      // The gateway checks instants; a command from elsewhere must fail rather than export everything.
-      const message = '_since is not a FHIR instant';
-      return [
-        this.#status({
-          kind: 'ExportFailed',
-          jobId: command.jobId,
-          at: clock(),
-          code: 'bad-request',
-          message,
-        }),
-      ];
+    let found: Findings;
+    try {
+      found = await this.#find(command, signal);
+    } catch (error) {
+      if (!(error instanceof HeadwaterError) || !THE_CLIENTS.has(error.code)) throw error;
+      const { code, message } = error;
+      logger.info({ ...at, code }, 'export refused');
+      return [this.#status({ kind: 'ExportFailed', jobId: command.jobId, at: clock(), code, message })];
     }
-    const { planned, tasks } = plan(command, this.#options.settings, clock(), since);
+    const { planned, tasks } = plan(command, this.#options.settings, clock(), found);
     logger.info({ ...at, tasks: tasks.length, lane: tasks[0]?.lane }, 'export planned');
     return [this.#status(planned), ...tasks.map((task) => this.#task(task))];
+  }
+
+  async #find(command: ExportCommand, signal: AbortSignal): Promise<Findings> {
+    const { since: sinceText, until: untilText, patients } = command.parameters;
+    const time = instantOf('_since', sinceText);
+    const until = instantOf('_until', untilText);
+    const scope = scopeOf(command);
+    const log = this.#log();
+    const cohort =
+      scope && (await resolveCohort(scope, time === undefined ? undefined : stamp(time), log, signal));
+    if (patients.length > 0)
+      await refuseUnknown(patients, { ends: command.cut.ends.get('Patient') ?? [], log, signal });
+    const moved = movedSince({ cohort, since: time === undefined ? undefined : { time, from: new Map() } });
+    const since = time === undefined ? undefined : await this.#since(command, time, moved);
+    return { since, until, cohort };
   }
 
   /**
    * Stamps never go back inside a partition, and a cut's own time separates what is before it from what is after it. So a
    * stamp greater than T means "after the cut of T" exactly, and no such record lies before where the timestamp index points.
+   * When somebody has joined or left a group, old records count as well.
    */
-  async #since(command: ExportCommand): Promise<Since | undefined | 'not-an-instant'> {
-    if (command.parameters.since === undefined) return undefined;
-    const time = parseInstant(command.parameters.since);
-    if (time === undefined) return 'not-an-instant';
+  async #since(command: ExportCommand, time: number, moved: boolean): Promise<Since> {
     const { reader, topics } = this.#options;
+    if (moved) return { time, from: new Map() };
+    const types = [...new Set([...plannedTypes(command), 'Provenance'])].filter((type) =>
+      command.cut.ends.has(type),
+    );
     const from = await Promise.all(
-      plannedTypes(command).map(
+      types.map(
         async (type) => [type, await reader.offsetsAt(topics.resource(type), Math.max(0, time + 1))] as const,
       ),
     );
     return { time, from: new Map(from) };
+  }
+
+  #log(): ResourceLog {
+    const { reader, codecs, topics } = this.#options;
+    return {
+      reader,
+      decodeChange: (value) => codecs.change.decode(value),
+      topicOf: (type) => topics.resource(type),
+    };
   }
 
   #status(event: StatusEvent): NewRecord {
@@ -112,4 +140,15 @@ export class Planner implements Service {
       value: codecs.task.encode(task),
     };
   }
+}
+
+/** What a client has to change; everything else is tried again. */
+const THE_CLIENTS: ReadonlySet<string> = new Set(['bad-request', 'not-found']);
+
+/** The gateway checks instants; a command from elsewhere must fail rather than export everything. */
+function instantOf(name: string, text: string | undefined): number | undefined {
+  const time = text === undefined ? undefined : parseInstant(text);
+  if (text !== undefined && time === undefined)
+    throw new HeadwaterError('bad-request', `${name} is not a FHIR instant`, { subject: name });
+  return time;
 }

@@ -1,27 +1,41 @@
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
-import type { TaskFilter } from '../events/tasks.ts';
-import type { FileSet } from '../files/file-set.ts';
 import type { RecordBatch } from '../log/log.ts';
+import type { Selection, Version } from './selection.ts';
 
 /** Told after each batch: offsets passed. */
 export type OnBatch = (offsets: number) => void;
 
 export interface ReplayOptions {
   readonly codec: ResourceChangeCodec;
-  readonly filter: TaskFilter;
-  readonly files: FileSet;
+  readonly selection: Pick<Selection, 'timed' | 'newest' | 'older'>;
+  /** Whether the selection goes by ids and patients; otherwise they are not read. */
+  readonly byPatients: boolean;
+  readonly sink: Sink;
   readonly onBatch: OnBatch;
 }
 
+/** Where what was found goes. */
+export interface Sink {
+  /** A selected resource; its bytes are valid until the next drain. */
+  returned(change: ChangePeek, key: string): void;
+  /** A line of `deleted` or `error` about the resource of that key. */
+  reported(kind: 'deleted' | 'error', key: string, line: object): void;
+  /** After each batch: hands on what was added. */
+  drain(): Promise<void>;
+}
+
+const NOBODY: readonly string[] = [];
+
 /**
- * Replays one range, newest first: the first time a key is met is its newest version, and only that counts.
+ * Replays one partition, newest first: the first time a key is met is its newest version, and only that counts (unless the
+ * selection watches for older ones).
  *
  * | # | record                | then                                                      |
  * |---|-----------------------|-----------------------------------------------------------|
- * | 1 | key met before        | an older version: nothing                                 |
- * | 2 | not newer than `since`| nothing                                                   |
- * | 3 | delete                | under `since` a line of `deleted`, otherwise nothing      |
- * | 4 | with a body           | its bytes are a line of `output`                          |
+ * | 1 | key met before        | an older version: nothing, or what the selection watches  |
+ * | 2 | not selected          | nothing                                                   |
+ * | 3 | selected as deleted   | a line of `deleted`                                       |
+ * | 4 | with a body           | its bytes, or what is made of them, are a line of `output`|
  * | 5 | without a body        | a line of `error` names it                                |
  *
  * A key is remembered unless its record is of the first load: nothing older of it can be there. (Not so for `create`, which
@@ -31,39 +45,50 @@ export async function replayRange(
   batches: AsyncIterable<RecordBatch>,
   options: ReplayOptions,
 ): Promise<void> {
-  const { codec, filter, files, onBatch } = options;
+  const { codec, selection, sink, onBatch } = options;
   const met = new Set<string>();
+  const watched = new Set<string>();
   for await (const batch of batches) {
     for (let i = batch.end - 1; i >= batch.begin; i--) {
       const key = met.size > 0 ? batch.keyText(i) : undefined;
-      if (key !== undefined && met.has(key)) continue; // 1
+      const older = key !== undefined && met.has(key);
+      if (older && !watched.has(key)) continue; // 1
       const value = batch.data.subarray(batch.valueStart(i), batch.valueEnd(i));
       const change = codec.peek(value);
-      if (change.operation !== 'snapshot') met.add(key ?? batch.keyText(i));
-      if (filter.since !== undefined && changedAt(change, codec) <= filter.since) continue; // 2
-      if (change.operation === 'delete') {
-        if (filter.since !== undefined) addLine(files, 'deleted', deletion(batch.key(i).toString())); // 3
-      } else if (change.bodyStart >= 0) {
-        files.of('output').line(change.bytes, change.bodyStart, change.bodyEnd); // 4
-      } else {
-        addLine(files, 'error', missing(batch.key(i).toString(), codec.decode(value).oversizeBytes)); // 5
+      if (change.operation !== 'snapshot' && !older) met.add(key ?? batch.keyText(i));
+      const version = versionOf(change, options);
+      const id = options.byPatients ? idOf(key ?? batch.keyText(i)) : '';
+      const fate = older ? selection.older(id, version) : selection.newest(id, version);
+      if (fate === 'watch') {
+        if (!older && change.operation !== 'snapshot') watched.add(key ?? batch.keyText(i));
+        continue;
       }
+      if (older) watched.delete(key);
+      if (fate === 'nothing') continue; // 2
+      const name = batch.key(i).toString();
+      if (fate === 'deleted')
+        sink.reported('deleted', name, deletion(name)); // 3
+      else if (change.bodyStart >= 0)
+        sink.returned(change, name); // 4
+      else sink.reported('error', name, missing(name, codec.decode(value).oversizeBytes)); // 5
     }
     if (batch.end > batch.begin) onBatch(batch.offset(batch.end - 1) - batch.offset(batch.begin) + 1);
-    await files.drain();
+    await sink.drain();
   }
 }
 
-/** What the first load found was committed at a time nobody knows now; the source's own lastUpdated is the nearest to it. */
-function changedAt(change: ChangePeek, codec: ResourceChangeCodec): number {
-  return change.operation === 'snapshot'
-    ? (codec.decode(change.bytes).lastUpdated ?? change.stamp)
-    : change.stamp;
+function versionOf(change: ChangePeek, { codec, byPatients, selection }: ReplayOptions): Version {
+  const { operation, stamp } = change;
+  if (!byPatients && (operation !== 'snapshot' || !selection.timed))
+    return { operation, changedAt: stamp, patients: NOBODY, leftPatients: NOBODY };
+  const { lastUpdated, patients, leftPatients } = codec.decode(change.bytes);
+  // What the first load found was committed at a time nobody knows now; the source's own lastUpdated is the nearest to it.
+  const changedAt = operation === 'snapshot' ? (lastUpdated ?? stamp) : stamp;
+  return { operation, changedAt, patients, leftPatients };
 }
 
-function addLine(files: FileSet, kind: 'deleted' | 'error', resource: object): void {
-  const line = Buffer.from(JSON.stringify(resource));
-  files.of(kind).line(line, 0, line.length);
+function idOf(key: string): string {
+  return key.slice(key.indexOf('/') + 1);
 }
 
 /** As the guide has it: a transaction Bundle whose entry is a DELETE. */

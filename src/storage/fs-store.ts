@@ -63,9 +63,10 @@ export class FsStore implements ObjectStore {
     await rm(this.#path(prefix.slice(0, -1)), { recursive: true, force: true, maxRetries: 3 });
   }
 
-  async *folders(): AsyncIterable<string> {
-    for (const entry of await entriesOf(this.#root)) {
-      if (entry.isDirectory() && KEY.test(entry.name)) yield entry.name;
+  async *folders(parent?: string): AsyncIterable<string> {
+    for (const entry of await entriesOf(parent === undefined ? this.#root : this.#path(parent))) {
+      if (entry.isDirectory() && KEY.test(entry.name))
+        yield parent === undefined ? entry.name : `${parent}/${entry.name}`;
     }
   }
 

@@ -35,6 +35,6 @@ export interface ObjectStore {
   list(prefix: string): AsyncIterable<ObjectInfo>;
   /** Removes every object under the prefix (which ends in `/`) and unfinished parts there; fine if there are none. */
   deletePrefix(prefix: string): Promise<void>;
-  /** Names directly under the root (the jobs' folders), finished or not. */
-  folders(): AsyncIterable<string>;
+  /** Keys of the folders (finished jobs' or not) directly under the root, or under a folder there. */
+  folders(parent?: string): AsyncIterable<string>;
 }

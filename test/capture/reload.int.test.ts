@@ -13,6 +13,7 @@ import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
+import { EVERYTHING } from '../../src/events/request.ts';
 
 const DAY = 24 * 3_600_000;
 const SILENT: Logger = {
@@ -107,7 +108,7 @@ describe('a reload, when Kafka has forgotten old commands', function () {
     return requests.submit({
       clientId: 'c',
       requestUrl: 'http://x/fhir/$export',
-      parameters: { types: [], since: undefined, outputFormat: 'ndjson' },
+      parameters: EVERYTHING,
     });
   }
 

@@ -35,9 +35,21 @@ const optional = <T>(values: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> =>
 const lane = fc.constantFrom('quick' as const, 'bulk' as const);
 const outputFormat = fc.constantFrom('ndjson' as const, 'ndjson+gzip' as const);
 const parameters: fc.Arbitrary<ExportParameters> = record({
+  level: fc.constantFrom('system' as const, 'patient' as const, 'group' as const),
+  group: optional(text),
+  patients: fc.array(text),
   types: fc.array(text),
   since: optional(text),
+  until: optional(text),
   outputFormat,
+  typeFilters: fc.array(text),
+  elements: fc.array(text),
+  provenance: fc.constantFrom('in-scope' as const, 'relevant' as const, 'latest' as const),
+  organizeBy: optional(text),
+  partialManifests: fc.boolean(),
+  separateStatus: fc.boolean(),
+  container: optional(text),
+  warnings: fc.array(text),
 });
 const file: fc.Arbitrary<ExportFile> = record({
   kind: fc.constantFrom('output' as const, 'deleted' as const, 'error' as const),
@@ -72,14 +84,36 @@ const commands: fc.Arbitrary<Command> = fc.oneof(
   record({ kind: fc.constant('ExportCancelRequested' as const), jobId: text, cancelledAt: ms }),
 );
 
+const offsetRange = record({ from: offsets, to: offsets });
+const ranges = fc.array(
+  record({ type: text, partition: fc.nat(1000), from: offsets, to: offsets, gaps: fc.array(offsetRange) }),
+);
+const related = fc.constantFrom(
+  'target-in-scope' as const,
+  'target-returned' as const,
+  'latest-of-returned' as const,
+  'referenced' as const,
+);
+
 const tasks: fc.Arbitrary<Task> = record({
   jobId: text,
   taskId: text,
   lane,
   folder: text,
   outputFormat,
-  ranges: fc.array(record({ type: text, partition: fc.nat(1000), from: offsets, to: offsets })),
-  filter: record({ since: optional(stamps) }),
+  ranges,
+  filter: record({
+    since: optional(stamps),
+    until: optional(stamps),
+    scope: optional(
+      record({ group: optional(text), groupEnds: fc.array(offsets), time: stamps, patients: fc.array(text) }),
+    ),
+    typeFilters: fc.array(text),
+    elements: fc.array(text),
+  }),
+  related: optional(record({ by: related, ranges })),
+  organized: optional(record({ by: text, slice: fc.nat(99), of: fc.nat(99) })),
+  warnings: fc.array(text),
   plannedBytes: size,
 });
 

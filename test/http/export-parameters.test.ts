@@ -1,20 +1,19 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { HeadwaterError } from '../../src/base/errors.ts';
-import {
-  parametersOfBody,
-  parametersOfQuery,
-  parseExportParameters,
-} from '../../src/http/export-parameters.ts';
+import { parseExportParameters } from '../../src/http/export-parameters.ts';
+import { parametersOfBody, parametersOfQuery } from '../../src/http/raw-parameters.ts';
 import { parseInstant } from '../../src/fhir/instant.ts';
 import { isResourceType, RESOURCE_TYPES } from '../../src/fhir/resource-types.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
+const SYSTEM = { level: 'system' } as const;
+const OPTIONS = { now: NOW, lenient: false, containers: ['research'] };
 
 /** Either parameters that keep every promise, or a bad-request: never another error. */
 function parse(read: () => ReturnType<typeof parametersOfQuery>): void {
   try {
-    const { types, since, outputFormat } = parseExportParameters(read(), NOW);
+    const { types, since, outputFormat } = parseExportParameters(read(), SYSTEM, OPTIONS);
     assert.ok(types.every(isResourceType));
     assert.equal(new Set(types).size, types.length);
     assert.ok(since === undefined || parseInstant(since) !== undefined);
@@ -76,7 +75,9 @@ describe('export parameters', () => {
           (text, type) => (text === '' ? `_type=${type}` : text + String(separators.next().value) + type),
           '',
         );
-        assert.deepEqual(parseExportParameters(parametersOfQuery(query), NOW).types, [...new Set(list)]);
+        assert.deepEqual(parseExportParameters(parametersOfQuery(query), SYSTEM, OPTIONS).types, [
+          ...new Set(list),
+        ]);
       }),
     );
   });
@@ -85,7 +86,7 @@ describe('export parameters', () => {
     const at =
       (ms: number): (() => unknown) =>
       () =>
-        parseExportParameters([{ name: '_since', value: new Date(NOW + ms).toISOString() }], NOW);
+        parseExportParameters([{ name: '_since', value: new Date(NOW + ms).toISOString() }], SYSTEM, OPTIONS);
     at(5_000)();
     assert.throws(at(120_000), { code: 'bad-request', subject: '_since' });
   });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { HeadwaterError } from '../../src/base/errors.ts';
+import { EVERYTHING } from '../../src/events/request.ts';
 import { assertOutcome, runGateway } from './running-gateway.ts';
 import type { RunningGateway } from './running-gateway.ts';
 
@@ -22,7 +23,7 @@ describe('kick-off', () => {
     await assertOutcome(response, 202, /accepted/);
     const job = gateway.jobs.only;
     assert.equal(response.headers.get('content-location'), `${gateway.url}/fhir/$export-status/${job.jobId}`);
-    assert.deepEqual(job.parameters, { types: [], since: undefined, outputFormat: 'ndjson' });
+    assert.deepEqual(job.parameters, EVERYTHING);
     assert.equal(job.clientId, '127.0.0.1');
     assert.equal(job.requestUrl, `${gateway.url}/fhir/$export`);
   });
@@ -32,9 +33,9 @@ describe('kick-off', () => {
       '_type=Patient,Observation&_type=Patient&_type=Group&_since=2024-02-29T10:00:00.123+02:00&_outputFormat=application/fhir+ndjson';
     assert.equal((await gateway.ask(`/fhir/$export?${query}`)).status, 202);
     assert.deepEqual(gateway.jobs.only.parameters, {
+      ...EVERYTHING,
       types: ['Patient', 'Observation', 'Group'],
       since: '2024-02-29T10:00:00.123+02:00',
-      outputFormat: 'ndjson',
     });
     assert.equal(gateway.jobs.only.requestUrl, `${gateway.url}/fhir/$export?${query}`);
   });
@@ -72,9 +73,9 @@ describe('kick-off', () => {
       assert.equal(response.status, 202);
       const { parameters } = gateway.jobs.only;
       assert.deepEqual(parameters, {
+        ...EVERYTHING,
         types: ['Patient', 'Group', 'Observation'],
         since: '2024-01-01T00:00:00Z',
-        outputFormat: 'ndjson',
       });
     });
   }

@@ -31,6 +31,7 @@ export class MemoryJobs implements Jobs {
       transactionTime: undefined,
       progress: 0,
       files: [],
+      filesByTask: [],
       failure: undefined,
     });
     return Promise.resolve(jobId);

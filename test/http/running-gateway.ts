@@ -52,6 +52,7 @@ export async function runGateway(
       retentionMs: 86_400_000,
       requirePrefer: true,
       strictAccept: false,
+      containers: ['research'],
       ...settings,
     },
     jobs,

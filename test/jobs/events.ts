@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import type { ExportFile, ExportPlanned, StatusEvent } from '../../src/events/status.ts';
+import { EVERYTHING } from '../../src/events/request.ts';
 
 /** Status events of one job, with times that grow. */
 export function jobEvents(jobId: string, at = 1_700_000_000_000) {
@@ -15,7 +16,7 @@ export function jobEvents(jobId: string, at = 1_700_000_000_000) {
       clientId: 'client',
       acceptedAt: at,
       requestUrl: `http://127.0.0.1/fhir/$export?_type=Patient&job=${jobId}`,
-      parameters: { types: ['Patient'], since: undefined, outputFormat: 'ndjson' },
+      parameters: { ...EVERYTHING, types: ['Patient'] },
       folder,
       transactionTime: stamp(1_740_000_000_123),
       lsn: lsn(2n ** 62n + 1n),

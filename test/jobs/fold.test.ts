@@ -4,6 +4,7 @@ import { lsn, stamp } from '../../src/base/positions.ts';
 import type { ExportFile, ExportPlanned, StatusEvent } from '../../src/events/status.ts';
 import { fold, MAX_STARTS, progressOf } from '../../src/jobs/fold.ts';
 import type { Announcement, JobRecord } from '../../src/jobs/fold.ts';
+import { EVERYTHING } from '../../src/events/request.ts';
 
 const jobId = 'j';
 
@@ -15,7 +16,7 @@ function planned(...bytes: number[]): ExportPlanned {
     clientId: 'c',
     acceptedAt: 5,
     requestUrl: 'http://x/fhir/$export',
-    parameters: { types: [], since: undefined, outputFormat: 'ndjson' },
+    parameters: EVERYTHING,
     folder: 'f_j',
     transactionTime: stamp(7),
     lsn: lsn(8n),

@@ -38,6 +38,7 @@ describe('janitor', () => {
     const janitor = new Janitor({
       ...servers,
       store,
+      containers: [],
       statusTopic: servers.topics.status,
       codec: servers.codecs.status,
       jobDeadlineMs: 10 * MINUTE,

@@ -18,11 +18,12 @@ import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 import { jobEvents } from './events.ts';
 import { newId, quiet } from './job-servers.ts';
+import { EVERYTHING } from '../../src/events/request.ts';
 
 const REQUEST: SubmitRequest = {
   clientId: 'me',
   requestUrl: 'http://127.0.0.1/fhir/$export?_type=Patient',
-  parameters: { types: ['Patient'], since: undefined, outputFormat: 'ndjson' },
+  parameters: { ...EVERYTHING, types: ['Patient'] },
 };
 
 describe('requests', () => {
@@ -96,7 +97,7 @@ describe('requests', () => {
         clientId: 'me',
         acceptedAt: 1_234,
         requestUrl: REQUEST.requestUrl,
-        parameters: { types: ['Patient'], since: '2024-01-01T00:00:00Z', outputFormat: 'ndjson' },
+        parameters: { ...EVERYTHING, types: ['Patient'], since: '2024-01-01T00:00:00Z' },
       },
     ]);
   });

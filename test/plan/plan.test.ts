@@ -4,6 +4,7 @@ import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import type { Offset } from '../../src/base/positions.ts';
 import { plan } from '../../src/plan/plan.ts';
 import type { ExportCommand, PlanSettings, Since } from '../../src/plan/plan.ts';
+import { EVERYTHING } from '../../src/events/request.ts';
 
 const MIB = 1 << 20;
 const SETTINGS: PlanSettings = { taskBytes: 64 * MIB, quickBytes: 16 * MIB, parallelism: 4 };
@@ -21,7 +22,7 @@ function command(
     clientId: 'client-1',
     acceptedAt: 1_000,
     requestUrl: 'http://127.0.0.1/fhir/$export',
-    parameters: { types: given.types ?? [], since: given.since, outputFormat: 'ndjson' },
+    parameters: { ...EVERYTHING, types: given.types ?? [], since: given.since },
     cut: {
       lsn: lsn(99n),
       time: stamp(Date.parse('2025-03-04T05:06:07.089Z')),
@@ -66,7 +67,7 @@ describe('plan', () => {
 
   it('starts at the offsets of _since and leaves out what has not changed', () => {
     const since = at(700, { Patient: [3, 1], Observation: [9] });
-    const { tasks } = plan(command({ Patient: [3, 4], Observation: [5] }), SETTINGS, 5, since);
+    const { tasks } = plan(command({ Patient: [3, 4], Observation: [5] }), SETTINGS, 5, { since });
     assert.deepEqual(
       tasks.map((task) => places(task.ranges)),
       [['Patient/1 1-4']],
@@ -75,7 +76,9 @@ describe('plan', () => {
   });
 
   it('reads a partition that is younger than _since from its beginning', () => {
-    const { tasks } = plan(command({ Patient: [3, 4] }), SETTINGS, 5, at(700, { Patient: [3] }));
+    const { tasks } = plan(command({ Patient: [3, 4] }), SETTINGS, 5, {
+      since: at(700, { Patient: [3] }),
+    });
     assert.deepEqual(
       tasks.map((task) => places(task.ranges)),
       [['Patient/1 0-4']],
@@ -150,7 +153,7 @@ describe('plan', () => {
         anySettings,
         fc.integer({ min: 1, max: 5_000 }),
         (ends, from, settings, meanBytes) => {
-          const { tasks } = plan(command(ends, { meanBytes }), settings, 5, at(1, from));
+          const { tasks } = plan(command(ends, { meanBytes }), settings, 5, { since: at(1, from) });
           const expected = Object.keys(ends)
             .sort()
             .flatMap((type) =>

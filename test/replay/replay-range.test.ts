@@ -14,7 +14,10 @@ import { FileSet } from '../../src/files/file-set.ts';
 import type { RecordBatch } from '../../src/log/log.ts';
 import { openBatch, splitBatches } from '../../src/log/kafka/record-batch-reader.ts';
 import { BatchBuilder } from '../../src/log/kafka/record-batch-writer.ts';
+import { fileSink } from '../../src/replay/file-sink.ts';
 import { replayRange } from '../../src/replay/replay-range.ts';
+import { Selection } from '../../src/replay/selection.ts';
+import { shapeOf } from '../../src/replay/shape.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 
 const ids = new Map(allTopics.map(({ subject }, i) => [subject, { id: i + 1, writers: new Map() }]));
@@ -102,11 +105,12 @@ describe('replay of a range', () => {
       { store: new FsStore(root), folder: `f${run++}`, taskId: '0001', ...options },
       'Observation',
     );
-    const filter = { since: options.since === undefined ? undefined : stamp(options.since) };
+    const period = { since: options.since, until: undefined };
     await replayRange(newestFirst(changes, options.batch), {
       codec,
-      filter,
-      files,
+      selection: Selection.ofCohort(period, undefined, 'Observation'),
+      byPatients: false,
+      sink: fileSink(files, shapeOf({ typeFilters: [], elements: [] }, 'Observation', codec)),
       onBatch: () => undefined,
     });
     const written = await files.finish();

@@ -41,6 +41,10 @@ describe('topics/', () => {
 
   it('keeps every version of a resource as long as the longest export takes', () => {
     assert.equal(resources.config({ ...settings, maxExportHours: 36 })['min.compaction.lag.ms'], '129600000');
+    assert.ok(
+      Number(resources.config(settings, 'Group')['min.compaction.lag.ms']) > 1e18,
+      'every version of a Group',
+    );
   });
 
   it('keeps what a work queue reads shorter than Kafka keeps the offsets of a group nobody is in', () => {

@@ -70,7 +70,7 @@ export class TopicAdmin {
     const partitions = this.#template.partitions(settings);
     const [existing] = await this.#describe([topic]);
     if (existing) return { topic, partitions: existing.partitions };
-    await this.#create([{ name: topic, partitions, config: this.#template.config(settings) }]);
+    await this.#create([{ name: topic, partitions, config: this.#template.config(settings, type) }]);
     const [found] = await this.#describe([topic]);
     if (!found)
       throw new HeadwaterError('unavailable', `Kafka has not finished making ${topic}`, { subject: topic });
@@ -116,16 +116,14 @@ export class TopicAdmin {
     const { declarations, settings, prefix } = this.#options;
     const types = await this.listResourceTypes();
     const wanted = declarations.flatMap((declaration): WantedTopic[] => {
-      const config = declaration.config(settings);
       if (!isTemplate(declaration)) {
-        return [
-          { name: topicName(prefix, declaration), partitions: declaration.partitions(settings), config },
-        ];
+        const [name, config] = [topicName(prefix, declaration), declaration.config(settings)];
+        return [{ name, partitions: declaration.partitions(settings), config }];
       }
       return types.map((type) => ({
         name: resourceTopicName(prefix, declaration, type),
         partitions: undefined,
-        config,
+        config: declaration.config(settings, type),
       }));
     });
     return { wanted, actual: await this.#describe(wanted.map(({ name }) => name)) };

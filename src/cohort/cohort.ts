@@ -1,0 +1,141 @@
+import { HeadwaterError } from '../base/errors.ts';
+import type { Stamp } from '../base/positions.ts';
+import { groupMembersOf } from '../fhir/group-members.ts';
+import type { Scope } from '../events/tasks.ts';
+import { resourceOf, versionsOf } from './versions.ts';
+import type { ResourceLog, Versions } from './versions.ts';
+
+/** Ids of patients; undefined = every patient there is. */
+export type Patients = ReadonlySet<string> | undefined;
+
+/** Whom an export is of. */
+export interface Cohort {
+  /** As of the cut. */
+  readonly members: Patients;
+  /** As of `since`: what of theirs the client has. The same set when nobody joined or left, or there is no `since`. */
+  readonly before: Patients;
+  /** The groups asked for, with those inside them; undefined = this is not about groups. */
+  readonly groups: ReadonlySet<string> | undefined;
+  readonly groupsBefore: ReadonlySet<string> | undefined;
+  /** A sentence for each thing that makes the cohort smaller than one might think. */
+  readonly warnings: readonly string[];
+}
+
+/** Groups in groups in groups. */
+const DEEPEST = 16;
+
+/**
+ * Who a scope means. A pure function of an immutable part of the log.
+ * Throws `not-found` when there is no such group at the cut, `bad-request` for a patient who is not in it.
+ */
+export async function resolveCohort(
+  scope: Scope,
+  since: Stamp | undefined,
+  log: ResourceLog,
+  signal: AbortSignal,
+): Promise<Cohort> {
+  const only = scope.patients.length > 0 ? new Set(scope.patients) : undefined;
+  const nobodyMoved = {
+    members: only,
+    before: only,
+    groups: undefined,
+    groupsBefore: undefined,
+    warnings: [],
+  };
+  if (scope.group === undefined) return nobodyMoved;
+  const groups = new Groups(scope, since, log, signal);
+  const root = (await groups.versions([scope.group])).get(scope.group)?.now;
+  if (root === undefined || root.operation === 'delete') {
+    throw new HeadwaterError('not-found', `there is no Group/${scope.group} as of this export`, {
+      subject: scope.group,
+    });
+  }
+  const now = await groups.members(scope.group, 'now', scope.time);
+  const before = since === undefined ? now : sameAs(now, await groups.members(scope.group, 'before', since));
+  const stranger = scope.patients.find((id) => !now.patients.has(id));
+  if (stranger !== undefined) {
+    throw new HeadwaterError('bad-request', `patient: Patient/${stranger} is not in Group/${scope.group}`, {
+      subject: 'patient',
+    });
+  }
+  return {
+    members: only ?? now.patients,
+    before: only ?? before.patients,
+    groups: now.groups,
+    groupsBefore: before.groups,
+    warnings: now.warnings,
+  };
+}
+
+interface Membership {
+  readonly patients: ReadonlySet<string>;
+  readonly groups: ReadonlySet<string>;
+  readonly warnings: readonly string[];
+}
+
+class Groups {
+  readonly #scope: Scope;
+  readonly #since: Stamp | undefined;
+  readonly #log: ResourceLog;
+  readonly #signal: AbortSignal;
+  readonly #known = new Map<string, Versions>();
+
+  constructor(scope: Scope, since: Stamp | undefined, log: ResourceLog, signal: AbortSignal) {
+    this.#scope = scope;
+    this.#since = since;
+    this.#log = log;
+    this.#signal = signal;
+  }
+
+  async versions(ids: readonly string[]): Promise<ReadonlyMap<string, Versions>> {
+    const unknown = ids.filter((id) => !this.#known.has(id));
+    if (unknown.length > 0) {
+      const wanted = { type: 'Group', ids: unknown, ends: this.#scope.groupEnds, before: this.#since };
+      const found = await versionsOf(this.#log, wanted, this.#signal);
+      for (const id of unknown) this.#known.set(id, found.get(id) ?? { now: undefined, before: undefined });
+    }
+    return this.#known;
+  }
+
+  /** Members of a group and of the groups that are its members. A group inside itself adds nothing. */
+  async members(root: string, when: keyof Versions, at: number): Promise<Membership> {
+    const patients = new Set<string>();
+    const groups = new Set<string>();
+    const warnings: string[] = [];
+    let level = [root];
+    for (let depth = 0; level.length > 0; depth++) {
+      if (depth > DEEPEST)
+        throw new HeadwaterError(
+          'bad-request',
+          `Group/${root} has groups in groups more than ${DEEPEST} deep`,
+        );
+      const versions = await this.versions(level);
+      const next: string[] = [];
+      for (const id of level) {
+        const version = versions.get(id)?.[when];
+        const gone = version === undefined || version.operation === 'delete';
+        if (!gone) groups.add(id);
+        const members = gone ? NOBODY : groupMembersOf(resourceOf(version), at);
+        if (members.noneBecause !== undefined)
+          warnings.push(`Group/${id} adds no patient to this export: ${members.noneBecause}.`);
+        for (const patient of members.patients) patients.add(patient);
+        next.push(...members.groups);
+      }
+      level = [...new Set(next)].filter((id) => !groups.has(id));
+    }
+    return { patients, groups, warnings };
+  }
+}
+
+const NOBODY = { patients: [], groups: [], noneBecause: 'there is no such group' };
+
+/** The first, if both have the same patients and groups, so that it can be seen that nobody moved. */
+function sameAs(now: Membership, before: Membership): Membership {
+  const same = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean =>
+    a.size === b.size && [...a].every((id) => b.has(id));
+  return {
+    patients: same(now.patients, before.patients) ? now.patients : before.patients,
+    groups: same(now.groups, before.groups) ? now.groups : before.groups,
+    warnings: [],
+  };
+}

@@ -1,0 +1,81 @@
+import { createHash } from 'node:crypto';
+import type { ExportFile } from '../events/status.ts';
+import type { Organized } from '../events/tasks.ts';
+import type { FileSet } from '../files/file-set.ts';
+import { report } from './file-sink.ts';
+import { replayRanges } from './replay-ranges.ts';
+import type { Sink } from './replay-range.ts';
+import type { TaskRun } from './task-run.ts';
+import { shapeOf } from './shape.ts';
+import type { Lines } from './shape.ts';
+
+/** The resources of one patient. */
+interface Block {
+  itself: Buffer | undefined;
+  readonly others: Buffer[];
+}
+
+/**
+ * Output in blocks: a header that names a patient, the patient, then whatever is in the patient's compartment
+ * (https://hl7.org/fhir/uv/bulkdata, "organizeOutputBy"). A resource of several patients is in the block of each. The task
+ * has its share of the patients, small enough to be held in memory.
+ */
+export async function replayOrganized(run: TaskRun, organized: Organized): Promise<ExportFile[]> {
+  const { task, cohort, codec, signal } = run;
+  const blocks = new Map<string, Block>();
+  const files = run.filesOf(organized.by);
+  const mine = (text: string): boolean => numberOf(text) % organized.of === organized.slice;
+  await replayRanges(run, task.ranges, ({ type }) => {
+    const shape = shapeOf(task.filter, type, codec);
+    const sink: Sink = {
+      returned: (change) => {
+        const { patients } = codec.decode(change.bytes);
+        const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
+        if (owners.length > 0) shape(intoBlocks(blocks, owners, type), change);
+      },
+      // Every task of the job meets it; it is one task's to report.
+      reported: (kind, key, resource) => {
+        if (mine(key)) report(files, kind, resource);
+      },
+      drain: () => files.drain(),
+    };
+    return { selection: run.selectionOf(type), sink, byPatients: true };
+  });
+  for (const id of [...blocks.keys()].sort()) {
+    writeBlock(files, id, blocks.get(id) as Block);
+    await files.drain(); // a file ends between two blocks, never inside one
+    signal.throwIfAborted();
+  }
+  return files.finish();
+}
+
+function intoBlocks(blocks: Map<string, Block>, owners: readonly string[], type: string): Lines {
+  return {
+    line: (data, start, end) => {
+      const line = Buffer.from(data.subarray(start, end)); // a copy: the data is reused
+      for (const id of owners) {
+        let block = blocks.get(id);
+        if (!block) blocks.set(id, (block = { itself: undefined, others: [] }));
+        if (type === 'Patient') block.itself = line;
+        else block.others.push(line);
+      }
+    },
+  };
+}
+
+function writeBlock(files: FileSet, id: string, { itself, others }: Block): void {
+  const output = files.of('output');
+  const header = Buffer.from(
+    JSON.stringify({
+      resourceType: 'Parameters',
+      parameter: [{ name: 'header', valueReference: { reference: `Patient/${id}` } }],
+    }),
+  );
+  output.header(header);
+  for (const line of itself ? [itself, ...others] : others) output.line(line, 0, line.length);
+}
+
+/** The same everywhere and for ever, since a task that is run again must come to the same bytes. */
+function numberOf(text: string): number {
+  return createHash('sha256').update(text).digest().readUInt32BE(0);
+}

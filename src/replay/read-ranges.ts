@@ -1,0 +1,90 @@
+import type { OffsetRange, TaskRange } from '../events/tasks.ts';
+import { offset } from '../base/positions.ts';
+import type { LogReader, RecordBatch } from '../log/log.ts';
+
+/** Parts whose first block is fetched in advance, at most, and how many offsets they may hold together: their blocks are in memory. */
+const MOST_AHEAD = 8;
+const OFFSETS_AHEAD = 8_192;
+
+interface Part {
+  readonly range: TaskRange;
+  readonly part: OffsetRange;
+}
+
+interface Opened {
+  readonly iterator: AsyncIterator<RecordBatch>;
+  readonly first: Promise<IteratorResult<RecordBatch>>;
+  readonly offsets: number;
+}
+
+/**
+ * Reads ranges one after the other, each newest first and without its gaps. While one is handled, the first blocks of some
+ * that follow are fetched already: an export of little is mostly many small reads, and each costs a round trip.
+ */
+export class RangesReader {
+  readonly #reader: Pick<LogReader, 'readBackward'>;
+  readonly #topicOf: (type: string) => string;
+  readonly #signal: AbortSignal;
+  readonly #parts: readonly Part[];
+  readonly #opened: Opened[] = [];
+  #next = 0;
+
+  constructor(
+    source: { readonly reader: Pick<LogReader, 'readBackward'>; readonly topicOf: (type: string) => string },
+    ranges: readonly TaskRange[],
+    signal: AbortSignal,
+  ) {
+    this.#reader = source.reader;
+    this.#topicOf = source.topicOf;
+    this.#signal = signal;
+    this.#parts = ranges.flatMap((range) => partsOf(range).map((part) => ({ range, part })));
+  }
+
+  /** The batches of the next range; call it once for each, in order. */
+  async *next(range: TaskRange): AsyncIterable<RecordBatch> {
+    for (const _ of partsOf(range)) {
+      this.#openSome();
+      const { iterator, first } = this.#opened.shift() as Opened;
+      this.#openSome();
+      try {
+        for (let step = await first; step.done !== true; step = await iterator.next()) yield step.value;
+      } finally {
+        await iterator.return?.();
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#opened.splice(0).map(async ({ iterator }) => iterator.return?.()));
+  }
+
+  #openSome(): void {
+    for (; this.#opened.length <= MOST_AHEAD && this.#next < this.#parts.length; this.#next++) {
+      const { range, part } = this.#parts[this.#next] as Part;
+      const ahead = this.#opened.reduce((sum, { offsets }) => sum + offsets, 0);
+      if (this.#opened.length > 0 && ahead > OFFSETS_AHEAD) return;
+      const place = { topic: this.#topicOf(range.type), partition: range.partition, ...part };
+      const iterator = this.#reader.readBackward(place, this.#signal)[Symbol.asyncIterator]();
+      const first = iterator.next();
+      first.catch(() => undefined); // it is awaited in its turn
+      this.#opened.push({ iterator, first, offsets: part.to - part.from });
+    }
+  }
+}
+
+/** What is left of a range without its gaps, the newest part first. */
+export function partsOf({ from, to, gaps }: TaskRange): OffsetRange[] {
+  const parts: OffsetRange[] = [];
+  let end: number = to;
+  for (const gap of gaps.toReversed()) {
+    if (gap.to < end) parts.push({ from: gap.to, to: offset(end) });
+    end = Math.min(end, gap.from);
+  }
+  if (from < end) parts.push({ from, to: offset(end) });
+  return parts;
+}
+
+/** Offsets that have to be read. */
+export function offsetsOf(range: TaskRange): number {
+  return partsOf(range).reduce((sum, { from, to }) => sum + (to - from), 0);
+}

@@ -1,0 +1,101 @@
+import type { Cohort, Patients } from '../cohort/cohort.ts';
+import type { Operation } from '../events/resource-change.ts';
+
+/** What is decided by: of a record, the metadata. */
+export interface Version {
+  readonly operation: Operation;
+  /** When it was committed, ms since 1970. */
+  readonly changedAt: number;
+  readonly patients: readonly string[];
+  readonly leftPatients: readonly string[];
+}
+
+/** `watch`: nothing is known yet; an older version of the same resource may tell that the client has it. */
+export type Fate = 'output' | 'deleted' | 'nothing' | 'watch';
+
+export interface Period {
+  /** Only what changed later; undefined = everything. */
+  readonly since: number | undefined;
+  /** Only what changed no later. */
+  readonly until: number | undefined;
+}
+
+/**
+ * Which resources an export returns, and which it reports as gone. Pure. `in` is about whom the export is of (the whole
+ * system, every patient, a group's members); "was in" is the same as of `since`, so: whether the client has it.
+ *
+ * | # | newest version          | without since | changed after since                | not changed after since |
+ * |---|-------------------------|---------------|------------------------------------|-------------------------|
+ * | 1 | changed after `until`   | nothing       | nothing                            |                         |
+ * | 2 | lives, in               | output        | output                             | output if it was not in |
+ * | 3 | lives, not in           | nothing       | deleted if it or what it left was in, else watch | deleted if it was in |
+ * | 4 | deleted                 | nothing       | deleted if it was in, else watch   | nothing                 |
+ *
+ * Watched: an older version, or what it left, was in -> deleted (5). An older version from before `since` decides it (6).
+ * So applying an export with `since` to the one of that time gives the full export, whoever joined, left or moved.
+ */
+export class Selection {
+  readonly #period: Period;
+  readonly #now: Belongs;
+  readonly #before: Belongs;
+
+  constructor(period: Period, { now, before }: { readonly now: Belongs; readonly before: Belongs }) {
+    this.#period = period;
+    this.#now = now;
+    this.#before = before;
+  }
+
+  /**
+   * @param cohort undefined = the whole system
+   * @param type of the resources that are asked about
+   */
+  static ofCohort(period: Period, cohort: Cohort | undefined, type: string): Selection {
+    return new Selection(period, {
+      now: belongs(type, cohort, cohort?.members, cohort?.groups),
+      before: belongs(type, cohort, cohort?.before, cohort?.groupsBefore),
+    });
+  }
+
+  /** Whether times matter at all. */
+  get timed(): boolean {
+    return this.#period.since !== undefined || this.#period.until !== undefined;
+  }
+
+  newest(id: string, version: Version): Fate {
+    const { since, until } = this.#period;
+    if (until !== undefined && version.changedAt > until) return 'nothing'; // 1
+    const changed = since !== undefined && version.changedAt > since;
+    if (version.operation !== 'delete' && this.#now(id, version.patients))
+      return since === undefined || changed || !this.#before(id, version.patients) ? 'output' : 'nothing'; // 2
+    if (since === undefined) return 'nothing'; // 3, 4
+    if (changed) return this.#wasIn(id, version) ? 'deleted' : 'watch'; // 3, 4
+    return version.operation !== 'delete' && this.#before(id, version.patients) ? 'deleted' : 'nothing'; // 3, 4
+  }
+
+  older(id: string, version: Version): Fate {
+    const { since } = this.#period;
+    if (since !== undefined && version.changedAt > since)
+      return this.#wasIn(id, version) ? 'deleted' : 'watch'; // 5
+    return version.operation !== 'delete' && this.#before(id, version.patients) ? 'deleted' : 'nothing'; // 6
+  }
+
+  #wasIn(id: string, { patients, leftPatients }: Version): boolean {
+    return this.#before(id, patients) || this.#before(id, leftPatients);
+  }
+}
+
+/** Whether a resource is in, by its id and by whose compartments it is in. */
+export type Belongs = (id: string, patients: readonly string[]) => boolean;
+
+export function belongs(
+  type: string,
+  cohort: Cohort | undefined,
+  patients: Patients,
+  groups: ReadonlySet<string> | undefined,
+): Belongs {
+  if (cohort === undefined) return () => true;
+  // R4 has a Group in the compartments of its members, but other groups with members of this one are nobody's business here.
+  if (type === 'Group' && groups !== undefined) return (id) => groups.has(id);
+  if (patients === undefined) return (_, list) => list.length > 0;
+  return (_, list) => list.some((id) => patients.has(id));
+}

@@ -1,0 +1,31 @@
+import type { Cohort } from '../cohort/cohort.ts';
+import type { ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import type { Task } from '../events/tasks.ts';
+import type { FileSet } from '../files/file-set.ts';
+import type { LogReader } from '../log/log.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
+import type { Selection } from './selection.ts';
+
+export interface TaskContext {
+  readonly reader: Pick<LogReader, 'readBackward'>;
+  readonly store: ObjectStore;
+  readonly codec: ResourceChangeCodec;
+  readonly topicOf: (type: string) => string;
+  /** Raw bytes of a file. */
+  readonly fileBytes: number;
+  readonly signal: AbortSignal;
+  /** 0 to 1. */
+  readonly onProgress: (fraction: number) => void;
+}
+
+/** What the ways to run a task share. */
+export interface TaskRun extends TaskContext {
+  readonly task: Task;
+  /** undefined = the whole system. */
+  readonly cohort: Cohort | undefined;
+  /** Offsets passed. */
+  readonly onBatch: (offsets: number) => void;
+  /** Opens the files of a type; they are ended, or removed, with the task. */
+  readonly filesOf: (type: string) => FileSet;
+  readonly selectionOf: (type: string) => Selection;
+}
