@@ -90,7 +90,11 @@ function children(from, step) {
   const found = element.contentReference
     ? [{ json: step, type: 'BackboneElement', at: element.contentReference.slice(1), element }]
     : element.type.map(({ code }) => leaf(name === step ? step : step + capital(code), code, element));
-  visit(from.at, name, found.map(({ at }) => at));
+  visit(
+    from.at,
+    name,
+    found.map(({ at }) => at),
+  );
   return found;
 }
 
@@ -217,10 +221,19 @@ const expressionOf = ({ expression }, type) =>
     .join(' | ')
     .replaceAll('Resource.', `${type}.`);
 const expressions = types.sort().map((type) => {
-  const own = parameters.filter(({ base, expression }) => expression && (base.includes(type) || base.includes('Resource')));
-  return [type, Object.fromEntries(own.map((parameter) => [parameter.code, [parameter.type, expressionOf(parameter, type)]]))];
+  const own = parameters.filter(
+    ({ base, expression }) => expression && (base.includes(type) || base.includes('Resource')),
+  );
+  return [
+    type,
+    Object.fromEntries(
+      own.map((parameter) => [parameter.code, [parameter.type, expressionOf(parameter, type)]]),
+    ),
+  ];
 });
-const inSample = Object.entries(visited).filter(([at]) => types.includes(at.split('.')[0]) || !RESOURCES.includes(at.split('.')[0]));
+const inSample = Object.entries(visited).filter(
+  ([at]) => types.includes(at.split('.')[0]) || !RESOURCES.includes(at.split('.')[0]),
+);
 writeFileSync(
   new URL('test/fhir/search/r4-definitions.json', root),
   lines({ expressions: Object.fromEntries(expressions), elements: Object.fromEntries(inSample) }),

@@ -137,19 +137,27 @@ const WAYS: Record<string, Omit<Search, 'value'>[]> = {
   ],
 };
 
-function textsOf(kind: string, value: any): string[] {
-  if (typeof value === 'boolean') return [String(value)];
-  if (kind === 'reference') return /^\w+\/[\w.-]+$/.test(value.reference ?? '') ? [value.reference] : [];
-  if (kind === 'date') {
-    const texts = typeof value === 'string' ? [value] : [value.start, value.end];
-    return texts.filter((text) => typeof text === 'string').flatMap((text) => [text, text.slice(0, 10)]);
+interface Found {
+  reference?: string;
+  start?: string;
+  end?: string;
+  system?: string;
+  code?: string;
+  value?: string;
+  coding?: Found[];
+}
+
+function textsOf(kind: string, found: unknown): string[] {
+  if (typeof found === 'boolean') return [String(found)];
+  if (typeof found === 'string') {
+    if (kind === 'date') return [found, found.slice(0, 10)];
+    return /^[\w .-]+$/.test(found) ? [found] : [];
   }
-  if (typeof value === 'string') return /^[\w .-]+$/.test(value) ? [value] : [];
-  const pairs = [value, ...(value.coding ?? [])].map((pair) => [
-    pair.system ?? '',
-    pair.code ?? pair.value ?? '',
-  ]);
-  return pairs
-    .filter(([system, code]) => system && code)
-    .flatMap(([system, code]) => [`${system}|${code}`, `${system}|`, code]);
+  const { reference, start, end, coding = [], ...pair } = found as Found;
+  if (kind === 'reference')
+    return reference !== undefined && /^\w+\/[\w.-]+$/.test(reference) ? [reference] : [];
+  if (kind === 'date') return [start, end].flatMap((text) => (text ? [text, text.slice(0, 10)] : []));
+  return [pair, ...coding].flatMap(({ system, code, value = code }) =>
+    system && value ? [`${system}|${value}`, `${system}|`, value] : [],
+  );
 }
