@@ -6,6 +6,10 @@ export interface BulkClient {
   readonly name: string;
   /** The types it can ask for, when it knows fewer than FHIR has. */
   readonly types?: readonly string[];
+  /** Those it can export besides the whole system. */
+  readonly levels: readonly ('Patient' | 'Group')[];
+  /** Whether it has `_typeFilter`. */
+  readonly filters: boolean;
   /** Whether it downloads the files of `deleted` too. */
   readonly keepsDeletions: boolean;
   /** Installs it, where it is not part of this repository. Resolves to what this machine lacks for it, if anything. */
@@ -14,11 +18,17 @@ export interface BulkClient {
   export(request: ClientRequest): Promise<void>;
 }
 
+export type Level = 'Patient' | `Group/${string}`;
+
 export interface ClientRequest {
   readonly server: string;
   readonly directory: string;
+  /** System level when it is left out. */
+  readonly level?: Level;
   readonly types?: readonly string[];
   readonly since?: string;
+  /** One query: `Condition?code=1234`. */
+  readonly typeFilter?: string;
 }
 
 const LONGEST_RUN_MS = 100_000;

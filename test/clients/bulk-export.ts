@@ -29,6 +29,8 @@ const tool: Tool = {
 /** CSIRO's library for Java, which Pathling uses. It ignores `deleted`. */
 export const bulkExport: BulkClient = {
   name: `au.csiro.fhir:bulk-export ${VERSION}`,
+  levels: ['Patient', 'Group'],
+  filters: true,
   keepsDeletions: false,
   async prepare() {
     const missing = missingForDownload(headwaterDirectory, [tool], process.env);
@@ -43,11 +45,18 @@ export const bulkExport: BulkClient = {
     await download([tool], { directory: headwaterDirectory, env: process.env, signal, report });
     return undefined;
   },
-  async export({ server, directory, types, since }) {
+  async export({ server, directory, level, types, since, typeFilter }) {
     await rm(directory, { recursive: true }); // it insists on making it
     const classes = join(toolFolder(headwaterDirectory, tool), '*');
     const program = join(FOLDER, 'Export.java');
-    const parameters = [server, directory, types?.join(',') ?? '', since ?? ''];
+    const parameters = [
+      server,
+      directory,
+      level ?? '',
+      types?.join(',') ?? '',
+      since ?? '',
+      typeFilter ?? '',
+    ];
     await runProgram((await jdk()).path, [...QUICK_START, '-cp', classes, program, ...parameters]);
   },
 };

@@ -4,18 +4,22 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { exportNow } from '../faults/exported.ts';
 import type { Deployment } from '../faults/deployment.ts';
-import type { BulkClient, ClientRequest } from './bulk-client.ts';
+import type { BulkClient, ClientRequest, Level } from './bulk-client.ts';
 import { bulkExport } from './bulk-export.ts';
 import { DATA, loadedHeadwater } from './loaded.ts';
 import { medplum } from './medplum.ts';
 import { ownCommandLine } from './own-command-line.ts';
-import { receivedIn, sumOf } from './received.ts';
+import { receivedIn } from './received.ts';
 import type { Received } from './received.ts';
 import { smartFetch } from './smart-fetch.ts';
 
 const INSTALL_MS = 300_000;
 const RUN_MS = 120_000;
 const SOME_TYPES = ['Patient', 'Condition'];
+/** All of their references to patients are in the Patient compartment. */
+const COMPARTMENT_TYPES = ['Patient', 'Condition', 'Encounter', 'Observation'];
+const ACTIVE = 'Condition?clinical-status=active';
+const LEVELS = { Patient: 'Patient', Group: 'Group/four-members' } as const;
 
 describe('clients of others', function () {
   this.timeout(RUN_MS);
@@ -32,7 +36,7 @@ describe('clients of others', function () {
     expected = new Map((await receivedIn(DATA)).resources);
     ({ transactionTime: since } = await exportNow({ server: headwater.server, types: ['Group'] }));
     ({ changed, gone } = await change(headwater, [...expected.keys()]));
-    for (const [key, sum] of changed) expected.set(key, sum);
+    for (const [key, line] of changed) expected.set(key, line);
     expected.delete(gone);
   });
 
@@ -70,6 +74,28 @@ describe('clients of others', function () {
         assert.deepEqual([...deleted], client.keepsDeletions ? [gone] : []);
       });
 
+      for (const level of client.levels) {
+        it(`receives what belongs to ${level === 'Patient' ? 'all patients' : 'the members of a group'}`, async () => {
+          const request = { server: headwater.server, level: LEVELS[level], types: COMPARTMENT_TYPES };
+          const { resources } = await exportBy(client, request);
+          const patients = patientsOf(expected, LEVELS[level]);
+          const belongs = (key: string, line: string): boolean =>
+            COMPARTMENT_TYPES.includes(typeOf(key)) &&
+            patients.some((patient) => key === patient || line.includes(`"${patient}"`));
+          assertSame(resources, only(expected, belongs));
+        });
+      }
+
+      if (client.filters) {
+        it('receives what a search filter lets through', async () => {
+          const request = { server: headwater.server, types: SOME_TYPES, typeFilter: ACTIVE };
+          const { resources } = await exportBy(client, request);
+          const passes = (key: string, line: string): boolean =>
+            typeOf(key) === 'Patient' || (typeOf(key) === 'Condition' && isActive(line));
+          assertSame(resources, only(expected, passes));
+        });
+      }
+
       it('tells its user why a request was refused', async () => {
         const request = { server: headwater.server, types: ['Patient'], since: '2999-01-01T00:00:00Z' };
         await assert.rejects(exportBy(client, request), /_since.*2999/s);
@@ -77,6 +103,17 @@ describe('clients of others', function () {
     });
   }
 });
+
+/** `Patient/id` of all patients, or of a group's members. */
+function patientsOf(lines: ReadonlyMap<string, string>, level: Level): string[] {
+  const patients = [...lines.keys()].filter((key) => typeOf(key) === 'Patient');
+  return level === 'Patient' ? patients : patients.filter((key) => lines.get(level)?.includes(`"${key}"`));
+}
+
+function isActive(line: string): boolean {
+  const { clinicalStatus } = JSON.parse(line) as { clinicalStatus?: { coding: { code: string }[] } };
+  return clinicalStatus?.coding.some(({ code }) => code === 'active') ?? false;
+}
 
 /** A patient is updated, an observation made, a device deleted. */
 async function change(
@@ -88,7 +125,10 @@ async function change(
   );
   const bodies = new Map([
     [patient, `{"resourceType":"Patient","id":"${idOf(patient)}","active":false}`],
-    ['Observation/new', '{"resourceType":"Observation","id":"new","status":"final","code":{"text":"Größe"}}'],
+    [
+      'Observation/new',
+      '{"resourceType":"Observation","id":"new","status":"final","category":[{"coding":[{"code":"exam"}]}],"code":{"text":"Größe"}}',
+    ],
   ]);
   for (const [key, body] of bodies) {
     await headwater.query(
@@ -98,7 +138,7 @@ async function change(
     );
   }
   await headwater.query('DELETE FROM resource WHERE type = $1 AND id = $2', ['Device', idOf(device)]);
-  return { changed: new Map([...bodies].map(([key, body]) => [key, sumOf(body)])), gone: device };
+  return { changed: new Map(bodies), gone: device };
 }
 
 async function exportBy(client: BulkClient, request: Omit<ClientRequest, 'directory'>): Promise<Received> {
@@ -115,7 +155,7 @@ async function exportBy(client: BulkClient, request: Omit<ClientRequest, 'direct
 function assertSame(received: ReadonlyMap<string, string>, wanted: ReadonlyMap<string, string>): void {
   const missing = [...wanted.keys()].filter((key) => !received.has(key));
   const extra = [...received.keys()].filter((key) => !wanted.has(key));
-  const other = [...wanted].filter(([key, sum]) => received.has(key) && received.get(key) !== sum);
+  const other = [...wanted].filter(([key, line]) => received.has(key) && received.get(key) !== line);
   const some = { missing: missing.slice(0, 5), extra: extra.slice(0, 5), other: other.slice(0, 5) };
   assert.deepEqual(some, { missing: [], extra: [], other: [] });
   assert.notEqual(wanted.size, 0);
@@ -123,9 +163,9 @@ function assertSame(received: ReadonlyMap<string, string>, wanted: ReadonlyMap<s
 
 function only(
   lines: ReadonlyMap<string, string>,
-  wanted: (key: string) => boolean,
+  wanted: (key: string, line: string) => boolean,
 ): ReadonlyMap<string, string> {
-  return new Map([...lines].filter(([key]) => wanted(key)));
+  return new Map([...lines].filter(([key, line]) => wanted(key, line)));
 }
 
 const typeOf = (key: string): string => key.split('/')[0] ?? '';

@@ -7,13 +7,15 @@ import type { BulkClient } from './bulk-client.ts';
 /** The library under `medplum bulk export`, used as that command uses it; the command itself brings 350 MB. */
 export const medplum: BulkClient = {
   name: '@medplum/core',
+  levels: ['Patient', 'Group'],
+  filters: false,
   keepsDeletions: false,
   prepare: () => Promise.resolve(undefined),
-  async export({ server, directory, types, since }) {
+  async export({ server, directory, level, types, since }) {
     const { origin, pathname } = new URL(server);
     const client = new MedplumClient({ baseUrl: origin, fhirUrlPath: pathname, fetch });
     const options = { pollStatusOnAccepted: true };
-    const manifest = parseManifest(await client.bulkExport('', types?.join(','), since, options));
+    const manifest = parseManifest(await client.bulkExport(level, types?.join(','), since, options));
     await Promise.all(
       manifest.output.map(async ({ url }, index) => {
         const content = await client.download(url);

@@ -6,6 +6,8 @@ const ENTRY = join(import.meta.dirname, '..', '..', 'src', 'main', 'headwater.ts
 
 export const ownCommandLine: BulkClient = {
   name: 'headwater export',
+  levels: [],
+  filters: false,
   keepsDeletions: true,
   prepare: () => Promise.resolve(undefined),
   async export({ server, directory, types, since }) {

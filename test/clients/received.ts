@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
 /** What is in a folder of NDJSON files. */
 export interface Received {
-  /** `Type/id` to the SHA-256 of its line. */
+  /** `Type/id` to its line. */
   readonly resources: ReadonlyMap<string, string>;
   /** `Type/id` of each deletion: entries of the Bundles that `deleted` consists of. */
   readonly deleted: ReadonlySet<string>;
@@ -32,14 +31,10 @@ export async function receivedIn(directory: string): Promise<Received> {
       }
       const key = `${resourceType}/${id}`;
       assert.ok(!resources.has(key), `${key} was received twice`);
-      resources.set(key, sumOf(line));
+      resources.set(key, line);
     }
   }
   return { resources, deleted };
-}
-
-export function sumOf(line: string): string {
-  return createHash('sha256').update(line).digest('hex');
 }
 
 async function linesOf(path: string): Promise<string[]> {

@@ -15,9 +15,14 @@ const MAIN = 'from smart_fetch.cli.main import main_cli; main_cli()';
 const NEEDED = 'Python 3.11 or newer with pip';
 const PROBE = 'import sys, pip; sys.exit(sys.version_info < (3, 11))';
 
-/** SMART's command line client, in Python. It cancels each export when it has all, and fails on errors in `error`. */
+/**
+ * SMART's command line client, in Python. It cancels each export when it has all, and fails on errors in `error`.
+ * Of Observations it asks for those in the categories of US Core, if not told otherwise, which all of them here are.
+ */
 export const smartFetch: BulkClient = {
   name: `smart-fetch ${VERSION}`,
+  levels: ['Group'],
+  filters: true,
   keepsDeletions: true,
   types: [
     ...['AllergyIntolerance', 'Condition', 'Device', 'DiagnosticReport', 'DocumentReference', 'Encounter'],
@@ -35,13 +40,15 @@ export const smartFetch: BulkClient = {
     if (!existsSync(FOLDER)) await install(python);
     return undefined;
   },
-  async export({ server, directory, types, since }) {
+  async export({ server, directory, level, types, since, typeFilter }) {
     await runProgram(
       'python3',
       [
-        ...['-c', MAIN, 'bulk', '--fhir-url', server, '--no-default-filters'],
+        ...['-c', MAIN, 'bulk', '--fhir-url', server],
+        ...(level?.startsWith('Group/') ? ['--group', level.slice('Group/'.length)] : []),
         ...(types ? ['--type', types.join(',')] : []),
         ...(since === undefined ? [] : ['--since', since, '--since-mode', 'updated']),
+        ...(typeFilter === undefined ? [] : ['--type-filter', typeFilter]),
         directory,
       ],
       { env: { PYTHONPATH: FOLDER } },
