@@ -6,10 +6,9 @@ import { rebuild } from '../../src/jobs/rebuild.ts';
 import { jobTables } from '../../src/jobs/schema.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
 import { wholeManifestOf } from '../../src/manifest/manifest.ts';
-import { eventually } from './eventually.ts';
+import { eventually, PATIENCE_MS } from './eventually.ts';
 import type { Headwater } from './headwater.ts';
 
-const PATIENCE_MS = 120_000;
 const tables = jobTables();
 
 /** Records of a type that a later one of the same key has made needless. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const PATIENCE_MS = 120_000;
+/** For one thing that has to happen, on a machine that does much else. */
+export const PATIENCE_MS = 120_000;
 
 /** Asks until there is an answer, where there is no event to wait for. */
 export async function eventually<T>(ask: () => Promise<T | undefined>): Promise<T> {

@@ -14,14 +14,14 @@ import type { Settings } from '../../src/config/settings.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { freePort } from '../../src/stack/ports.ts';
-import { eventually } from './eventually.ts';
+import { eventually, PATIENCE_MS } from './eventually.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 
 export const MAX_RESOURCE_BYTES = 5_200_000;
-const READY_MS = 120_000;
-/** Longer than any export here may take. */
-const LAG_MS = 20_000;
+const READY_MS = PATIENCE_MS;
+/** Longer than any export here may take: what its cut points at must not be compacted away meanwhile. */
+const LAG_MS = 1.25 * PATIENCE_MS;
 /** kafkajs's ConfigResourceTypes.TOPIC, which it has in its types only. */
 const TOPIC = 2;
 
@@ -115,7 +115,7 @@ export class Headwater {
   }
 
   /**
-   * Lets the broker take old versions away all the time, as in a log that is days old: all but those of the last seconds,
+   * Lets the broker take old versions away all the time, as in a log that is days old: all but those of the last minutes,
    * which running exports may need.
    */
   async compactEagerly(lagMs = LAG_MS): Promise<void> {

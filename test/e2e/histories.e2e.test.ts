@@ -24,7 +24,7 @@ import { Ledger } from './ledger.ts';
 import { kickOff, manifestOnceComplete, receive } from './one-export.ts';
 import { Play } from './play.ts';
 
-const HISTORIES = Number(process.env['HEADWATER_TEST_HISTORIES'] ?? 100);
+const HISTORIES = Number(process.env['HEADWATER_TEST_HISTORIES'] ?? 40);
 const SEED = process.env['HEADWATER_TEST_SEED'];
 
 const MANY = 1_000;

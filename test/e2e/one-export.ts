@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import type { Manifest, ManifestFile } from '../../src/manifest/manifest.ts';
+import { PATIENCE_MS } from './eventually.ts';
 
 export interface Asked {
   readonly types: readonly string[];
@@ -28,8 +29,6 @@ export interface Received {
   /** `Type/id` */
   readonly errors: readonly string[];
 }
-
-const PATIENCE_MS = 120_000;
 
 export async function kickOff(base: string, asked: Asked): Promise<Accepted> {
   const parameters = [

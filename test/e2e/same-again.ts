@@ -7,6 +7,7 @@ import type { ExportFile } from '../../src/events/status.ts';
 import type { Task } from '../../src/events/tasks.ts';
 import { runTask } from '../../src/replay/run-task.ts';
 import { openStore } from '../../src/storage/open-store.ts';
+import { PATIENCE_MS } from './eventually.ts';
 import type { Headwater } from './headwater.ts';
 
 /** I5: the tasks of a finished job, run once more into another folder, give the same bytes under the same names. */
@@ -22,7 +23,7 @@ export async function assertSameAgain(headwater: Headwater, jobId: string): Prom
       codec: change,
       topicOf: (type) => log.names.resource(type),
       fileBytes: settings.fileBytes,
-      signal: AbortSignal.timeout(120_000),
+      signal: AbortSignal.timeout(PATIENCE_MS),
       onProgress: () => undefined,
     });
     assert.deepEqual(files, await filesOf(headwater, task), `task ${task.taskId} of ${jobId}, run again`);
@@ -36,7 +37,7 @@ async function tasksOf({ log }: Headwater, jobId: string): Promise<Task[]> {
   for (const topic of Object.values(log.names.tasks)) {
     for (const [partition, to] of (await log.reader.ends(topic)).entries()) {
       const range = { topic, partition, from: offset(0), to };
-      for await (const records of log.reader.read(range, AbortSignal.timeout(120_000))) {
+      for await (const records of log.reader.read(range, AbortSignal.timeout(PATIENCE_MS))) {
         for (const { key, value } of records)
           if (key.toString().startsWith(`${jobId}/`)) tasks.push(control.task.decode(value));
       }
