@@ -4,6 +4,7 @@ import type { Logger } from '../base/service.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { OperationOutcome } from '../fhir/operation-outcome.ts';
 import { answerTo } from './errors.ts';
+import { quoted } from './raw-parameters.ts';
 
 export function sendOutcome(ctx: Context, status: number, outcome: OperationOutcome): void {
   ctx.status = status;
@@ -30,12 +31,12 @@ export function outcomes(logger: Logger): Middleware {
     }
     if (ctx.body !== undefined && ctx.body !== null && ctx.body !== '') return;
     if (ctx.status === 404)
-      sendOutcome(ctx, 404, operationOutcome('error', 'not-found', `there is no ${ctx.path} here`));
+      sendOutcome(ctx, 404, operationOutcome('error', 'not-found', `there is no ${quoted(ctx.path)} here`));
     if (ctx.status === 405 || ctx.status === 501) {
       sendOutcome(
         ctx,
         ctx.status,
-        operationOutcome('error', 'not-supported', `${ctx.method} is not possible on ${ctx.path}`),
+        operationOutcome('error', 'not-supported', `${ctx.method} is not possible on ${quoted(ctx.path)}`),
       );
     }
   };

@@ -1,6 +1,19 @@
 import type { Middleware } from 'koa';
 
-const EXPOSED = 'Content-Location, X-Progress, Retry-After, Expires, Content-Range, Preference-Applied';
+/** Every header that answers have, except those that browsers show anyway. */
+const EXPOSED = [
+  'Content-Location',
+  'Preference-Applied',
+  'X-Export-Status',
+  'X-Progress',
+  'Retry-After',
+  'Expires',
+  'Accept-Ranges',
+  'Content-Range',
+  'Content-Encoding',
+  'Vary',
+  'Allow',
+].join(', ');
 
 /** Browsers of any origin may call: no cookie or other ambient authority is ever used, so there is nothing to borrow. */
 export const cors: Middleware = async (ctx, next) => {

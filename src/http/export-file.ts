@@ -17,7 +17,7 @@ export async function exportFile(
   { settings, store, clock }: GatewayContext,
   key: string,
 ): Promise<void> {
-  checkFileUrl(settings.urlSecret, key, ctx.URL.searchParams, clock());
+  checkFileUrl(settings.urlSecret, key, new URLSearchParams(ctx.querystring), clock());
   const info = await store.head(key);
   if (!info) throw new HeadwaterError('not-found', 'this file has been removed', { subject: key });
   const stored = key.endsWith('.gz');

@@ -5,7 +5,7 @@ import { parseInstant } from '../fhir/instant.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 import { parseTypeFilter, splitTypeFilters } from '../fhir/search/type-filter.ts';
-import { bad, quoted } from './raw-parameters.ts';
+import { bad, quoted, shortened } from './raw-parameters.ts';
 import type { RawParameter } from './raw-parameters.ts';
 
 /** What an operation is called on. */
@@ -37,6 +37,8 @@ export const FORMATS: ReadonlyMap<string, OutputFormat> = new Map([
 const CLOCK_TOLERANCE_MS = 60_000;
 /** Each task carries them. For more there are Groups. */
 const MOST_PATIENTS = 10_000;
+/** Each is a line of the export's `error` file, and part of its request. */
+const MOST_WARNINGS = 100;
 
 const KNOWN = [
   '_outputFormat',
@@ -83,8 +85,9 @@ export function parseExportParameters(
     container: reading.container(),
     warnings: reading.warnings,
   };
-  const [since, until] = [parameters.since, parameters.until].map((text) => text && parseInstant(text));
-  if (since && until && since >= until) throw bad('_until', '_until: it must be later than _since');
+  const { since, until } = parameters;
+  if (since !== undefined && until !== undefined && (parseInstant(since) ?? 0) >= (parseInstant(until) ?? 0))
+    throw bad('_until', `_until: ${quoted(until)} is not later than _since, ${quoted(since)}`);
   return parameters;
 }
 
@@ -109,28 +112,26 @@ class Reading {
 
   /** `a,b` and repeats are the same; order and repetition mean nothing. */
   types(): readonly string[] {
-    const given = this.#list('_type');
-    // An empty name too: `_type=` must not mean every type.
-    const types = given.filter((type) => {
-      if (isResourceType(type)) return true;
-      this.#ignore('_type', `_type: ${quoted(type)} is not a resource type of FHIR R4`);
-      return false;
+    return this.#known('_type', (type) => {
+      if (!isResourceType(type))
+        throw bad('_type', `_type: ${quoted(type)} is not a resource type of FHIR R4`);
     });
-    if (given.length > 0 && types.length === 0)
-      throw bad('_type', '_type: none of its types is one of FHIR R4, and none must not become every type');
-    return [...new Set(types)];
   }
 
   patients(): readonly string[] {
     const { level, patient } = this.#target;
     const given = this.#list('patient');
-    if (given.length > 0 && level === 'system')
+    const [first] = given;
+    if (first !== undefined && level === 'system')
       throw bad(
         'patient',
-        'patient: a system export is not of patients; ask Patient/$export or Group/[id]/$export',
+        `patient: ${quoted(first)} is no part of a system export; ask Patient/$export or Group/[id]/$export`,
       );
-    if (given.length > 0 && patient !== undefined)
-      throw bad('patient', `patient: this export is of Patient/${patient} alone; ask Patient/$export`);
+    if (first !== undefined && patient !== undefined)
+      throw bad(
+        'patient',
+        `patient: ${quoted(first)} is given to an export of Patient/${patient} alone; ask Patient/$export`,
+      );
     const ids = given.map((text) => {
       const id = PATIENT.exec(text)?.[1];
       if (id === undefined)
@@ -172,26 +173,23 @@ class Reading {
 
   typeFilters(types: readonly string[]): readonly string[] {
     const queries = this.#values('_typeFilter').flatMap(
-      (value) => this.#try('_typeFilter', () => splitTypeFilters(value)) ?? [],
+      (value) => this.#understood('_typeFilter', () => splitTypeFilters(value)) ?? [],
     );
-    return queries.filter((query) => {
-      const filter = this.#try('_typeFilter', () => parseTypeFilter(query));
-      if (!filter) return false;
-      if (types.length === 0 || types.includes(filter.type)) return true;
-      this.#ignore('_typeFilter', `_typeFilter: ${quoted(query)} is of a type that _type leaves out`);
-      return false;
-    });
+    return [...new Set(queries)].filter((query) =>
+      this.#understood('_typeFilter', () => {
+        // U+FFFD stands where a query was not UTF-8. The others can be in JSON, but not be stored.
+        if (/[\0\uFFFD]/.test(query) || !query.isWellFormed())
+          throw bad('_typeFilter', `_typeFilter: ${quoted(query)} is no text in UTF-8`);
+        const { type } = parseTypeFilter(query);
+        if (types.length > 0 && !types.includes(type))
+          throw bad('_typeFilter', `_typeFilter: ${quoted(query)} is of a type that _type leaves out`);
+        return true;
+      }),
+    );
   }
 
   elements(): readonly string[] {
-    const given = this.#list('_elements');
-    const elements = given.filter((one) => this.#try('_elements', () => parseElements([one])) !== undefined);
-    if (given.length > 0 && elements.length === 0)
-      throw bad(
-        '_elements',
-        '_elements: none of its elements is known, and none must not become all of them',
-      );
-    return [...new Set(elements)];
+    return this.#known('_elements', (element) => void parseElements([element]));
   }
 
   /** When both are asked for, the one that leaves out less. */
@@ -214,14 +212,14 @@ class Reading {
     const outside = types.find((one) => !isCompartmentType(one));
     const problem =
       type !== 'Patient'
-        ? `${quoted(type)} is not supported, only Patient is`
+        ? 'is not supported, only Patient is'
         : this.#target.level === 'system'
-          ? 'what belongs to no patient has no place in it; ask Patient/$export or Group/[id]/$export'
+          ? 'leaves out what belongs to no patient; ask Patient/$export or Group/[id]/$export'
           : outside !== undefined
-            ? `${outside}, which _type names, belongs to no patient`
+            ? `has no place for ${outside}, which _type names`
             : undefined;
     if (problem === undefined) return type;
-    this.#ignore('organizeOutputBy', `organizeOutputBy: ${problem}`);
+    this.#ignore('organizeOutputBy', `organizeOutputBy: ${quoted(type)} ${problem}`);
     return undefined;
   }
 
@@ -242,33 +240,57 @@ class Reading {
   /** The value of a parameter that may be given once. A `+` that was not escaped has become a space; no such value has spaces. */
   #once(name: string): string | undefined {
     const values = this.#values(name);
-    if (values.length > 1) throw bad(name, `${name} is given ${values.length} times; once is allowed`);
+    if (values.length > 1)
+      throw bad(
+        name,
+        `${name} is given ${values.length} times, last as ${quoted(values.at(-1) ?? '')}; once is allowed`,
+      );
     return values[0]?.trim().replaceAll(' ', '+');
   }
 
-  /** Values with commas, which some clients encode twice. */
+  /** The values of a list that are understood. An empty one counts: `_type=` must not mean every type. */
+  #known(name: string, check: (value: string) => void): readonly string[] {
+    const given = this.#list(name);
+    const known = given.filter((value) => this.#understood(name, () => (check(value), true)));
+    if (given.length === 0 || known.length > 0) return known;
+    const all = shortened(given.map(quoted).join(', '), 200);
+    throw bad(name, `${name}: ${all}: nothing of it is understood, and nothing must not become everything`);
+  }
+
+  /** Values with commas, which some clients encode twice; each once. */
   #list(name: string): string[] {
-    return this.#values(name).flatMap((value) => value.split(/,|%2C/i).map((part) => part.trim()));
+    const values = this.#values(name).flatMap((value) => value.split(/,|%2C/i));
+    return [...new Set(values.map((value) => value.trim()))];
   }
 
   #values(name: string): string[] {
-    return this.#raw.filter((parameter) => parameter.name === name).map(({ value }) => value);
+    return this.#raw
+      .filter((parameter) => parameter.name === name)
+      .map(({ value }) => {
+        if (value !== undefined) return value;
+        throw bad(name, `${name}: it must have one value, which is a string, a boolean or a reference`);
+      });
   }
 
-  #try<T>(name: string, parse: () => T): T | undefined {
+  #understood<T>(name: string, parse: () => T): T | undefined {
     try {
       return parse();
     } catch (error) {
       if (!(error instanceof HeadwaterError) || error.code !== 'bad-request') throw error;
-      this.#ignore(name, `${name}: ${error.message}`);
+      this.#ignore(name, error.message);
       return undefined;
     }
   }
 
   /** Refuses, or with lenient handling notes that it is ignored. */
   #ignore(name: string, message: string): void {
-    if (!this.#options.lenient) throw bad(name, message);
-    this.warnings.push(`Ignored: ${message}`);
+    const words = shortened(message, 300)
+      .toWellFormed()
+      .replaceAll(/\p{Cc}/gu, '\uFFFD');
+    if (!this.#options.lenient) throw bad(name, words);
+    if (this.warnings.length === MOST_WARNINGS)
+      throw bad(name, `${words}; ${MOST_WARNINGS} other things would be ignored already`);
+    this.warnings.push(`Ignored: ${words}`);
   }
 }
 

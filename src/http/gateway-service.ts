@@ -1,11 +1,11 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type Koa from 'koa';
 import { sleep } from '../base/clock.ts';
 import { HeadwaterError, isAbort } from '../base/errors.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
+import { createHttpServer } from './http-server.ts';
 
 export interface GatewayServiceOptions {
   readonly app: Koa;
@@ -31,7 +31,7 @@ export function gatewayService({
     name: 'gateway',
     run: async (signal) => {
       const handle = app.callback();
-      const server = createServer((request, response) => void handle(request, response));
+      const server = createHttpServer((request, response) => void handle(request, response));
       await listen(server, settings, portSetting);
       health.ready();
       logger.info({ host: settings.httpHost, port: settings.httpPort }, 'gateway listens');

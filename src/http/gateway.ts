@@ -1,7 +1,7 @@
 import { bodyParser } from '@koa/bodyparser';
 import Router from '@koa/router';
 import Koa from 'koa';
-import type { Context } from 'koa';
+import type { Context, Middleware } from 'koa';
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import { outcomes } from './answer.ts';
 import { capabilityStatement } from './capability-statement.ts';
@@ -13,7 +13,7 @@ import type { GatewayContext } from './gateway-context.ts';
 import type { ExportTarget } from './export-parameters.ts';
 import { JSON_TYPES, kickOff } from './kick-off.ts';
 import { probeRoutes } from './probe-app.ts';
-import { quoted } from './raw-parameters.ts';
+import { bad, quoted } from './raw-parameters.ts';
 import { requestMetrics } from './request-metrics.ts';
 
 /**
@@ -28,10 +28,7 @@ export function createGateway(gateway: GatewayContext): Koa {
   app.use(requestMetrics(gateway.metrics, gateway.clock));
   app.use(cors);
   app.use(outcomes(gateway.logger));
-  app.use(async (ctx, next) => {
-    ctx.path = ctx.path.replace(/%24/g, '$'); // some HTTP libraries escape the $ of an operation
-    await next();
-  });
+  app.use(plainPath);
   const router = routes(gateway);
   app.use(router.routes());
   app.use(router.allowedMethods());
@@ -41,7 +38,12 @@ export function createGateway(gateway: GatewayContext): Koa {
 function routes(gateway: GatewayContext): Router {
   const { settings } = gateway;
   const capabilities = capabilityStatement(settings.publicUrl + FHIR_BASE, gateway.clock());
-  const body = bodyParser({ enableTypes: ['json'], extendTypes: { json: JSON_TYPES }, jsonLimit: '1mb' });
+  const body = bodyParser({
+    enableTypes: ['json'],
+    extendTypes: { json: JSON_TYPES },
+    jsonLimit: BODY_LIMIT,
+    onError: refuseBody,
+  });
   const router = new Router({ sensitive: true });
   for (const [path, targetOf] of EXPORTS) {
     router.get(FHIR_BASE + path, (ctx) => onlyGet(ctx) && kickOff(ctx, gateway, targetOf(idOf(ctx.params))));
@@ -70,6 +72,29 @@ function routes(gateway: GatewayContext): Router {
   router.use(probeRoutes(gateway).routes());
   return router;
 }
+
+const BODY_LIMIT = '1mb';
+
+/** Whatever keeps a body from being read is for the client to change: its length, its coding, its syntax. */
+function refuseBody(error: Error & { status?: number }): never {
+  const { status = 400, message } = error;
+  const words = status === 413 ? `it is too large, ${BODY_LIMIT} at most` : message;
+  throw Object.assign(new Error(`the body: ${words}`), { status });
+}
+
+/** What Node leaves open of RFC 9112, 3.2: a Host there must be, and a whole URL is as good as its path. */
+const plainPath: Middleware = async (ctx, next) => {
+  if (ctx.req.httpVersion === '1.1' && ctx.req.headers.host === undefined)
+    throw bad('Host', 'Host: the header is missing');
+  if (!ctx.url.startsWith('/')) {
+    const url = URL.parse(ctx.url);
+    if (!url || !/^https?:$/.test(url.protocol))
+      throw bad('URL', `the URL ${quoted(ctx.url)} is none of HTTP`);
+    ctx.url = url.pathname + url.search;
+  }
+  ctx.path = ctx.path.replace(/%24/g, '$'); // some HTTP libraries escape the $ of an operation
+  await next();
+};
 
 const EXPORTS: readonly [path: string, target: (id: string) => ExportTarget][] = [
   ['/$export', () => ({ level: 'system' })],

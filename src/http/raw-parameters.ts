@@ -3,7 +3,8 @@ import { HeadwaterError } from '../base/errors.ts';
 /** A parameter as it came, from the query or from a Parameters resource. */
 export interface RawParameter {
   readonly name: string;
-  readonly value: string;
+  /** undefined when it is none that a query could have. */
+  readonly value: string | undefined;
 }
 
 export function parametersOfQuery(search: string): RawParameter[] {
@@ -19,12 +20,9 @@ export function parametersOfBody(body: unknown): RawParameter[] {
   return list.map((parameter: unknown) => {
     if (!isObject(parameter) || typeof parameter['name'] !== 'string')
       throw bad('parameter', 'each parameter must have a name');
-    const { name } = parameter;
     const values = Object.keys(parameter).filter((key) => key.startsWith('value'));
     const value = values.length === 1 ? textOf(parameter[values[0] ?? '']) : undefined;
-    if (value === undefined)
-      throw bad(name, `parameter ${quoted(name)} must have one value: a string, a boolean or a reference`);
-    return { name, value };
+    return { name: parameter['name'], value };
   });
 }
 
@@ -39,8 +37,13 @@ function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+/** For messages: what clients send may be long, and hold what no text holds. */
 export function quoted(text: string): string {
-  return JSON.stringify(text.length > 100 ? `${text.slice(0, 100)}…` : text);
+  return JSON.stringify(shortened(text, 100));
+}
+
+export function shortened(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
 }
 
 export function bad(subject: string, message: string): HeadwaterError {

@@ -71,9 +71,10 @@ describe('gateway', () => {
   });
 
   it('answers unknown paths and methods with an OperationOutcome', async () => {
-    await assertOutcome(await gateway.ask('/'), 404, /no \/ here/);
-    await assertOutcome(await gateway.ask('/fhir/Patient'), 404, /no \/fhir\/Patient here/);
-    await assertOutcome(await gateway.ask('/fhir/Patient/$export'), 404, /here/);
+    await assertOutcome(await gateway.ask('/'), 404, /no "\/" here/);
+    await assertOutcome(await gateway.ask('/fhir/Patient'), 404, /no "\/fhir\/Patient" here/);
+    await assertOutcome(await gateway.ask('/fhir/Observation/$export'), 404, /here/);
+    await assertOutcome(await gateway.ask('/fhir/Group/a%20b/$export'), 404, /"a b" is not the id/);
     await assertOutcome(await gateway.ask('/fhir/$export', { method: 'DELETE' }), 405, /DELETE/);
     await assertOutcome(await gateway.ask('/fhir/metadata', { method: 'POST' }), 405, /POST/);
     await assertOutcome(await gateway.ask('/fhir/$export-status/%zz'), 404, /./);

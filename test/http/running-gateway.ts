@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import type Koa from 'koa';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import type { ServiceHealth } from '../../src/base/service.ts';
 import { createGateway } from '../../src/http/gateway.ts';
+import { createHttpServer } from '../../src/http/http-server.ts';
 import type { GatewaySettings } from '../../src/http/gateway-context.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 import { MemoryJobs } from './memory-jobs.ts';
@@ -40,7 +41,8 @@ export async function runGateway(
   const time = { ahead: 0 };
   const log = (fields: object, message: string): void =>
     void logged.push(`${message} ${JSON.stringify(fields)}`);
-  const server = createServer();
+  let handle: ReturnType<Koa['callback']> | undefined;
+  const server = createHttpServer((request, response) => void handle?.(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
@@ -62,8 +64,7 @@ export async function runGateway(
     clock: () => Date.now() + time.ahead,
     logger: { debug: log, info: log, warn: log, error: log },
   });
-  const handle = app.callback();
-  server.on('request', (request, response) => void handle(request, response));
+  handle = app.callback();
   return {
     url,
     jobs,

@@ -1,0 +1,71 @@
+import { createServer, STATUS_CODES } from 'node:http';
+import type { RequestListener, Server, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { operationOutcome } from '../fhir/operation-outcome.ts';
+
+/** Four times Node's: lists of patients and filters make long URLs. */
+const MAX_HEADER_BYTES = 64 * 1024;
+/** So long the rest of a refused request is read and dropped. A socket closed before that takes the answer with it. */
+const LINGER_MS = 2_000;
+
+/** Node's server, but what Node's parser refuses by itself gets an OperationOutcome as well. */
+export function createHttpServer(listener: RequestListener): Server {
+  const latest = new WeakMap<Duplex, ServerResponse>();
+  const refused = new WeakSet<Duplex>();
+  // Node would refuse a request without Host with an empty body; the listener has to do it.
+  const server = createServer(
+    { maxHeaderSize: MAX_HEADER_BYTES, requireHostHeader: false },
+    (request, response) => {
+      latest.set(request.socket, response);
+      listener(request, response);
+    },
+  );
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (refused.has(socket)) return; // Each further piece of the same request is an error as well.
+    refused.add(socket);
+    const response = latest.get(socket);
+    const amidAnswer = response !== undefined && response.headersSent && !response.writableFinished;
+    if (amidAnswer || !socket.writable) socket.destroy();
+    else refuse(socket, ...refusalOf(error));
+  });
+  server.on('checkExpectation', (request, response) => {
+    const expected = JSON.stringify(request.headers.expect);
+    const answer = JSON.stringify(
+      operationOutcome('error', 'not-supported', `Expect: ${expected} is not met`),
+    );
+    response.writeHead(417, { 'Content-Type': 'application/fhir+json; charset=utf-8' }).end(answer);
+  });
+  server.on('connect', (_request, socket) => {
+    refuse(socket, 405, 'CONNECT is not possible: this is no proxy');
+  });
+  return server;
+}
+
+function refusalOf({ code, message }: NodeJS.ErrnoException): [status: number, message: string] {
+  switch (code) {
+    case 'HPE_HEADER_OVERFLOW':
+      return [
+        431,
+        `the URL and the headers have more than ${MAX_HEADER_BYTES} bytes; send long lists of parameters by POST`,
+      ];
+    case 'ERR_HTTP_REQUEST_TIMEOUT':
+      return [408, 'the request did not arrive in time'];
+    default:
+      return [400, `the request is not HTTP: ${message}`];
+  }
+}
+
+function refuse(socket: Duplex, status: number, message: string): void {
+  const body = JSON.stringify(operationOutcome('error', 'invalid', message));
+  socket.end(
+    [
+      `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+      'Content-Type: application/fhir+json; charset=utf-8',
+      `Content-Length: ${Buffer.byteLength(body)}`,
+      'Connection: close',
+      '',
+      body,
+    ].join('\r\n'),
+  );
+  setTimeout(() => socket.destroy(), LINGER_MS).unref();
+}
