@@ -1,27 +1,69 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import { formatInstant } from '../fhir/instant.ts';
+import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
+import { searchParametersOf } from '../fhir/search/search-parameters.ts';
+import { canonicalOf } from './operation-definitions.ts';
 
-/** What `[base]/metadata` says. Every exportable type is named: some clients skip the others. */
+/**
+ * What `[base]/metadata` says. Every exportable type is named, since some clients skip the others, with the search parameters
+ * that `_typeFilter` takes. The guide asks for no interactions, and there are none.
+ */
 export function capabilityStatement(baseUrl: string, startedAt: number): object {
   return {
     resourceType: 'CapabilityStatement',
     status: 'active',
     date: formatInstant(startedAt),
+    publisher: 'Headwater',
     kind: 'instance',
     instantiates: ['http://hl7.org/fhir/uv/bulkdata/CapabilityStatement/bulk-data'],
     software: { name: 'Headwater', version: packageJson.version },
     implementation: { description: 'Headwater bulk data export', url: baseUrl },
     fhirVersion: '4.0.1',
     format: ['application/fhir+json', 'application/fhir+ndjson'],
+    implementationGuide: ['http://hl7.org/fhir/uv/bulkdata/ImplementationGuide/hl7.fhir.uv.bulkdata'],
     rest: [
       {
         mode: 'server',
-        resource: RESOURCE_TYPES.map((type) => ({ type })),
-        operation: [
-          { name: 'export', definition: 'http://hl7.org/fhir/uv/bulkdata/OperationDefinition/export' },
-        ],
+        documentation: DOCUMENTATION,
+        resource: RESOURCE_TYPES.map(resourceOf),
+        operation: [{ name: 'export', definition: canonicalOf('export') }],
       },
     ],
   };
 }
+
+const DOCUMENTATION = [
+  'Bulk data export. A system export returns every resource there is. An export of patients returns the Patient compartment of FHIR R4 (CompartmentDefinition/patient): the Patients themselves and what refers to them by any of its parameters; one of a Group the same of its members.',
+  'Provenance: everything that is about a resource in scope comes along, unless `_type` leaves Provenance out or `includeAssociatedData` asks for less.',
+  'Context resources, of types that are in no compartment (Practitioner, PractitionerRole, Organization, Location, Medication and all others): with patients and groups they are returned when `_type` names them together with types that refer to them, and then only those that are referred to.',
+  'Group membership under `_since`: of patients who joined since then everything is returned, however old; what the export held of patients who left is in `deleted`, as is what was deleted or moved to other patients. Members are those as of the export; inactive ones and those outside of their period are none.',
+  'The search parameters listed are for `_typeFilter`; there is no search interaction. What the operations of this server take is in OperationDefinition/export, /patient-export and /group-export.',
+].join('\n\n');
+
+function resourceOf(type: string): object {
+  const operation = OPERATIONS_OF[type];
+  return {
+    type,
+    ...(!isCompartmentType(type) && { documentation: CONTEXT }),
+    searchParam: searchParametersOf(type),
+    ...(operation && { operation }),
+  };
+}
+
+const CONTEXT =
+  'In exports of patients and groups only if `_type` names it, and then those that a returned resource refers to.';
+
+/** Under the name the guide's own statement has, and under the one that is in the URL: clients look for either. */
+const OPERATIONS_OF: Readonly<
+  Record<string, readonly { readonly name: string; readonly definition: string }[]>
+> = {
+  Patient: [
+    { name: 'patient-export', definition: canonicalOf('patient-export') },
+    { name: 'export', definition: canonicalOf('patient-export') },
+  ],
+  Group: [
+    { name: 'group-export', definition: canonicalOf('group-export') },
+    { name: 'export', definition: canonicalOf('group-export') },
+  ],
+};

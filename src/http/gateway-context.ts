@@ -19,7 +19,14 @@ export interface GatewayContext {
 
 export type GatewaySettings = Pick<
   Settings,
-  'publicUrl' | 'urlSecret' | 'urlTtlMs' | 'retentionMs' | 'requirePrefer' | 'strictAccept' | 'containers'
+  | 'publicUrl'
+  | 'urlSecret'
+  | 'urlTtlMs'
+  | 'retentionMs'
+  | 'requirePrefer'
+  | 'strictAccept'
+  | 'containers'
+  | 'topicPrefix'
 >;
 
 /** FHIR's base path; the rest of the base URL is the setting PUBLIC_URL. */

@@ -4,8 +4,8 @@ import Koa from 'koa';
 import type { Context, Middleware } from 'koa';
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import { outcomes } from './answer.ts';
-import { capabilityStatement } from './capability-statement.ts';
 import { cors } from './cors.ts';
+import { discoveryRoutes } from './discovery.ts';
 import { exportFile } from './export-file.ts';
 import { cancelExport, exportStatus } from './export-status.ts';
 import { FHIR_BASE } from './gateway-context.ts';
@@ -36,8 +36,6 @@ export function createGateway(gateway: GatewayContext): Koa {
 }
 
 function routes(gateway: GatewayContext): Router {
-  const { settings } = gateway;
-  const capabilities = capabilityStatement(settings.publicUrl + FHIR_BASE, gateway.clock());
   const body = bodyParser({
     enableTypes: ['json'],
     extendTypes: { json: JSON_TYPES },
@@ -65,10 +63,7 @@ function routes(gateway: GatewayContext): Router {
       );
     });
   }
-  router.get(`${FHIR_BASE}/metadata`, (ctx) => {
-    ctx.set('Content-Type', 'application/fhir+json; charset=utf-8');
-    ctx.body = JSON.stringify(capabilities);
-  });
+  router.use(discoveryRoutes(gateway).routes());
   router.use(probeRoutes(gateway).routes());
   return router;
 }

@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import type Koa from 'koa';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
@@ -41,8 +40,7 @@ export async function runGateway(
   const time = { ahead: 0 };
   const log = (fields: object, message: string): void =>
     void logged.push(`${message} ${JSON.stringify(fields)}`);
-  let handle: ReturnType<Koa['callback']> | undefined;
-  const server = createHttpServer((request, response) => void handle?.(request, response));
+  const server = createHttpServer((request, response) => void handle(request, response));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const url = `http://127.0.0.1:${String((server.address() as AddressInfo).port)}`;
@@ -55,6 +53,7 @@ export async function runGateway(
       requirePrefer: true,
       strictAccept: false,
       containers: ['research'],
+      topicPrefix: 'headwater',
       ...settings,
     },
     jobs,
@@ -64,7 +63,7 @@ export async function runGateway(
     clock: () => Date.now() + time.ahead,
     logger: { debug: log, info: log, warn: log, error: log },
   });
-  handle = app.callback();
+  const handle = app.callback();
   return {
     url,
     jobs,
