@@ -10,6 +10,8 @@ export interface Piece {
   readonly next: number;
   /** Bytes fetched, before anything was left out. */
   readonly bytes: number;
+  /** Gives its memory back; nothing of it may be looked at any more. */
+  readonly release: () => void;
 }
 
 /** Waits until what lies before `until` is decided (committed or aborted) rather than answer with less. */
@@ -20,13 +22,15 @@ const BLOCK_BYTES = 2 << 20;
 /** Offsets of the first block, before anything is known of the records' size. */
 const FIRST_SPAN = 8_192;
 const MOST_SPAN = 1 << 22;
-/** Batches decompressed on other threads while one is handled. */
-const AHEAD = 3;
+/** What is asked for a few offsets: some batches, and for each offset what a record may have, but never more than a block. */
+const LEAST_BYTES = 64 << 10;
+const RECORD_BYTES = 1 << 10;
 
 interface Block {
   readonly start: number;
   readonly batches: readonly RawBatch[];
   readonly span: number;
+  readonly release: () => void;
 }
 
 /**
@@ -47,6 +51,7 @@ export async function* readBackward(
     next = block.start > range.from ? blocks.read(block.start, block.span) : undefined;
     next?.catch(() => undefined); // it is awaited in its turn
     yield* openBackward(block.batches, range);
+    block.release();
   }
 }
 
@@ -68,7 +73,8 @@ class BlockReader {
     let held = 0;
     let total = 0;
     for (let at = start; at < end;) {
-      const piece = await this.#fetch({ from: at, maxBytes: this.#bytes, until: end });
+      const maxBytes = Math.min(this.#bytes, LEAST_BYTES + (end - at) * RECORD_BYTES);
+      const piece = await this.#fetch({ from: at, maxBytes, until: end });
       if (piece.next === at) break; // nothing is left of the rest
       if (pieces.length === 0) start = Math.max(this.#from, Math.min(start, piece.first));
       pieces.push(piece);
@@ -77,32 +83,29 @@ class BlockReader {
       at = piece.next;
       while (held > 2 * this.#bytes && pieces.length > 1) {
         const [oldest] = pieces.splice(0, 1);
-        held -= oldest?.bytes ?? 0;
-        start = oldest?.next ?? start;
+        if (!oldest) break;
+        held -= oldest.bytes;
+        start = oldest.next;
+        oldest.release();
       }
     }
     const batches = pieces.flatMap((piece) => piece.batches).filter((batch) => batch.baseOffset < end);
     const wanted = Math.round((span * this.#bytes) / Math.max(total, 1));
-    return { start, batches, span: Math.min(MOST_SPAN, 8 * span, Math.max(1, wanted)) };
+    return {
+      start,
+      batches,
+      span: Math.min(MOST_SPAN, 8 * span, Math.max(1, wanted)),
+      release: () => pieces.forEach((piece) => piece.release()),
+    };
   }
 }
 
-async function* openBackward(
+function* openBackward(
   batches: readonly RawBatch[],
   range: { from: number; to: number },
-): AsyncIterable<RecordBatch> {
-  const opening: Promise<RecordSet>[] = [];
-  const open = (i: number): void => {
-    const batch = batches[i];
-    if (!batch) return;
-    const promise = openBatch(batch);
-    promise.catch(() => undefined); // it is awaited in its turn
-    opening.push(promise);
-  };
-  for (let i = batches.length - 1; i > batches.length - 1 - AHEAD; i--) open(i);
-  for (let i = batches.length - 1; i >= 0; i--) {
-    const records = await (opening.shift() as Promise<RecordSet>);
-    open(i - AHEAD);
+): Iterable<RecordBatch> {
+  for (const batch of batches.toReversed()) {
+    const records = openBatch(batch);
     yield within(records, range);
     records.release();
   }

@@ -7,8 +7,9 @@ import { readBackward } from './backward.ts';
 import type { Piece } from './backward.ts';
 import { Cluster } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
+import { FetchQueue } from './fetch-queue.ts';
+import type { Fetched } from './fetch-queue.ts';
 import * as protocol from './protocol.ts';
-import type { FetchedPartition } from './protocol.ts';
 import { isAbortMarker, openBatch, splitBatches } from './record-batch-reader.ts';
 import type { RawBatch } from './record-batch-reader.ts';
 
@@ -28,11 +29,13 @@ const UNSUPPORTED_IS_FINAL = new Set([29, 30, 31]); // authorization failures
 export class RangeReader implements LogReader {
   readonly #options: ClusterOptions;
   readonly #cluster: Cluster;
+  readonly #fetches: FetchQueue;
   readonly #followers = new Set<Cluster>();
 
   constructor(options: ClusterOptions) {
     this.#options = options;
     this.#cluster = new Cluster(options);
+    this.#fetches = new FetchQueue(this.#cluster, 0);
   }
 
   async ends(topic: string): Promise<readonly Offset[]> {
@@ -54,20 +57,17 @@ export class RangeReader implements LogReader {
     // The broker answers a connection's requests in order, so a waiting fetch must have a connection of its own.
     const cluster = new Cluster(this.#options);
     this.#followers.add(cluster);
+    const fetches = new FetchQueue(cluster, LONG_POLL);
     const close = (): void => cluster.close();
     signal.addEventListener('abort', close, { once: true });
     try {
       let next: number = from.offset;
       while (!signal.aborted) {
-        const piece = await this.#fetchPiece(
-          cluster,
-          from,
-          { from: next, maxBytes: FETCH_BYTES, wait: LONG_POLL },
-          signal,
-        );
+        const at = { from: next, maxBytes: FETCH_BYTES };
+        const piece = await retrying(cluster, signal, () => fetchPiece(fetches, from, at));
         next = piece.next;
         for (const batch of piece.batches) {
-          const records = await storedRecords(batch, from.offset, Number.MAX_SAFE_INTEGER);
+          const records = storedRecords(batch, from.offset, Number.MAX_SAFE_INTEGER);
           if (records.length > 0) yield records;
         }
       }
@@ -91,7 +91,7 @@ export class RangeReader implements LogReader {
         signal,
       );
       for (const batch of piece.batches) {
-        const records = await storedRecords(batch, range.from, range.to);
+        const records = storedRecords(batch, range.from, range.to);
         if (records.length > 0) yield records;
       }
       if (piece.next === next) return; // an end that was given too high
@@ -117,11 +117,8 @@ export class RangeReader implements LogReader {
     signal: AbortSignal,
   ): Promise<Piece> {
     for (let waited = 0; ; waited++) {
-      const { lastStableOffset, ...piece } = await this.#fetchPiece(
-        this.#cluster,
-        partition,
-        { ...at, wait: 0 },
-        signal,
+      const { lastStableOffset, ...piece } = await retrying(this.#cluster, signal, () =>
+        fetchPiece(this.#fetches, partition, at),
       );
       if (piece.next > at.from || lastStableOffset >= at.until) return piece;
       if (waited >= UNDECIDED_ATTEMPTS) {
@@ -137,23 +134,6 @@ export class RangeReader implements LogReader {
   async close(): Promise<void> {
     for (const cluster of [this.#cluster, ...this.#followers]) cluster.close();
     return Promise.resolve();
-  }
-
-  async #fetchPiece(
-    cluster: Cluster,
-    partition: Partition,
-    at: { from: number; maxBytes: number; wait: number },
-    signal: AbortSignal,
-  ): Promise<Piece & { readonly lastStableOffset: number }> {
-    return retrying(cluster, signal, async () => {
-      const leader = await cluster.leader(partition.topic, partition.partition);
-      const { topic, partition: number } = partition;
-      const range = { topic, partition: number, from: at.from, maxBytes: at.maxBytes };
-      const [fetched] = await cluster.call(leader, protocol.fetch([range], at.wait));
-      if (!fetched) throw new HeadwaterError('unavailable', `Kafka's answer lacks ${topic}/${number}`);
-      throwOnError(fetched.errorCode, partition, at.from);
-      return { ...committed(fetched, at.from), lastStableOffset: fetched.lastStableOffset };
-    });
   }
 
   async #listOffsets(topic: string, timestamp: bigint): Promise<Offset[]> {
@@ -177,11 +157,21 @@ export class RangeReader implements LogReader {
   }
 }
 
+async function fetchPiece(
+  fetches: FetchQueue,
+  { topic, partition }: Partition,
+  { from, maxBytes }: { readonly from: number; readonly maxBytes: number },
+): Promise<Piece & { readonly lastStableOffset: number }> {
+  const fetched = await fetches.fetch({ topic, partition, from, maxBytes });
+  throwOnError(fetched.errorCode, { topic, partition }, from);
+  return { ...committed(fetched, from), lastStableOffset: fetched.lastStableOffset };
+}
+
 /**
  * The batches of committed transactions (and none of control records) in what was fetched. A batch is aborted when its
  * producer has an aborted transaction that began at or before it and whose marker has not come yet.
  */
-function committed(fetched: FetchedPartition, from: number): Piece {
+function committed(fetched: Fetched, from: number): Piece {
   const raw = splitBatches(fetched.records);
   const pending = fetched.aborted.toSorted((a, b) => a.firstOffset - b.firstOffset);
   const aborting = new Set<bigint>();
@@ -199,11 +189,12 @@ function committed(fetched: FetchedPartition, from: number): Piece {
       batches.push(batch);
     }
   }
-  return { batches, first: raw[0]?.baseOffset ?? from, next, bytes: fetched.records.length };
+  const { records, release } = fetched;
+  return { batches, first: raw[0]?.baseOffset ?? from, next, bytes: records.length, release };
 }
 
-async function storedRecords(batch: RawBatch, from: number, to: number): Promise<StoredRecord[]> {
-  const set = await openBatch(batch);
+function storedRecords(batch: RawBatch, from: number, to: number): StoredRecord[] {
+  const set = openBatch(batch);
   const records: StoredRecord[] = [];
   for (let i = 0; i < set.count; i++) {
     const at = set.offset(i);

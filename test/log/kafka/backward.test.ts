@@ -33,7 +33,10 @@ async function partition(
   return batches;
 }
 
-/** As a broker answers: from the batch that holds the offset on, at least one batch, and no more than asked for. */
+/**
+ * As a broker answers: from the batch that holds the offset on, at least one batch, and no more than asked for. What is
+ * released is spoilt.
+ */
 function broker(batches: readonly RawBatch[], most: number): { fetch: FetchPiece; fetched: () => number } {
   let fetched = 0;
   const fetch: FetchPiece = ({ from, maxBytes }) => {
@@ -42,7 +45,7 @@ function broker(batches: readonly RawBatch[], most: number): { fetch: FetchPiece
     let bytes = 0;
     for (const batch of found) {
       if (given.length > 0 && bytes + batch.bytes.length > Math.min(most, maxBytes)) break;
-      given.push(batch);
+      given.push({ ...batch, bytes: Buffer.from(batch.bytes) });
       bytes += batch.bytes.length;
     }
     fetched += bytes;
@@ -51,6 +54,7 @@ function broker(batches: readonly RawBatch[], most: number): { fetch: FetchPiece
       first: given[0]?.baseOffset ?? from,
       next: given.at(-1)?.nextOffset ?? from,
       bytes,
+      release: () => given.forEach((batch) => batch.bytes.fill(0)),
     });
   };
   return { fetch, fetched: () => fetched };
