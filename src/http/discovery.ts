@@ -43,18 +43,17 @@ export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'setti
   return router;
 }
 
-const JSON_NAMES = ['json', 'application/fhir+json', 'application/json', 'text/json'];
+const JSON_TYPES: readonly string[] = ['application/fhir+json', 'application/json', 'text/json'];
+const ANYTHING: readonly string[] = [...JSON_TYPES, 'application/*', '*/*', ''];
 
 /** JSON is all there is; `_format` counts more than Accept (https://hl7.org/fhir/R4/http.html#mime-type). */
 function sendResource(ctx: Context, resource: string): void {
-  const { _format: given } = ctx.query;
-  const format = given === undefined ? undefined : String(given).replaceAll(' ', '+').split(';')[0];
-  const fine = format === undefined ? ctx.accepts(JSON_NAMES) !== false : JSON_NAMES.includes(format);
-  if (!fine) {
-    const asked = format === undefined ? `Accept: ${ctx.get('Accept')}` : `_format=${format}`;
-    throw Object.assign(new Error(`"${asked}" cannot be had; ask for application/fhir+json`), {
-      status: 406,
-    });
+  const { _format: format } = ctx.query;
+  const asked = format === undefined ? ctx.get('Accept').split(',') : [String(format).replaceAll(' ', '+')];
+  const types = asked.map((item) => (item.split(';')[0] ?? '').trim().toLowerCase());
+  if (!types.some((type) => ANYTHING.includes(type) || type === 'json')) {
+    const message = `${quoted(asked.join(','))} cannot be had; ask for ${JSON_TYPES.join(', ')}`;
+    throw Object.assign(new Error(message), { status: 406 });
   }
   ctx.set('Content-Type', 'application/fhir+json; charset=utf-8');
   ctx.body = resource;

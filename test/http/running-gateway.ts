@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type Koa from 'koa';
 import { Registry } from 'prom-client';
 import type { ServiceHealth } from '../../src/base/service.ts';
 import { createGateway } from '../../src/http/gateway.ts';
@@ -14,6 +15,7 @@ import { MemoryJobs } from './memory-jobs.ts';
 
 /** A real gateway on a free port, on jobs in memory and a store in a folder of its own. */
 export interface RunningGateway {
+  readonly app: Koa;
   readonly url: string;
   readonly jobs: MemoryJobs;
   readonly store: FsStore;
@@ -65,6 +67,7 @@ export async function runGateway(
   });
   const handle = app.callback();
   return {
+    app,
     url,
     jobs,
     store,
