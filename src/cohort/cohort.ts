@@ -60,7 +60,7 @@ export async function resolveCohort(
   }
   return {
     members: only ?? now.patients,
-    before: only ?? before.patients,
+    before: only ? within(only, before.patients) : before.patients,
     groups: now.groups,
     groupsBefore: before.groups,
     warnings: now.warnings,
@@ -97,7 +97,10 @@ class Groups {
     return this.#known;
   }
 
-  /** Members of a group and of the groups that are its members. A group inside itself adds nothing. */
+  /**
+   * Members of a group and of the groups that are its members. A group inside itself adds nothing. Where nobody is a member,
+   * the groups are not exported either: they may list whom they no longer stand for.
+   */
   async members(root: string, when: keyof Versions, at: number): Promise<Membership> {
     const patients = new Set<string>();
     const groups = new Set<string>();
@@ -116,18 +119,29 @@ class Groups {
         const gone = version === undefined || version.operation === 'delete';
         if (!gone) groups.add(id);
         const members = gone ? NOBODY : groupMembersOf(resourceOf(version), at);
-        if (members.noneBecause !== undefined)
-          warnings.push(`Group/${id} adds no patient to this export: ${members.noneBecause}.`);
+        if (members.noneBecause !== undefined) warnings.push(adds(id, members.noneBecause));
         for (const patient of members.patients) patients.add(patient);
         next.push(...members.groups);
       }
       level = [...new Set(next)].filter((id) => !groups.has(id));
     }
-    return { patients, groups, warnings };
+    if (patients.size > 0) return { patients, groups, warnings };
+    if (warnings.length === 0) warnings.push(adds(root, 'nobody is a member'));
+    return { patients, groups: new Set(), warnings };
   }
 }
 
+function adds(group: string, noneBecause: string): string {
+  return `Group/${group} adds no patient to this export: ${noneBecause}.`;
+}
+
 const NOBODY = { patients: [], groups: [], noneBecause: 'there is no such group' };
+
+/** Those of the first that are in the second; the first itself, if all are. */
+function within(some: ReadonlySet<string>, all: ReadonlySet<string>): ReadonlySet<string> {
+  const both = [...some].filter((id) => all.has(id));
+  return both.length === some.size ? some : new Set(both);
+}
 
 /** The first, if both have the same patients and groups, so that it can be seen that nobody moved. */
 function sameAs(now: Membership, before: Membership): Membership {

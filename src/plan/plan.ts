@@ -172,10 +172,8 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
   };
   if (provenanceBy === 'target-in-scope') {
     const targets = [...command.cut.ends.keys()].sort().filter((type) => isCompartmentType(type));
-    const changed = movedSince(found)
-      ? everything(['Provenance'])
-      : sizedRanges(command, ['Provenance'], { ...found, gaps: NO_GAPS });
-    add(changed, provenanceBy, whole(targets.filter((type) => type !== 'Provenance')));
+    // Old ones as well, whatever `since`: what they are about may have come into scope, or left it.
+    add(everything(['Provenance']), provenanceBy, whole(targets.filter((type) => type !== 'Provenance')));
   } else if (provenanceBy) {
     add(everything(['Provenance']), provenanceBy, returned);
   }

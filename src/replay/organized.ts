@@ -28,10 +28,10 @@ export async function replayOrganized(run: TaskRun, organized: Organized): Promi
   await replayRanges(run, task.ranges, ({ type }) => {
     const shape = shapeOf(task.filter, type, codec);
     const sink: Sink = {
-      returned: (change) => {
+      returned: (change, key) => {
         const { patients } = codec.decode(change.bytes);
         const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
-        if (owners.length > 0) shape(intoBlocks(blocks, owners, type), change);
+        if (owners.length > 0) shape(intoBlocks(blocks, owners, key), change);
       },
       // Every task of the job meets it; it is one task's to report.
       reported: (kind, key, resource) => {
@@ -49,14 +49,14 @@ export async function replayOrganized(run: TaskRun, organized: Organized): Promi
   return files.finish();
 }
 
-function intoBlocks(blocks: Map<string, Block>, owners: readonly string[], type: string): Lines {
+function intoBlocks(blocks: Map<string, Block>, owners: readonly string[], key: string): Lines {
   return {
     line: (data, start, end) => {
       const line = Buffer.from(data.subarray(start, end)); // a copy: the data is reused
       for (const id of owners) {
         let block = blocks.get(id);
         if (!block) blocks.set(id, (block = { itself: undefined, others: [] }));
-        if (type === 'Patient') block.itself = line;
+        if (key === `Patient/${id}`) block.itself = line;
         else block.others.push(line);
       }
     },

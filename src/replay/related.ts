@@ -1,11 +1,14 @@
 import type { ExportFile } from '../events/status.ts';
 import type { Related, TaskRange } from '../events/tasks.ts';
 import { fileSink } from './file-sink.ts';
-import { chooseByTargets } from './provenance-targets.ts';
-import type { Chosen } from './provenance-targets.ts';
-import { replayRanges, scanReturned } from './replay-ranges.ts';
+import type { Chosen } from './chosen.ts';
+import { chooseInScope } from './provenance-in-scope.ts';
+import { chooseByReturned } from './provenance-of-returned.ts';
+import { replayRanges, scanSelected } from './replay-ranges.ts';
+import type { Asking } from './replay-ranges.ts';
 import type { TaskRun } from './task-run.ts';
-import { Selection } from './selection.ts';
+import { belongsBefore, Selection } from './selection.ts';
+import type { Belongs, Fate, Version } from './selection.ts';
 import { shapeOf } from './shape.ts';
 
 /**
@@ -13,14 +16,14 @@ import { shapeOf } from './shape.ts';
  * newest version counts, as everywhere. Memory: the keys of what is chosen.
  */
 export async function replayRelated(run: TaskRun, related: Related): Promise<ExportFile[]> {
-  const { now, before } =
-    related.by === 'referenced' ? await chooseReferenced(run, related) : await chooseByTargets(run, related);
+  const { now, before, perhaps } = await choose(run, related);
   const written: ExportFile[] = [];
   for (const [type, ranges] of Map.groupBy(run.task.ranges, (range: TaskRange) => range.type)) {
     const files = run.filesOf(type);
     const selection = new Selection(run.task.filter, {
       now: (id) => now(`${type}/${id}`),
       before: (id) => before(`${type}/${id}`),
+      perhaps: (id) => perhaps(`${type}/${id}`),
     });
     const sink = fileSink(files, shapeOf(run.task.filter, type, run.codec));
     await replayRanges(run, ranges, () => ({ selection, sink, byPatients: true }));
@@ -29,26 +32,61 @@ export async function replayRelated(run: TaskRun, related: Related): Promise<Exp
   return written;
 }
 
+function choose(run: TaskRun, related: Related): Promise<Chosen> {
+  if (related.by === 'referenced') return chooseReferenced(run, related.ranges);
+  return related.by === 'target-in-scope'
+    ? chooseInScope(run, related.ranges)
+    : chooseByReturned(run, related);
+}
+
 /** A relative reference, or the address of a Binary, in JSON as it is written. */
 const REFERENCE =
   /"(?:reference|url)"\s*:\s*"(([A-Z][A-Za-z]+)\/[A-Za-z0-9\-.]{1,64})(?:\/_history\/[^"]*)?"/g;
 
 /**
- * What the resources in scope refer to, of the types that are wanted. Under `since`, what a returned resource refers to comes
- * along whatever its age, since the client may not have it, and of the rest what changed. Every deletion is told.
+ * What the resources in scope refer to, of the types that are wanted, and what they referred to as of `since`: so what is newly
+ * referred to comes along whatever its age, of the rest what changed, and what nothing refers to any longer is reported.
  */
-async function chooseReferenced(run: TaskRun, { ranges }: Related): Promise<Chosen> {
+async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Promise<Chosen> {
   const wanted = new Set(run.task.ranges.map(({ type }) => type));
-  const { since } = run.task.filter;
-  const referenced = async (from: number | undefined): Promise<Set<string>> => {
+  const { since, until } = run.task.filter;
+  const { cohort } = run;
+  const referenced = async (selectionOf: (type: string) => Asking): Promise<Set<string>> => {
     const found = new Set<string>();
-    await scanReturned(run, { ranges, since: from }, (_, body) => {
-      for (const [, key, type] of body().matchAll(REFERENCE))
+    await scanSelected(run, { ranges, selectionOf }, (_, body) => {
+      // Some writers escape slashes.
+      for (const [, key, type] of body().replaceAll('\\/', '/').matchAll(REFERENCE))
         if (key !== undefined && type !== undefined && wanted.has(type)) found.add(key);
     });
     return found;
   };
-  const all = await referenced(undefined);
-  const fresh = since === undefined ? all : await referenced(since);
-  return { now: (key) => all.has(key), before: (key) => !fresh.has(key) };
+  const all = await referenced((type) => Selection.ofCohort({ since: undefined, until }, cohort, type));
+  if (since === undefined) return { now: (key) => all.has(key), before: () => false, perhaps: () => false };
+  const had = await referenced((type) => new AsOf(since, belongsBefore(type, cohort)));
+  return {
+    now: (key) => all.has(key),
+    before: (key) => had.has(key),
+    perhaps: (key) => had.has(key) || all.has(key), // what referred to it then may have been compacted away
+  };
+}
+
+/** Selects what was in at a time, as far as the log still holds it. */
+class AsOf implements Asking {
+  readonly timed = true;
+  readonly #time: number;
+  readonly #belongs: Belongs;
+
+  constructor(time: number, belongs: Belongs) {
+    this.#time = time;
+    this.#belongs = belongs;
+  }
+
+  newest(id: string, { changedAt, operation, patients }: Version): Fate {
+    if (changedAt > this.#time) return 'watch';
+    return operation !== 'delete' && this.#belongs(id, patients) ? 'output' : 'nothing';
+  }
+
+  older(id: string, version: Version): Fate {
+    return this.newest(id, version);
+  }
 }

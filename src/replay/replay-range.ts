@@ -59,12 +59,10 @@ export async function replayRange(
       const version = versionOf(change, options);
       const id = options.byPatients ? idOf(key ?? batch.keyText(i)) : '';
       const fate = older ? selection.older(id, version) : selection.newest(id, version);
-      if (fate === 'watch') {
+      if (fate === 'watch' || fate === 'output-and-watch') {
         if (!older && change.operation !== 'snapshot') watched.add(key ?? batch.keyText(i));
-        continue;
-      }
-      if (older) watched.delete(key);
-      if (fate === 'nothing') continue; // 2
+      } else if (older) watched.delete(key);
+      if (fate === 'watch' || fate === 'nothing') continue; // 2
       const name = batch.key(i).toString();
       if (fate === 'deleted')
         sink.reported('deleted', name, deletion(name)); // 3

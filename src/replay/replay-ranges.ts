@@ -3,7 +3,7 @@ import { RangesReader } from './read-ranges.ts';
 import { replayRange } from './replay-range.ts';
 import type { ReplayOptions, Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
-import { Selection } from './selection.ts';
+import type { Selection } from './selection.ts';
 import { shapeOf } from './shape.ts';
 
 /** Replays ranges one after the other, each with options of its own. */
@@ -24,26 +24,31 @@ export async function replayRanges(
   }
 }
 
-/** Tells of each resource that the export returns from these ranges, its key and its JSON. */
-export async function scanReturned(
+/** Tells of each resource that a selection picks from these ranges and the filters let pass, its key and its JSON. */
+export async function scanSelected(
   run: TaskRun,
-  { ranges, since }: { readonly ranges: readonly TaskRange[]; readonly since: number | undefined },
-  onReturned: (key: string, body: () => string) => void,
+  { ranges, selectionOf }: { ranges: readonly TaskRange[]; selectionOf: (type: string) => Asking },
+  onSelected: (key: string, body: () => string) => void,
 ): Promise<void> {
-  const { cohort } = run;
-  const { typeFilters, until } = run.task.filter;
+  const { typeFilters } = run.task.filter;
   await replayRanges(run, ranges, ({ type }) => {
     const shape = shapeOf({ typeFilters, elements: [] }, type, run.codec); // whole, whatever elements are returned
     const sink: Sink = {
+      ...IGNORING,
       returned: (change, key) =>
         shape(
-          { line: (data, start, end) => onReturned(key, () => data.toString('utf8', start, end)) },
+          { line: (data, start, end) => onSelected(key, () => data.toString('utf8', start, end)) },
           change,
         ),
-      reported: () => undefined,
-      drain: () => Promise.resolve(),
     };
-    const selection = Selection.ofCohort({ since, until }, cohort, type);
-    return { selection, sink, byPatients: cohort !== undefined };
+    return { selection: selectionOf(type), sink, byPatients: run.cohort !== undefined };
   });
 }
+
+export type Asking = Pick<Selection, 'timed' | 'newest' | 'older'>;
+
+export const IGNORING: Sink = {
+  returned: () => undefined,
+  reported: () => undefined,
+  drain: () => Promise.resolve(),
+};

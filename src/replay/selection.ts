@@ -11,7 +11,13 @@ export interface Version {
 }
 
 /** `watch`: nothing is known yet; an older version of the same resource may tell that the client has it. */
-export type Fate = 'output' | 'deleted' | 'nothing' | 'watch';
+export type Fate =
+  | 'output'
+  | 'deleted'
+  | 'nothing'
+  | 'watch'
+  /** Output, and older versions are asked about as well: for who looks at resources to choose others by them. */
+  | 'output-and-watch';
 
 export interface Period {
   /** Only what changed later; undefined = everything. */
@@ -22,7 +28,8 @@ export interface Period {
 
 /**
  * Which resources an export returns, and which it reports as gone. Pure. `in` is about whom the export is of (the whole
- * system, every patient, a group's members); "was in" is the same as of `since`, so: whether the client has it.
+ * system, every patient, a group's members); "was in" is the same as of `since`, so: whether the client has it. Where that is
+ * not known for certain, what it may lack is returned again, and what it may have is reported as gone.
  *
  * | # | newest version          | without since | changed after since                | not changed after since |
  * |---|-------------------------|---------------|------------------------------------|-------------------------|
@@ -38,11 +45,20 @@ export class Selection {
   readonly #period: Period;
   readonly #now: Belongs;
   readonly #before: Belongs;
+  readonly #perhaps: Belongs;
 
-  constructor(period: Period, { now, before }: { readonly now: Belongs; readonly before: Belongs }) {
+  /**
+   * @param scope.before what was in for certain
+   * @param scope.perhaps and what may have been; as `before` when nothing is uncertain
+   */
+  constructor(
+    period: Period,
+    { now, before, perhaps = before }: { now: Belongs; before: Belongs; perhaps?: Belongs },
+  ) {
     this.#period = period;
     this.#now = now;
     this.#before = before;
+    this.#perhaps = perhaps;
   }
 
   /**
@@ -50,10 +66,7 @@ export class Selection {
    * @param type of the resources that are asked about
    */
   static ofCohort(period: Period, cohort: Cohort | undefined, type: string): Selection {
-    return new Selection(period, {
-      now: belongs(type, cohort, cohort?.members, cohort?.groups),
-      before: belongs(type, cohort, cohort?.before, cohort?.groupsBefore),
-    });
+    return new Selection(period, { now: belongsNow(type, cohort), before: belongsBefore(type, cohort) });
   }
 
   /** Whether times matter at all. */
@@ -69,31 +82,35 @@ export class Selection {
       return since === undefined || changed || !this.#before(id, version.patients) ? 'output' : 'nothing'; // 2
     if (since === undefined) return 'nothing'; // 3, 4
     if (changed) return this.#wasIn(id, version) ? 'deleted' : 'watch'; // 3, 4
-    return version.operation !== 'delete' && this.#before(id, version.patients) ? 'deleted' : 'nothing'; // 3, 4
+    return version.operation !== 'delete' && this.#perhaps(id, version.patients) ? 'deleted' : 'nothing'; // 3, 4
   }
 
   older(id: string, version: Version): Fate {
     const { since } = this.#period;
     if (since !== undefined && version.changedAt > since)
       return this.#wasIn(id, version) ? 'deleted' : 'watch'; // 5
-    return version.operation !== 'delete' && this.#before(id, version.patients) ? 'deleted' : 'nothing'; // 6
+    return version.operation !== 'delete' && this.#perhaps(id, version.patients) ? 'deleted' : 'nothing'; // 6
   }
 
   #wasIn(id: string, { patients, leftPatients }: Version): boolean {
-    return this.#before(id, patients) || this.#before(id, leftPatients);
+    return this.#perhaps(id, patients) || this.#perhaps(id, leftPatients);
   }
 }
 
 /** Whether a resource is in, by its id and by whose compartments it is in. */
 export type Belongs = (id: string, patients: readonly string[]) => boolean;
 
-export function belongs(
-  type: string,
-  cohort: Cohort | undefined,
-  patients: Patients,
-  groups: ReadonlySet<string> | undefined,
-): Belongs {
-  if (cohort === undefined) return () => true;
+/** As of the cut. */
+export function belongsNow(type: string, cohort: Cohort | undefined): Belongs {
+  return cohort ? belongs(type, cohort.members, cohort.groups) : () => true;
+}
+
+/** As of `since`. */
+export function belongsBefore(type: string, cohort: Cohort | undefined): Belongs {
+  return cohort ? belongs(type, cohort.before, cohort.groupsBefore) : () => true;
+}
+
+function belongs(type: string, patients: Patients, groups: ReadonlySet<string> | undefined): Belongs {
   // R4 has a Group in the compartments of its members, but other groups with members of this one are nobody's business here.
   if (type === 'Group' && groups !== undefined) return (id) => groups.has(id);
   if (patients === undefined) return (_, list) => list.length > 0;

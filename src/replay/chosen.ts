@@ -1,0 +1,8 @@
+/** Which related resources belong to an export, and which its client has, by key: see Selection. */
+export interface Chosen {
+  readonly now: (key: string) => boolean;
+  /** For certain. */
+  readonly before: (key: string) => boolean;
+  /** Perhaps. */
+  readonly perhaps: (key: string) => boolean;
+}

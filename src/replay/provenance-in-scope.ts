@@ -1,0 +1,183 @@
+import type { TaskRange } from '../events/tasks.ts';
+import type { Chosen } from './chosen.ts';
+import { readProvenance } from './provenance.ts';
+import { IGNORING, replayRanges } from './replay-ranges.ts';
+import type { Asking } from './replay-ranges.ts';
+import type { Sink } from './replay-range.ts';
+import type { TaskRun } from './task-run.ts';
+import { belongsBefore, belongsNow } from './selection.ts';
+import type { Belongs, Fate, Version } from './selection.ts';
+
+type When = 'now' | 'before';
+
+/** What is known of Provenance, by key, and whose targets have to be asked for the rest. */
+class Found {
+  readonly now = new Set<string>();
+  readonly before = new Set<string>();
+  readonly perhaps = new Set<string>();
+  /** Deleted; as they were as of `since`, the log does not hold them. */
+  readonly lost = new Set<string>();
+  readonly #about: Readonly<Record<When, Map<string, string[]>>> = { now: new Map(), before: new Map() };
+
+  ask(when: When, key: string, targets: readonly string[]): void {
+    for (const target of targets) {
+      const keys = this.#about[when].get(target);
+      if (keys) keys.push(key);
+      else this.#about[when].set(target, [key]);
+    }
+  }
+
+  about(when: When, target: string): readonly string[] {
+    return this.#about[when].get(target) ?? [];
+  }
+
+  asks(target: string): boolean {
+    return this.#about.now.has(target) || this.#about.before.has(target);
+  }
+
+  get asksNothing(): boolean {
+    return this.#about.now.size === 0 && this.#about.before.size === 0;
+  }
+}
+
+/**
+ * Which Provenance are about something in scope. R4 has a Provenance in the compartment of the patients it is about; the guide
+ * wants those as well that are about anything in a compartment, so the targets' own records are asked: where they are, and
+ * where they were as of `since`. Memory grows with the targets that have to be asked.
+ * @param targets where they lie
+ */
+export async function chooseInScope(run: TaskRun, targets: readonly TaskRange[]): Promise<Chosen> {
+  const found = new Found();
+  const reading = new ProvenanceReading(run, found);
+  await replayRanges(run, run.task.ranges, () => ({
+    selection: reading,
+    sink: reading.sink,
+    byPatients: true,
+  }));
+  if (!found.asksNothing)
+    await replayRanges(run, targets, ({ type }) => ({
+      selection: new TargetReading(run, type, found),
+      sink: IGNORING,
+      byPatients: true,
+    }));
+  return {
+    now: (key) => found.now.has(key),
+    before: (key) => found.before.has(key),
+    perhaps: (key) => found.before.has(key) || found.perhaps.has(key) || found.lost.has(key),
+  };
+}
+
+/**
+ * Of each Provenance its newest version and, if it changed since, the one as of then. One that was deleted is told of to
+ * everybody when the log no longer has what it was about.
+ */
+class ProvenanceReading implements Asking {
+  readonly timed: boolean;
+  readonly sink: Sink;
+  readonly #since: number | undefined;
+  readonly #until: number | undefined;
+  readonly #now: Belongs;
+  readonly #before: Belongs;
+  readonly #found: Found;
+  /** What the body that is handed to the sink next tells of. */
+  #telling: readonly When[] = [];
+
+  constructor({ task: { filter }, cohort }: TaskRun, found: Found) {
+    this.timed = filter.since !== undefined || filter.until !== undefined;
+    this.#since = filter.since;
+    this.#until = filter.until;
+    this.#now = belongsNow('Provenance', cohort);
+    this.#before = belongsBefore('Provenance', cohort);
+    this.#found = found;
+    this.sink = {
+      ...IGNORING,
+      returned: (change, key) => {
+        const { targets } = readProvenance(change);
+        for (const when of this.#telling) found.ask(when, key, targets);
+      },
+    };
+  }
+
+  newest(id: string, version: Version): Fate {
+    const { operation, changedAt, patients } = version;
+    if (this.#until !== undefined && changedAt > this.#until) return 'nothing';
+    const key = keyOf(id);
+    const changed = this.#since !== undefined && changedAt > this.#since;
+    if (operation === 'delete') {
+      if (!changed) return 'nothing';
+      this.#found.lost.add(key);
+      return this.#passing(id, version);
+    }
+    const now = this.#now(id, patients);
+    if (now) this.#found.now.add(key);
+    if (changed) {
+      if (now) return 'nothing'; // it is returned, whatever was before
+      this.#telling = ['now'];
+      this.#passing(id, version);
+      return 'output-and-watch';
+    }
+    if (this.#since !== undefined && this.#before(id, patients)) this.#found.before.add(key);
+    this.#telling = this.#since === undefined ? ['now'] : ['now', 'before'];
+    return now ? 'nothing' : 'output';
+  }
+
+  older(id: string, version: Version): Fate {
+    if (this.#since !== undefined && version.changedAt > this.#since) return this.#passing(id, version);
+    this.#found.lost.delete(keyOf(id));
+    if (version.operation === 'delete') return 'nothing';
+    if (this.#before(id, version.patients)) this.#found.perhaps.add(keyOf(id));
+    this.#telling = ['before'];
+    return 'output';
+  }
+
+  /** A version between `since` and the newest, or that: what it is in and what it left may have been in before. */
+  #passing(id: string, { patients, leftPatients }: Version): Fate {
+    if (this.#before(id, patients) || this.#before(id, leftPatients)) this.#found.perhaps.add(keyOf(id));
+    return 'watch';
+  }
+}
+
+/** Selects nothing, but sees where the targets are, and where they were as of `since`. */
+class TargetReading implements Asking {
+  readonly timed: boolean;
+  readonly #type: string;
+  readonly #since: number | undefined;
+  readonly #now: Belongs;
+  readonly #before: Belongs;
+  readonly #found: Found;
+
+  constructor({ task: { filter }, cohort }: TaskRun, type: string, found: Found) {
+    this.timed = filter.since !== undefined;
+    this.#type = type;
+    this.#since = filter.since;
+    this.#now = belongsNow(type, cohort);
+    this.#before = belongsBefore(type, cohort);
+    this.#found = found;
+  }
+
+  newest(id: string, version: Version): Fate {
+    const target = `${this.#type}/${id}`;
+    if (!this.#found.asks(target)) return 'nothing';
+    if (version.operation !== 'delete' && this.#now(id, version.patients))
+      for (const key of this.#found.about('now', target)) this.#found.now.add(key);
+    return this.older(id, version);
+  }
+
+  older(id: string, { changedAt, operation, patients, leftPatients }: Version): Fate {
+    if (this.#since === undefined) return 'nothing';
+    const about = this.#found.about('before', `${this.#type}/${id}`);
+    if (about.length === 0) return 'nothing';
+    if (changedAt > this.#since) {
+      if (this.#before(id, patients) || this.#before(id, leftPatients))
+        for (const key of about) this.#found.perhaps.add(key);
+      return 'watch';
+    }
+    if (operation !== 'delete' && this.#before(id, patients))
+      for (const key of about) this.#found.before.add(key);
+    return 'nothing';
+  }
+}
+
+function keyOf(id: string): string {
+  return `Provenance/${id}`;
+}
