@@ -24,9 +24,13 @@ export function createHttpServer(listener: RequestListener): Server {
     if (refused.has(socket)) return; // Each further piece of the same request is an error as well.
     refused.add(socket);
     const response = latest.get(socket);
-    const amidAnswer = response !== undefined && response.headersSent && !response.writableFinished;
-    if (amidAnswer || !socket.writable) socket.destroy();
-    else refuse(socket, ...refusalOf(error));
+    const answer = (): void => refuse(socket, ...refusalOf(error));
+    if (!socket.writable) socket.destroy();
+    else if (!response || response.writableFinished) answer();
+    // The error is in what follows a whole request, whose answer, say a 202, must not be lost.
+    else if (response.req.complete) response.once('finish', answer);
+    else if (response.headersSent) socket.destroy();
+    else answer();
   });
   server.on('checkExpectation', (request, response) => {
     const expected = JSON.stringify(request.headers.expect);

@@ -1,5 +1,4 @@
 import type { Context } from 'koa';
-import { HeadwaterError } from '../base/errors.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { sendOutcome } from './answer.ts';
 import { clientOf } from './client.ts';
@@ -8,7 +7,7 @@ import type { ExportTarget } from './export-parameters.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { checkAccept, checkPrefer, preferencesOf } from './preferences.ts';
-import { parametersOfBody, parametersOfQuery } from './raw-parameters.ts';
+import { bad, parametersOfBody, parametersOfQuery, quoted } from './raw-parameters.ts';
 import type { RawParameter } from './raw-parameters.ts';
 
 /** `GET|POST …/$export`: checks everything, then one transaction, then 202 with the place to ask. */
@@ -45,16 +44,13 @@ export async function kickOff(
 export const JSON_TYPES = ['application/fhir+json', 'application/json'];
 
 function bodyOf(ctx: Context): RawParameter[] {
-  if (ctx.method !== 'POST') return [];
   const empty = ctx.get('Transfer-Encoding') === '' && Number(ctx.get('Content-Length')) === 0;
   if (empty) return [];
+  if (ctx.method !== 'POST') throw bad('body', 'the body: a GET must not have one; send it by POST');
   if (!JSON_TYPES.includes(ctx.request.type)) {
-    throw new HeadwaterError(
-      'bad-request',
-      `Content-Type: "${ctx.request.type}" must be one of ${JSON_TYPES.join(', ')}`,
-      {
-        subject: 'Content-Type',
-      },
+    throw bad(
+      'Content-Type',
+      `Content-Type: ${quoted(ctx.request.type)} is none of ${JSON_TYPES.join(', ')}`,
     );
   }
   return parametersOfBody(ctx.request.body);

@@ -1,4 +1,4 @@
-import { HeadwaterError } from '../base/errors.ts';
+import { bad, quoted } from './raw-parameters.ts';
 
 /** What a `Prefer` header asks for (RFC 7240): several preferences, with commas; the names in any letter case. */
 export function preferencesOf(header: string): ReadonlySet<string> {
@@ -31,16 +31,12 @@ export function checkAccept(header: string, strict: boolean): void {
     .filter((type) => type !== '');
   if (types.includes(FHIR_JSON)) return;
   if (strict || (types.length > 0 && types.every((type) => REFUSED.has(type)))) {
-    throw new HeadwaterError('bad-request', `Accept: "${header}" does not include ${FHIR_JSON}`, {
-      subject: 'Accept',
-    });
+    throw bad('Accept', `Accept: ${quoted(header)} does not include ${FHIR_JSON}`);
   }
 }
 
 /** Throws `bad-request` when the client has not said that it will come back for the answer. */
 export function checkPrefer(preferences: ReadonlySet<string>): void {
   if (preferences.has('respond-async')) return;
-  throw new HeadwaterError('bad-request', 'an export needs the header Prefer: respond-async', {
-    subject: 'Prefer',
-  });
+  throw bad('Prefer', 'Prefer: respond-async is missing; an export is answered later');
 }
