@@ -3,6 +3,9 @@ import { existsSync, globSync, readdirSync, readFileSync, statSync } from 'node:
 import { dirname, join, normalize } from 'node:path';
 import { systemClock } from '../../src/base/clock.ts';
 import { settingsAsMarkdown } from '../../src/config/help.ts';
+import { parseSettings } from '../../src/config/settings.ts';
+import { asyncApi } from '../../src/events/asyncapi.ts';
+import { openApi } from '../../src/http/openapi.ts';
 import { requestMetrics } from '../../src/http/request-metrics.ts';
 import { measureJobs, processMetrics } from '../../src/main/process-metrics.ts';
 
@@ -77,6 +80,19 @@ describe('the documentation', () => {
       assert.equal(page.slice(0, 5), `${number}-`);
       assert.match(read(`docs/decisions/${page}`), new RegExp(`^# ${number} `));
     });
+  });
+});
+
+describe('docs/api', () => {
+  it('has the documents that a service with the settings by default answers with', () => {
+    const settings = parseSettings({}, []);
+    for (const [name, document] of [
+      ['openapi.json', openApi(settings)],
+      ['asyncapi.json', asyncApi(settings)],
+    ] as const) {
+      const written = JSON.parse(read(`docs/api/${name}`)) as unknown;
+      assert.deepEqual(written, document, 'run node scripts/api-documents.mjs');
+    }
   });
 });
 

@@ -72,6 +72,23 @@ describe('the OpenAPI document', () => {
     assert.deepEqual(api.unseen, []);
   });
 
+  it('would not let pass an answer that it does not have', async () => {
+    const { url } = await gateway.ask('/readyz');
+    const answered = (body: string, type: string, status = 200): Response =>
+      Object.defineProperty(new Response(body, { status, headers: { 'content-type': type } }), 'url', {
+        value: url,
+      });
+    const right = '{"status":"ready","services":[]}';
+    await api.check('GET', answered(right, 'application/json'));
+    await assert.rejects(
+      api.check('GET', answered(right.replace('ready', 'late'), 'application/json')),
+      /status/,
+    );
+    await assert.rejects(api.check('GET', answered(right, 'text/html')), /text\/html/);
+    await assert.rejects(api.check('GET', answered(right, 'application/json', 201)), /201/);
+    await assert.rejects(api.check('POST', answered(right, 'application/json')), /POST/);
+  });
+
   it('has the answers to failures of its own', async () => {
     for (const failure of [new HeadwaterError('unavailable', 'no database'), new Error('a bug')]) {
       gateway.jobs.failure = failure;
