@@ -112,7 +112,8 @@ export class Cluster {
         cause = error;
       }
     }
-    throw new HeadwaterError('unavailable', `Kafka does not answer at ${this.#options.brokers.join(',')}`, {
+    const where = this.#options.brokers.join(',');
+    throw new HeadwaterError('unavailable', `Kafka does not answer at ${where}: ${messageOf(cause)}`, {
       cause,
     });
   }
