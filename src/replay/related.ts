@@ -45,11 +45,12 @@ const REFERENCE =
 
 /**
  * What the resources in scope refer to, of the types that are wanted, and what they referred to as of `since`: so what is newly
- * referred to comes along whatever its age, of the rest what changed, and what nothing refers to any longer is reported.
+ * referred to comes along whatever its age, of the rest what changed, and what nothing refers to any longer is reported. What
+ * changed after `until` refers as well: otherwise what it already referred to then would be in neither part of a division.
  */
 async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Promise<Chosen> {
   const wanted = new Set(run.task.ranges.map(({ type }) => type));
-  const { since, until } = run.task.filter;
+  const { since } = run.task.filter;
   const { cohort } = run;
   const referenced = async (selectionOf: (type: string) => Asking): Promise<Set<string>> => {
     const found = new Set<string>();
@@ -60,7 +61,8 @@ async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Pro
     });
     return found;
   };
-  const all = await referenced((type) => Selection.ofCohort({ since: undefined, until }, cohort, type));
+  const always = { since: undefined, until: undefined };
+  const all = await referenced((type) => Selection.ofCohort(always, cohort, type));
   if (since === undefined) return { now: (key) => all.has(key), before: () => false, perhaps: () => false };
   const had = await referenced((type) => new AsOf(since, belongsBefore(type, cohort)));
   return {
