@@ -6,10 +6,12 @@ import { position } from './position.ts';
 import { resources } from './resources.ts';
 import { status } from './status.ts';
 import { bulkTasks, quickTasks } from './tasks.ts';
+import { zones } from './zones.ts';
 
 /** Every topic there is. */
 export const allTopics: readonly TopicDeclaration[] = [
   resources,
+  zones,
   position,
   commands,
   quickTasks,

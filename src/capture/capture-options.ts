@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { HealthReporter, Logger } from '../base/service.ts';
 import type { Command, RequestMessage } from '../events/commands.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
+import type { Zone } from '../events/zone.ts';
 import type { LogReader } from '../log/log.ts';
 import type { CaptureLog, CaptureMetrics, ResourceTopics } from './change-writer.ts';
 import type { PositionStore } from './position.ts';
@@ -23,12 +24,13 @@ export interface CaptureOptions {
   readonly topics: ResourceTopics & {
     /** Resource types that have a topic. */
     list(): Promise<readonly string[]>;
-    /** Removes every resource topic; resolves when they are gone. */
+    /** Removes every resource topic and empties the one of zones; resolves when they are gone. */
     deleteAll(): Promise<void>;
   };
   readonly positions: PositionStore;
   readonly commandsTopic: string;
   readonly encodeChange: (change: ResourceChange) => Buffer;
+  readonly encodeZone: (zone: Zone) => Buffer;
   readonly decodeChange: (value: Buffer) => ResourceChange;
   readonly encodeCommand: (command: Command) => Buffer;
   /** Throws when it is no request. */

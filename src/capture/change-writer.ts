@@ -1,9 +1,15 @@
+import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/service.ts';
 import { offset } from '../base/positions.ts';
 import type { Cut, Lsn, Offset, Stamp } from '../base/positions.ts';
 import type { TypeCount } from '../events/position.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
+import { UNKNOWN_PATIENT } from '../events/zone.ts';
+import type { Zone } from '../events/zone.ts';
+import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import type { KeyedChange } from './change.ts';
+import { ZoneWriter } from './zone-writer.ts';
+import type { StoredBatch } from './zone-writer.ts';
 
 /** What the log must offer to capture: one open transaction, and knowledge of where the partitions end. */
 export interface CaptureLog {
@@ -11,10 +17,14 @@ export interface CaptureLog {
   declare(topic: string, ends: readonly number[]): void;
   declared(topic: string): boolean;
   ends(topic: string): readonly number[];
+  /** @param patients whom the record is about */
   add(
     topic: string,
     record: { readonly timestamp: number; readonly key: Uint8Array; readonly value: Uint8Array },
+    patients?: readonly string[],
   ): void;
+  /** Told of each batch when it is stored, in the order of a partition's offsets. */
+  onStored: (batch: StoredBatch) => void;
   flush(): Promise<void>;
   commit(): Promise<void>;
   close(): Promise<void>;
@@ -23,6 +33,8 @@ export interface CaptureLog {
 /** Resource topics: found, made, and named. */
 export interface ResourceTopics {
   topicOf(type: string): string;
+  /** Where it is told which patients a stretch of a resource topic is about. */
+  readonly zones: string;
   /** Makes the topic if it is not there; resolves to the ends of its partitions. */
   ensure(type: string): Promise<readonly Offset[]>;
 }
@@ -46,11 +58,14 @@ export class ChangeWriter {
   readonly #metrics: CaptureMetrics;
   readonly #logger: Logger;
   readonly #totals: Map<string, Mutable<TypeCount>>;
+  readonly #zones: ZoneWriter;
 
   constructor(options: {
     log: CaptureLog;
     topics: ResourceTopics;
     encode: (change: ResourceChange) => Buffer;
+    encodeZone: (zone: Zone) => Buffer;
+    clock: Clock;
     metrics: CaptureMetrics;
     logger: Logger;
     totals: readonly TypeCount[];
@@ -61,6 +76,11 @@ export class ChangeWriter {
     this.#metrics = options.metrics;
     this.#logger = options.logger;
     this.#totals = new Map(options.totals.map((total) => [total.type, { ...total }]));
+    const { log, topics, encodeZone, clock } = options;
+    const write = (zone: Zone): void =>
+      log.add(topics.zones, { timestamp: clock(), key: Buffer.from(zone.type), value: encodeZone(zone) });
+    this.#zones = new ZoneWriter(write, (topic) => typeOf(topics, topic));
+    log.onStored = (batch) => this.#zones.stored(batch);
   }
 
   /** Whether `write` can take a change of this type at once; otherwise `prepare` the type before. */
@@ -70,6 +90,11 @@ export class ChangeWriter {
 
   async prepare(type: string): Promise<void> {
     this.#log.declare(this.#topics.topicOf(type), await this.#topics.ensure(type));
+  }
+
+  /** Tells of everything stored so far, with the next commit. */
+  closeZones(): void {
+    this.#zones.close();
   }
 
   write({ type, id, change, problem }: KeyedChange): void {
@@ -86,12 +111,15 @@ export class ChangeWriter {
       this.#logger.error({ resource: `${type}/${id}` }, `${type}/${id} cannot be exported: ${problem}`);
     }
     const bytes = change.body?.length ?? 0;
-    const value = this.#encode(change);
-    this.#log.add(this.#topics.topicOf(type), {
+    const { patients, leftPatients } = change;
+    const record = {
       timestamp: change.stamp,
       key: Buffer.from(`${type}/${id}`),
-      value,
-    });
+      value: this.#encode(change),
+    };
+    const about = leftPatients.length > 0 ? [...patients, ...leftPatients] : patients;
+    const owners = type === 'Provenance' && about.length === 0 ? [UNKNOWN_PATIENT] : about;
+    this.#log.add(this.#topics.topicOf(type), record, isCompartmentType(type) ? owners : undefined);
     this.#count(type, bytes);
     this.#metrics.change(change.operation, bytes);
   }
@@ -125,4 +153,9 @@ export class ChangeWriter {
 
 function mean(totals: TypeCount | undefined): number {
   return totals && totals.records > 0 ? totals.bytes / totals.records : 0;
+}
+
+function typeOf(topics: ResourceTopics, topic: string): string | undefined {
+  const start = topics.topicOf('');
+  return topic.startsWith(start) ? topic.slice(start.length) : undefined;
 }

@@ -61,6 +61,7 @@ export async function load(options: LoadOptions): Promise<Position> {
       const point = { stamp: stamps.change(now), lsn: slot.consistentPoint };
       await copyAll(options, client, writer, point);
       if (mode === 'reload') await deleteGhosts(options, writer, before, point);
+      writer.closeZones();
       await writeRequests(options, client, { writer, stamps, at: slot.consistentPoint, now });
       const position = {
         slot: source.slot,

@@ -1,7 +1,9 @@
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
-import type { LogReader } from '../log/log.ts';
+import { partsOf } from '../events/task-range.ts';
+import type { OffsetRange, TaskRange } from '../events/tasks.ts';
+import type { LogReader, RecordBatch } from '../log/log.ts';
 
 /** How resources are read from the log. */
 export interface ResourceLog {
@@ -23,6 +25,8 @@ export async function versionsOf(
     readonly type: string;
     readonly ids: Iterable<string>;
     readonly ends: readonly Offset[];
+    /** Parts of a partition in which none of them is. */
+    readonly gaps?: ((range: Omit<TaskRange, 'gaps'>) => readonly OffsetRange[]) | undefined;
     /** Stamp of the time before. */
     readonly before: number | undefined;
   },
@@ -33,8 +37,9 @@ export async function versionsOf(
   const missing = new Set([...wanted.ids].map((id) => `${type}/${id}`));
   for (const [partition, to] of ends.entries()) {
     if (missing.size === 0) break;
-    const range = { topic: log.topicOf(type), partition, from: offset(0), to };
-    for await (const batch of log.reader.readBackward(range, signal)) {
+    const range = { type, partition, from: offset(0), to };
+    const parts = partsOf({ ...range, gaps: wanted.gaps?.(range) ?? [] });
+    for await (const batch of newestFirst(log, { type, partition, parts }, signal)) {
       for (let i = batch.end - 1; i >= batch.begin; i--) {
         const key = batch.keyText(i);
         if (!missing.has(key)) continue;
@@ -53,6 +58,15 @@ export async function versionsOf(
     }
   }
   return found;
+}
+
+async function* newestFirst(
+  { reader, topicOf }: ResourceLog,
+  place: { readonly type: string; readonly partition: number; readonly parts: readonly OffsetRange[] },
+  signal: AbortSignal,
+): AsyncIterable<RecordBatch> {
+  for (const part of place.parts)
+    yield* reader.readBackward({ topic: topicOf(place.type), partition: place.partition, ...part }, signal);
 }
 
 /** The resource of a version; undefined for none, a delete, and one whose body the log does not hold. */

@@ -5,6 +5,7 @@ import { positionSchema } from '../../topics/position.ts';
 import { NAMESPACE } from '../../topics/records.ts';
 import { statusEventSchema } from '../../topics/status.ts';
 import { taskSchema } from '../../topics/tasks.ts';
+import { zoneSchema } from '../../topics/zones.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { lsn, offset, stamp } from '../base/positions.ts';
 import type { Cut } from '../base/positions.ts';
@@ -19,6 +20,7 @@ import { schemasOf } from './schema-ids.ts';
 import type { Codec, SchemaIds } from './schema-ids.ts';
 import type { ExportFile, StatusEvent } from './status.ts';
 import type { Scope, Task, TaskFilter, TaskRange } from './tasks.ts';
+import type { Zone } from './zone.ts';
 
 /** One codec for each kind of record but resource changes. */
 export interface ControlCodecs {
@@ -28,6 +30,7 @@ export interface ControlCodecs {
   readonly position: Codec<Position>;
   readonly exportEvent: Codec<ExportEvent>;
   readonly announced: Codec<Announced>;
+  readonly zone: Codec<Zone>;
 }
 
 export function controlCodecs(ids: SchemaIds): ControlCodecs {
@@ -45,6 +48,7 @@ export function controlCodecs(ids: SchemaIds): ControlCodecs {
     position: make('position', positionSchema, positionMapping),
     exportEvent: make('exports', exportEventSchema, exportEventMapping),
     announced: make('announced', announcedSchema, announcedMapping),
+    zone: make('zones', zoneSchema, zoneMapping),
   };
 }
 
@@ -228,4 +232,20 @@ const announcedMapping: Mapping<Announced, WireAnnounced> = {
   toWire: (announced) => ({ places: [...announced].map(([partition, place]) => ({ partition, ...place })) }),
   fromWire: ({ places }) =>
     new Map(places.map(({ partition, offset: at, n }) => [partition, { offset: offset(at), n }])),
+};
+
+type WireZone = Omit<Zone, 'patients'> & { readonly patients: Buffer };
+
+const zoneMapping: Mapping<Zone, WireZone> = {
+  toWire: (zone) => {
+    const patients = Buffer.allocUnsafe(4 * zone.patients.length);
+    zone.patients.forEach((hash, i) => patients.writeUInt32BE(hash, 4 * i));
+    return { ...zone, patients };
+  },
+  fromWire: ({ patients, ...zone }) => ({
+    ...zone,
+    from: offset(zone.from),
+    to: offset(zone.to),
+    patients: Uint32Array.from({ length: patients.length / 4 }, (_, i) => patients.readUInt32BE(4 * i)),
+  }),
 };

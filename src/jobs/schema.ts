@@ -84,9 +84,10 @@ CREATE TABLE IF NOT EXISTS ${t.task} (
   starts        integer NOT NULL,
   fraction      double precision NOT NULL,
   completed     boolean NOT NULL,
-  place         integer,
   PRIMARY KEY (job_id, task_id)
 );
+
+ALTER TABLE ${t.task} ADD COLUMN IF NOT EXISTS place integer;
 
 CREATE TABLE IF NOT EXISTS ${t.file} (
   job_id        text NOT NULL,

@@ -20,17 +20,22 @@ export function captureLog(
   return {
     openLog: async () => {
       const appender = await CaptureAppender.open(cluster, `${names.position}.${slot}`);
-      for (const topic of [names.position, names.commands]) appender.declare(topic, await reader.ends(topic));
+      for (const topic of [names.position, names.commands, names.zones])
+        appender.declare(topic, await reader.ends(topic));
       return appender;
     },
     topics: {
       topicOf: (type) => names.resource(type),
+      zones: names.zones,
       ensure: async (type) => {
         const { topic, partitions } = await admin.ensureResourceTopic(type);
         return endsOnceKnown(log, topic, partitions);
       },
       list: () => admin.listResourceTypes(),
-      deleteAll: () => admin.deleteResourceTopics(),
+      deleteAll: async () => {
+        await admin.deleteResourceTopics();
+        await admin.emptyTopic(names.zones); // their offsets begin anew
+      },
     },
     positions: {
       topic: names.position,

@@ -6,6 +6,7 @@ import { position } from '../../topics/position.ts';
 import { resources } from '../../topics/resources.ts';
 import { status } from '../../topics/status.ts';
 import { bulkTasks, quickTasks } from '../../topics/tasks.ts';
+import { zones } from '../../topics/zones.ts';
 import type { Logger } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
 import { controlCodecs } from '../events/control-codec.ts';
@@ -32,6 +33,7 @@ export interface Codecs {
 export interface TopicNames {
   readonly position: string;
   readonly commands: string;
+  readonly zones: string;
   readonly status: string;
   readonly exports: string;
   readonly announced: string;
@@ -104,6 +106,7 @@ function topicNames(prefix: string): TopicNames {
   return {
     position: topicName(prefix, position),
     commands: topicName(prefix, commands),
+    zones: topicName(prefix, zones),
     status: topicName(prefix, status),
     exports: topicName(prefix, exportEvents),
     announced: topicName(prefix, announced),

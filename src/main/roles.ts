@@ -165,6 +165,7 @@ async function capture({ settings, log, metrics, logger }: Shared, health: Healt
     ...captureLog(log, control.position, settings.slot),
     commandsTopic: log.names.commands,
     encodeChange: (value) => change.encode(value),
+    encodeZone: (zone) => control.zone.encode(zone),
     decodeChange: (bytes) => change.decode(bytes),
     encodeCommand: (command) => control.command.encode(command),
     parseRequest: parseRequestMessage,

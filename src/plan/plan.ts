@@ -36,9 +36,13 @@ export interface Findings {
   readonly until?: number | undefined;
   /** Whom a patient or group export is of; undefined = the whole system. */
   readonly cohort?: Cohort | undefined;
-  /** Parts of a range in which nothing of the cohort lies. */
-  readonly gaps?: (range: Omit<TaskRange, 'gaps'>) => readonly OffsetRange[];
+  /** Parts of a range in which there is nothing of the cohort. */
+  readonly empty?: GapsOf | undefined;
+  /** Parts in which there is nothing that its client lacks. */
+  readonly known?: GapsOf | undefined;
 }
+
+export type GapsOf = (range: Omit<TaskRange, 'gaps'>) => readonly OffsetRange[];
 
 export interface Since {
   /** ms since 1970; records with a greater stamp are wanted. */
@@ -153,7 +157,7 @@ const PROVENANCE_BY = {
 
 function draftsOf(command: ExportCommand, settings: PlanSettings, found: Findings): Draft[] {
   const { plain, context, provenanceBy } = typesOf(command);
-  const returned = sizedRanges(command, plain, found);
+  const returned = sizedRanges(command, plain, { since: found.since, gaps: found.known });
   if (command.parameters.organizeBy !== undefined)
     return organizedDrafts(command, command.parameters.organizeBy, { returned, cohort: found.cohort });
   const drafts = divide(returned, settings).map((group): Draft => ({
@@ -161,8 +165,7 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
     ranges: group.map(({ range }) => range),
     plannedBytes: sum(group),
   }));
-  const whole = (types: readonly string[]): Sized[] =>
-    sizedRanges(command, types, found.gaps ? { gaps: found.gaps } : {});
+  const whole = (types: readonly string[]): Sized[] => sizedRanges(command, types, { gaps: found.empty });
   const everything = (types: readonly string[]): Sized[] => sizedRanges(command, types, {});
   const add = (ranges: readonly Sized[], by: RelatedBy, others: readonly Sized[]): void => {
     if (ranges.length === 0) return;
@@ -180,8 +183,6 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
   add(everything(context), 'referenced', whole(plain));
   return drafts;
 }
-
-const NO_GAPS = (): readonly OffsetRange[] => [];
 
 /** Whether somebody joined or left between `since` and the cut. */
 export function movedSince({ since, cohort }: Pick<Findings, 'since' | 'cohort'>): boolean {
@@ -211,7 +212,7 @@ function organizedDrafts(
 function sizedRanges(
   command: ExportCommand,
   types: readonly string[],
-  { since, gaps = NO_GAPS }: Pick<Findings, 'since' | 'gaps'>,
+  { since, gaps = () => [] }: { readonly since?: Since | undefined; readonly gaps?: GapsOf | undefined },
 ): Sized[] {
   return types.flatMap((type) => {
     const mean = command.cut.meanBytes.get(type) ?? UNKNOWN_MEAN_BYTES;

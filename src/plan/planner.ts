@@ -10,20 +10,24 @@ import type { Codec } from '../events/schema-ids.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import type { StatusEvent } from '../events/status.ts';
 import type { Lane, Task } from '../events/tasks.ts';
+import type { Zone } from '../events/zone.ts';
 import { parseInstant } from '../fhir/instant.ts';
 import type { LogReader, NewRecord, Outcome, QueuedRecord, WorkQueue } from '../log/log.ts';
 import { movedSince, plan, plannedTypes, scopeOf } from './plan.ts';
-import type { ExportCommand, Findings, PlanSettings, Since } from './plan.ts';
+import type { ExportCommand, Findings, GapsOf, PlanSettings, Since } from './plan.ts';
+import { ZoneFilter, ZoneGaps } from './zone-gaps.ts';
 
 export interface PlannerCodecs {
   readonly command: Pick<Codec<Command>, 'decode'>;
   readonly status: Pick<Codec<StatusEvent>, 'encode'>;
   readonly task: Pick<Codec<Task>, 'encode'>;
   readonly change: Pick<Codec<ResourceChange>, 'decode'>;
+  readonly zone: Pick<Codec<Zone>, 'decode'>;
 }
 
 export interface PlannerTopics {
   readonly commands: string;
+  readonly zones: string;
   readonly status: string;
   readonly tasks: Readonly<Record<Lane, string>>;
   resource(type: string): string;
@@ -31,7 +35,7 @@ export interface PlannerTopics {
 
 export interface PlannerOptions {
   readonly queue: WorkQueue;
-  readonly reader: Pick<LogReader, 'offsetsAt' | 'readBackward'>;
+  readonly reader: Pick<LogReader, 'ends' | 'offsetsAt' | 'read' | 'readBackward'>;
   readonly codecs: PlannerCodecs;
   readonly topics: PlannerTopics;
   readonly group: string;
@@ -92,21 +96,26 @@ export class Planner implements Service {
     const log = this.#log();
     const cohort =
       scope && (await resolveCohort(scope, time === undefined ? undefined : stamp(time), log, signal));
+    const since = time === undefined ? undefined : { time, from: await this.#startsOf(command, time) };
+    const { empty, known } = await this.#gaps(command, { since, cohort }, signal);
     if (patients.length > 0)
-      await refuseUnknown(patients, { ends: command.cut.ends.get('Patient') ?? [], log, signal });
-    const moved = movedSince({ cohort, since: time === undefined ? undefined : { time, from: new Map() } });
-    const since = time === undefined ? undefined : await this.#since(command, time, moved);
-    return { since, until, cohort };
+      await refuseUnknown(patients, {
+        ends: command.cut.ends.get('Patient') ?? [],
+        gaps: empty,
+        log,
+        signal,
+      });
+    // What is older counts as well when somebody has joined or left.
+    const from = movedSince({ since, cohort }) ? new Map() : since?.from;
+    return { since: since && from && { time: since.time, from }, until, cohort, empty, known };
   }
 
   /**
    * Stamps never go back inside a partition, and a cut's own time separates what is before it from what is after it. So a
    * stamp greater than T means "after the cut of T" exactly, and no such record lies before where the timestamp index points.
-   * When somebody has joined or left a group, old records count as well.
    */
-  async #since(command: ExportCommand, time: number, moved: boolean): Promise<Since> {
+  async #startsOf(command: ExportCommand, time: number): Promise<Since['from']> {
     const { reader, topics } = this.#options;
-    if (moved) return { time, from: new Map() };
     const types = [...new Set([...plannedTypes(command), 'Provenance'])].filter((type) =>
       command.cut.ends.has(type),
     );
@@ -115,7 +124,28 @@ export class Planner implements Service {
         async (type) => [type, await reader.offsetsAt(topics.resource(type), Math.max(0, time + 1))] as const,
       ),
     );
-    return { time, from: new Map(from) };
+    return new Map(from);
+  }
+
+  /** Where nobody of the cohort is, and nothing that its client lacks; not for everybody, who are everywhere. */
+  async #gaps(
+    { parameters, cut }: ExportCommand,
+    { since, cohort }: Pick<Findings, 'since' | 'cohort'>,
+    signal: AbortSignal,
+  ): Promise<Pick<Findings, 'empty' | 'known'>> {
+    if (!cohort?.members || !cohort.before) return {};
+    const { reader, codecs, topics } = this.#options;
+    const filter = new ZoneFilter(cohort.members, cohort.before, since?.from ?? new Map());
+    const log = { reader, topic: topics.zones, decode: (value: Buffer) => codecs.zone.decode(value) };
+    const zones = await ZoneGaps.read(log, filter, signal);
+    const gapsBy =
+      (which: 'empty' | 'known'): GapsOf =>
+      (range) => {
+        // The groups of a group export are chosen by their ids.
+        if (range.type === 'Group' && parameters.group !== undefined) return [];
+        return zones[which](range, cut.meanBytes.get(range.type) ?? 0);
+      };
+    return { empty: gapsBy('empty'), known: gapsBy('known') };
   }
 
   #log(): ResourceLog {

@@ -1,5 +1,5 @@
+import { partsOf } from '../events/task-range.ts';
 import type { OffsetRange, TaskRange } from '../events/tasks.ts';
-import { offset } from '../base/positions.ts';
 import type { LogReader, RecordBatch } from '../log/log.ts';
 
 /** Parts whose first block is fetched in advance, at most, and how many offsets they may hold together: their blocks are in memory. */
@@ -70,21 +70,4 @@ export class RangesReader {
       this.#opened.push({ iterator, first, offsets: part.to - part.from });
     }
   }
-}
-
-/** What is left of a range without its gaps, the newest part first. */
-export function partsOf({ from, to, gaps }: TaskRange): OffsetRange[] {
-  const parts: OffsetRange[] = [];
-  let end: number = to;
-  for (const gap of gaps.toReversed()) {
-    if (gap.to < end) parts.push({ from: gap.to, to: offset(end) });
-    end = Math.min(end, gap.from);
-  }
-  if (from < end) parts.push({ from, to: offset(end) });
-  return parts;
-}
-
-/** Offsets that have to be read. */
-export function offsetsOf(range: TaskRange): number {
-  return partsOf(range).reduce((sum, { from, to }) => sum + (to - from), 0);
 }

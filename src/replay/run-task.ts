@@ -1,11 +1,12 @@
 import { resolveCohort } from '../cohort/cohort.ts';
 import type { ExportFile } from '../events/status.ts';
+import { offsetsOf } from '../events/task-range.ts';
 import type { Task, TaskRange } from '../events/tasks.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { FileSet } from '../files/file-set.ts';
 import { fileSink, report } from './file-sink.ts';
 import { replayOrganized } from './organized.ts';
-import { offsetsOf, RangesReader } from './read-ranges.ts';
+import { RangesReader } from './read-ranges.ts';
 import { replayRelated } from './related.ts';
 import { replayRange } from './replay-range.ts';
 import { Selection } from './selection.ts';

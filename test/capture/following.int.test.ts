@@ -16,6 +16,7 @@ const REQUESTS = 50;
 
 /** A log of one broker that holds what was committed in memory: each transaction as the topics it wrote to. */
 class MemoryLog implements CaptureLog {
+  onStored: CaptureLog['onStored'] = () => undefined;
   readonly committed: string[][] = [];
   readonly pendingBytes = 0;
   #open: string[] = [];
@@ -135,6 +136,7 @@ describe('following the write-ahead log', () => {
       },
       topics: {
         topicOf: (type) => type,
+        zones: 'zones',
         ensure: async () => [],
         list: async () => [],
         deleteAll: async () => undefined,
@@ -149,6 +151,7 @@ describe('following the write-ahead log', () => {
       },
       commandsTopic: 'commands',
       encodeChange: () => Buffer.alloc(0),
+      encodeZone: () => Buffer.alloc(0),
       decodeChange: unused,
       encodeCommand: () => Buffer.alloc(0),
       parseRequest: parseRequestMessage,

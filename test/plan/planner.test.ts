@@ -35,6 +35,8 @@ async function when(command: Command, stamps: readonly (readonly number[])[] = [
         assert.equal(topic, 'hw.resources.Patient');
         return stamps.map((list) => offset(list.filter((s) => s < time).length));
       },
+      ends: () => assert.fail(),
+      read: () => assert.fail(),
       readBackward: () => assert.fail('a system export reads nothing to be planned'),
     },
     codecs: {
@@ -42,9 +44,11 @@ async function when(command: Command, stamps: readonly (readonly number[])[] = [
       status: { encode: asJson },
       task: { encode: asJson },
       change: { decode: () => assert.fail() },
+      zone: { decode: () => assert.fail() },
     },
     topics: {
       commands: 'hw.commands',
+      zones: 'hw.zones',
       status: 'hw.status',
       tasks: { quick: 'hw.tasks.quick', bulk: 'hw.tasks.bulk' },
       resource: (type) => `hw.resources.${type}`,

@@ -27,6 +27,7 @@ describe('topics/', () => {
       allTopics.map((topic) => topicName('headwater', topic)),
       [
         'headwater.resources.<Type>',
+        'headwater.zones',
         'headwater.position',
         'headwater.commands',
         'headwater.tasks.quick',

@@ -8,7 +8,7 @@ import type { ProducerIdentity } from './protocol.ts';
 import { BatchBuilder } from './record-batch-writer.ts';
 
 /** Raw bytes at which a batch is closed; a larger record is a batch of its own. Also what replay holds decompressed at a time. */
-const BATCH_BYTES = 1 << 20;
+const BATCH_BYTES = 256 << 10;
 /** Compressed bytes in one produce request, well under the broker's socket.request.max.bytes (100 MiB). */
 const REQUEST_BYTES = 24 << 20;
 const TRANSACTION_TIMEOUT = 60_000;
@@ -23,16 +23,36 @@ interface PartitionState {
   readonly partition: number;
   sequence: number;
   end: number;
-  builder: BatchBuilder;
-  full: BatchBuilder[];
+  open: OpenBatch;
+  full: OpenBatch[];
   inTransaction: boolean;
 }
 
 /** A batch of a partition, ready to be sent. */
+interface OpenBatch {
+  readonly builder: BatchBuilder;
+  patients: Set<string> | undefined;
+}
+
 interface Finished {
   readonly state: PartitionState;
   readonly batch: Buffer;
   readonly count: number;
+  /** Raw. */
+  readonly bytes: number;
+  readonly patients: ReadonlySet<string> | undefined;
+}
+
+/** Records that were stored together. */
+export interface StoredBatch extends Omit<Finished, 'state' | 'batch' | 'count'> {
+  readonly topic: string;
+  readonly partition: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+function openBatch(initialBytes?: number): OpenBatch {
+  return { builder: new BatchBuilder(initialBytes), patients: undefined };
 }
 
 /**
@@ -47,6 +67,7 @@ export class CaptureAppender {
   readonly #coordinator: string;
   readonly #partitions = new Map<string, PartitionState[]>();
   #pendingBytes = 0;
+  #onStored: ((batch: StoredBatch) => void) | undefined;
   #opened = false;
 
   private constructor(
@@ -96,7 +117,7 @@ export class CaptureAppender {
         partition,
         sequence: 0,
         end,
-        builder: new BatchBuilder(),
+        open: openBatch(),
         full: [],
         inTransaction: false,
       })),
@@ -112,46 +133,53 @@ export class CaptureAppender {
     return (this.#partitions.get(topic) ?? []).map((state) => state.end);
   }
 
-  /** Copies a record in. Flush when `pendingBytes` is large. */
+  /** Told of each batch when it is stored, in the order of a partition's offsets. */
+  set onStored(listener: (batch: StoredBatch) => void) {
+    this.#onStored = listener;
+  }
+
+  /** Copies a record in, and notes the patients it is about. Flush when `pendingBytes` is large. */
   add(
     topic: string,
     record: { readonly timestamp: number; readonly key: Uint8Array; readonly value: Uint8Array },
+    patients?: readonly string[],
   ): void {
     const states = this.#partitions.get(topic);
     const state = states?.[(murmur2(record.key) & 0x7fffffff) % states.length];
     if (!state) throw new HeadwaterError('internal', `${topic} was not declared`);
     const bytes = record.key.length + record.value.length;
-    if (state.builder.count > 0 && state.builder.bytes + bytes > BATCH_BYTES) {
-      state.full.push(state.builder);
-      state.builder = new BatchBuilder(Math.max(bytes + 64, BATCH_BYTES + (BATCH_BYTES >> 3)));
+    if (state.open.builder.count > 0 && state.open.builder.bytes + bytes > BATCH_BYTES) {
+      state.full.push(state.open);
+      state.open = openBatch(Math.max(bytes + 64, BATCH_BYTES + (BATCH_BYTES >> 3)));
     }
-    state.builder.add(record.timestamp, record.key, record.value);
+    state.open.builder.add(record.timestamp, record.key, record.value);
+    if (patients) {
+      state.open.patients ??= new Set();
+      for (const patient of patients) state.open.patients.add(patient);
+    }
     this.#pendingBytes += bytes;
     this.#opened = true;
   }
 
   /** Sends everything added so far. Records are stored, but not yet committed, when it resolves. Never call it twice at once. */
   async flush(): Promise<void> {
-    const pending: { state: PartitionState; builders: BatchBuilder[] }[] = [];
+    const pending: { state: PartitionState; open: OpenBatch[] }[] = [];
     for (const states of this.#partitions.values()) {
       for (const state of states) {
-        if (state.builder.count === 0) continue;
-        pending.push({ state, builders: [...state.full, state.builder] });
+        if (state.open.builder.count === 0) continue;
+        pending.push({ state, open: [...state.full, state.open] });
         state.full = [];
-        state.builder = new BatchBuilder();
+        state.open = openBatch();
       }
     }
     this.#pendingBytes = 0;
     if (pending.length === 0) return;
     const [, finished] = await Promise.all([
       this.#addPartitions(pending.map(({ state }) => state)),
-      Promise.all(pending.map(({ state, builders }) => this.#finish(state, builders))),
+      Promise.all(pending.map(({ state, open }) => this.#finish(state, open))),
     ]);
     for (let round = 0; ; round++) {
-      const batches = finished.flatMap(({ state, batches: all }) => {
-        const found = all[round];
-        return found ? [{ state, ...found }] : [];
-      });
+      const batches = finished.flatMap((all) => all[round] ?? []);
       if (batches.length === 0) return;
       await this.#produce(batches);
     }
@@ -172,16 +200,15 @@ export class CaptureAppender {
     return Promise.resolve();
   }
 
-  async #finish(state: PartitionState, builders: readonly BatchBuilder[]) {
-    const batches: { batch: Buffer; count: number }[] = [];
-    await Promise.all(
-      builders.map(async (builder, i) => {
+  #finish(state: PartitionState, open: readonly OpenBatch[]): Promise<Finished[]> {
+    return Promise.all(
+      open.map(async ({ builder, patients }) => {
+        const { count, bytes } = builder;
         const sequence = state.sequence;
-        state.sequence += builder.count;
-        batches[i] = { batch: await builder.finish(this.#producer, sequence), count: builder.count };
+        state.sequence += count;
+        return { state, count, bytes, patients, batch: await builder.finish(this.#producer, sequence) };
       }),
     );
-    return { state, batches };
   }
 
   async #produce(batches: readonly Finished[]): Promise<void> {
@@ -208,7 +235,10 @@ export class CaptureAppender {
     for (const { topic, partition, errorCode, baseOffset } of answer) {
       if (errorCode !== 0) throw produceError(errorCode, topic, partition);
       const sent = request.find(({ state }) => state.topic === topic && state.partition === partition);
-      if (sent) sent.state.end = baseOffset + sent.count;
+      if (!sent) continue;
+      const { bytes, patients, count } = sent;
+      sent.state.end = baseOffset + count;
+      this.#onStored?.({ topic, partition, from: baseOffset, to: sent.state.end, bytes, patients });
     }
   }
 

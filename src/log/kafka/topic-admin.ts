@@ -93,6 +93,17 @@ export class TopicAdmin {
     await this.#delete(types.map((type) => resourceTopicName(this.#options.prefix, this.#template, type)));
   }
 
+  /** Removes the records of a topic; what comes later goes on with their offsets. */
+  async emptyTopic(topic: string): Promise<void> {
+    await this.#call(`emptying ${topic}`, async (admin) => {
+      const ends = await admin.fetchTopicOffsets(topic);
+      await admin.deleteTopicRecords({
+        topic,
+        partitions: ends.map(({ partition, high }) => ({ partition, offset: high })),
+      });
+    });
+  }
+
   async close(): Promise<void> {
     const opened = this.#admin;
     this.#admin = undefined;

@@ -1,0 +1,22 @@
+import type { OffsetRange } from './tasks.ts';
+
+/** Which patients the records of some consecutive offsets of one partition are about, in `headwater.zones`, key = type. */
+export interface Zone extends OffsetRange {
+  readonly type: string;
+  readonly partition: number;
+  /** `patientHash` of every patient whose compartment a record is in or left; ascending, without repeats. */
+  readonly patients: Uint32Array;
+}
+
+/**
+ * In place of a patient for a Provenance that names none itself: whose it is depends on what it is about, so an export of
+ * anybody has to look at it.
+ */
+export const UNKNOWN_PATIENT = '';
+
+/** FNV-1a, 32 bits. Two patients may share one: a zone then seems to hold more than it does, never less. */
+export function patientHash(id: string): number {
+  let hash = 0x811c9dc5;
+  for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193);
+  return hash >>> 0;
+}

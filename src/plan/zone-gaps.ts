@@ -1,0 +1,134 @@
+import { offset } from '../base/positions.ts';
+import type { Offset } from '../base/positions.ts';
+import type { Cohort } from '../cohort/cohort.ts';
+import type { OffsetRange, TaskRange } from '../events/tasks.ts';
+import { patientHash, UNKNOWN_PATIENT } from '../events/zone.ts';
+import type { Zone } from '../events/zone.ts';
+import type { LogReader } from '../log/log.ts';
+
+/** A shorter gap is read: that costs less than beginning anew behind it. */
+const LEAST_GAP_BYTES = 512 << 10;
+const UNKNOWN = patientHash(UNKNOWN_PATIENT);
+/** Gaps of a range at most: a task carries them. */
+const MOST_GAPS = 2_000;
+
+/** Who may be in a zone: `movers` have joined or left since `since`. */
+type Presence = 'nobody' | 'others' | 'movers';
+
+/** Tells who of a cohort may be in a zone. */
+export class ZoneFilter {
+  readonly #anybody: ReadonlySet<number>;
+  readonly #movers: ReadonlySet<number>;
+  readonly #since: ReadonlyMap<string, readonly Offset[]>;
+
+  /** @param since first offset behind `since`, by type, then partition; empty without one */
+  constructor(
+    members: NonNullable<Cohort['members']>,
+    before: NonNullable<Cohort['before']>,
+    since: ReadonlyMap<string, readonly Offset[]>,
+  ) {
+    this.#anybody = hashes([...members, ...before]);
+    this.#movers = hashes([
+      ...[...members].filter((id) => !before.has(id)),
+      ...[...before].filter((id) => !members.has(id)),
+    ]);
+    this.#since = since;
+  }
+
+  presence({ patients }: Zone): Presence {
+    if (patients.includes(UNKNOWN)) return 'movers'; // whoever they are
+    if (!patients.some((hash) => this.#anybody.has(hash))) return 'nobody';
+    return patients.some((hash) => this.#movers.has(hash)) ? 'movers' : 'others';
+  }
+
+  /** What of others than the movers is older than `since`, the client has. */
+  isOld({ type, partition, to }: Zone): boolean {
+    const since = this.#since.get(type)?.[partition];
+    return since !== undefined && to <= since;
+  }
+}
+
+function hashes(ids: readonly string[]): ReadonlySet<number> {
+  return new Set(ids.map(patientHash));
+}
+
+/** The stretches of the resource topics in which nobody of a cohort is, by type and partition. */
+export class ZoneGaps {
+  readonly #empty = new Map<string, OffsetRange[]>();
+  readonly #known = new Map<string, OffsetRange[]>();
+
+  /** Reads what the log tells of zones now: more than at the cut does no harm. */
+  static async read(
+    log: {
+      readonly reader: Pick<LogReader, 'ends' | 'offsetsAt' | 'read'>;
+      readonly decode: (value: Buffer) => Zone;
+      readonly topic: string;
+    },
+    filter: ZoneFilter,
+    signal: AbortSignal,
+  ): Promise<ZoneGaps> {
+    const { reader, decode, topic } = log;
+    const found = new ZoneGaps();
+    const [starts, ends] = await Promise.all([reader.offsetsAt(topic, 0), reader.ends(topic)]);
+    await Promise.all(
+      ends.map(async (to, partition) => {
+        const range = { topic, partition, from: starts[partition] ?? offset(0), to };
+        for await (const records of reader.read(range, signal)) {
+          for (const { value } of records) {
+            const zone = decode(value);
+            const presence = filter.presence(zone);
+            if (presence === 'nobody') add(found.#empty, zone);
+            if (presence === 'nobody' || (presence === 'others' && filter.isOld(zone)))
+              add(found.#known, zone);
+          }
+        }
+      }),
+    );
+    return found;
+  }
+
+  /** Of a range, those worth leaving out because nobody of the cohort is there. */
+  empty(range: Omit<TaskRange, 'gaps'>, meanBytes: number): readonly OffsetRange[] {
+    return worthwhile(this.#empty, range, meanBytes);
+  }
+
+  /** Those worth leaving out because nobody is there of whom the client lacks anything. */
+  known(range: Omit<TaskRange, 'gaps'>, meanBytes: number): readonly OffsetRange[] {
+    return worthwhile(this.#known, range, meanBytes);
+  }
+}
+
+type Gaps = Map<string, OffsetRange[]>;
+
+function worthwhile(all: Gaps, range: Omit<TaskRange, 'gaps'>, meanBytes: number): OffsetRange[] {
+  const least = LEAST_GAP_BYTES / Math.max(1, meanBytes);
+  const inside = merged(all.get(`${range.type}/${range.partition}`) ?? []).flatMap(({ from, to }) => {
+    const start = Math.max(from, range.from);
+    const end = Math.min(to, range.to);
+    return end - start >= least ? [{ from: offset(start), to: offset(end) }] : [];
+  });
+  if (inside.length <= MOST_GAPS) return inside;
+  const longest = inside.toSorted((a, b) => b.to - b.from - (a.to - a.from)).slice(0, MOST_GAPS);
+  return longest.sort((a, b) => a.from - b.from);
+}
+
+function add(all: Gaps, { type, partition, from, to }: Zone): void {
+  const place = `${type}/${partition}`;
+  const gaps = all.get(place) ?? [];
+  const last = gaps.at(-1);
+  if (last && from === last.to) gaps[gaps.length - 1] = { from: last.from, to };
+  else gaps.push({ from, to });
+  all.set(place, gaps);
+}
+
+function merged(gaps: readonly OffsetRange[]): OffsetRange[] {
+  const sorted = gaps.toSorted((a, b) => a.from - b.from);
+  const result: OffsetRange[] = [];
+  for (const gap of sorted) {
+    const last = result.at(-1);
+    if (last && gap.from <= last.to)
+      result[result.length - 1] = { from: last.from, to: offset(Math.max(last.to, gap.to)) };
+    else result.push(gap);
+  }
+  return result;
+}

@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import fc from 'fast-check';
+import { ZoneWriter } from '../../src/capture/zone-writer.ts';
+import { patientHash } from '../../src/events/zone.ts';
+import type { Zone } from '../../src/events/zone.ts';
+
+const typeOf = (topic: string): string | undefined => /^hw\.resources\.(\w+)$/.exec(topic)?.[1];
+
+describe('zones', () => {
+  it('cover what was stored, in order and apart, and name everybody who is in them', () => {
+    const batch = fc.record({
+      partition: fc.nat(2),
+      count: fc.integer({ min: 1, max: 50 }),
+      bytes: fc.integer({ min: 1, max: 300_000 }),
+      patients: fc.uniqueArray(fc.nat(700), { maxLength: 300 }),
+      marker: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(fc.array(batch, { maxLength: 60 }), (batches) => {
+        const zones: Zone[] = [];
+        const writer = new ZoneWriter((zone) => zones.push(zone), typeOf);
+        const ends = [0, 0, 0];
+        const stored: { partition: number; from: number; to: number; patients: Set<string> }[] = [];
+        for (const { partition, count, bytes, patients, marker } of batches) {
+          const from = (ends[partition] ?? 0) + (marker ? 1 : 0);
+          const to = (ends[partition] = from + count);
+          const one = { partition, from, to, patients: new Set(patients.map((n) => `p${n}`)) };
+          stored.push(one);
+          writer.stored({ topic: 'hw.resources.Observation', bytes, ...one });
+        }
+        writer.close();
+        for (const zone of zones) {
+          assert.deepEqual(
+            [...zone.patients],
+            [...new Set(zone.patients)].sort((a, b) => a - b),
+          );
+          const inside = stored.filter(
+            ({ partition, from, to }) => partition === zone.partition && from >= zone.from && to <= zone.to,
+          );
+          const first = Math.min(...inside.map(({ from }) => from));
+          assert.ok(zone.from === first || zone.from === first - 1, 'from the marker before it');
+          const reached = stored.filter(
+            (one) => one.partition === zone.partition && one.to > zone.from && one.from < zone.to,
+          );
+          assert.equal(reached.length, inside.length, 'whole batches');
+          assert.equal(Math.max(...inside.map(({ to }) => to)), zone.to);
+          const named = new Set(inside.flatMap(({ patients }) => [...patients].map(patientHash)));
+          assert.deepEqual(new Set(zone.patients), named);
+        }
+        for (const partition of [0, 1, 2]) {
+          const own = zones.filter((zone) => zone.partition === partition);
+          own.forEach((zone, i) => assert.ok(i === 0 || (own[i - 1]?.to ?? 0) <= zone.from, 'apart'));
+        }
+      }),
+    );
+  });
+
+  it('say nothing of other topics, and of stretches about more patients than is worth knowing', () => {
+    const zones: Zone[] = [];
+    const writer = new ZoneWriter((zone) => zones.push(zone), typeOf);
+    const batch = { partition: 0, from: 0, to: 9, bytes: 1_000_000 };
+    writer.stored({ ...batch, topic: 'hw.commands', patients: undefined });
+    const many = new Set(Array.from({ length: 600 }, (_, n) => `p${n}`));
+    writer.stored({ ...batch, topic: 'hw.resources.Observation', patients: many });
+    writer.close();
+    assert.deepEqual(zones, []);
+  });
+});

@@ -1,0 +1,38 @@
+import type { AvroSchema } from '../src/events/avro-schema.ts';
+import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { days, MEBIBYTE } from './durations.ts';
+import { NAMESPACE } from './records.ts';
+
+export const zoneSchema: AvroSchema = {
+  type: 'record',
+  name: 'Zone',
+  namespace: NAMESPACE,
+  fields: [
+    { name: 'type', type: 'string' },
+    { name: 'partition', type: 'int' },
+    { name: 'from', type: 'long' },
+    { name: 'to', type: 'long', doc: 'Exclusive' },
+    { name: 'patients', type: 'bytes', doc: '32-bit hashes of their ids, big-endian, ascending' },
+  ],
+};
+
+export const zones: TopicDeclaration = {
+  name: 'zones',
+  subject: 'zones',
+  schema: zoneSchema,
+  key: 'resource type',
+  partitions: () => 4,
+  config: () => ({
+    'cleanup.policy': 'delete',
+    'retention.ms': '-1',
+    'retention.bytes': '-1',
+    'segment.bytes': String(64 * MEBIBYTE),
+    'segment.ms': days(7),
+  }),
+  writers: ['capture'],
+  readers: ['planner'],
+  why: `Which patients each stretch of a resource topic is about, so that an export of few patients reads only where they are. Written in
+the Kafka transactions of the records it tells of, or a later one; what no zone covers is read. A zone stays true when its records
+are compacted, since compaction only takes away; none is ever superseded, hence kept and not compacted. It is emptied when a
+first load begins anew with emptied resource topics.`,
+};
