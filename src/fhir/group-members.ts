@@ -13,13 +13,15 @@ const MEMBER = /^(Patient|Group)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-
 
 /**
  * The members of an R4 Group at a time (ms since 1970). Out are members marked inactive, and those whose period has not begun,
- * has ended, or cannot be read. Of other members than patients and groups (practitioners, devices) there is nothing to export.
+ * has ended, or cannot be read; all of them when the group is not active. Of other members than patients and groups
+ * (practitioners, devices) there is nothing to export.
  */
 export function groupMembersOf(group: unknown, at: number): GroupMembers {
   const patients = new Set<string>();
   const groups = new Set<string>();
   if (!isObject(group)) return { patients: [], groups: [], noneBecause: 'it cannot be read' };
-  if (group['active'] === false) return { patients: [], groups: [], noneBecause: 'it is not active' };
+  if ('active' in group && group['active'] !== true)
+    return { patients: [], groups: [], noneBecause: 'it is not active' };
   const members: unknown[] = Array.isArray(group['member']) ? group['member'] : [];
   for (const member of members) {
     if (!isObject(member) || ('inactive' in member && member['inactive'] !== false)) continue;
