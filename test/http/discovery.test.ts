@@ -203,6 +203,7 @@ describe('GET /fhir/OperationDefinition', () => {
           `${path}?${name}=${EXAMPLES[name] ?? ''}&${name}=${EXAMPLES[name] ?? ''}`,
         );
         assert.equal(twice.status, own.max === '*' ? 202 : 400, `${id} ${name} twice`);
+        assert.equal((await post(path, name, own.type)).status, 202, `${id} ${name} by POST`);
       }
       assert.deepEqual(
         parameters.map(({ name }) => name).filter((name) => !all.includes(name)),
@@ -211,6 +212,18 @@ describe('GET /fhir/OperationDefinition', () => {
     }
     assert.deepEqual([...documented].sort(), all.sort());
   });
+
+  /** With a value of the data type that the definition has. */
+  function post(path: string, name: string, type: string): Promise<Response> {
+    const text = decodeURIComponent(EXAMPLES[name] ?? '');
+    const value = type === 'boolean' ? text === 'true' : type === 'Reference' ? { reference: text } : text;
+    const parameter = { name, [`value${type.charAt(0).toUpperCase()}${type.slice(1)}`]: value };
+    return gateway.ask(path, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ resourceType: 'Parameters', parameter: [parameter] }),
+    });
+  }
 
   it('names the formats that _outputFormat takes', async () => {
     const text = JSON.stringify(await definitionOf('export'));
