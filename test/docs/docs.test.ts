@@ -83,6 +83,42 @@ describe('the documentation', () => {
   });
 });
 
+describe('docs/conformance.md', () => {
+  const text = read('docs/conformance.md');
+  const rows = text.split('\n').filter((line) => /^\| (?!---)/.test(line));
+  const named = [...text.matchAll(/\[([^\]]+)\]\(\.\.\/(test\/[^)]+\.ts)\)/g)].map(
+    ([, title = '', file = '']) => ({
+      title,
+      file,
+    }),
+  );
+
+  /** What a file's tests are called, `…` where a title has a part that differs. */
+  function titlesOf(file: string): Set<string> {
+    const calls = read(file).matchAll(/\b(?:it|describe)\(\s*(?:'((?:[^'\\]|\\.)*)'|"([^"]*)"|`([^`]*)`)/g);
+    return new Set(
+      [...calls].map(([, single, double, template]) =>
+        (single ?? double ?? template ?? '').replaceAll(/\$\{[^}]*\}/g, '…').replaceAll("\\'", "'"),
+      ),
+    );
+  }
+
+  it('names tests that are there', () => {
+    assert.ok(named.length > 100);
+    const titles = new Map([...new Set(named.map(({ file }) => file))].map((file) => [file, titlesOf(file)]));
+    const missing = named.filter(
+      ({ title, file }) => title !== 'docs.test.ts' && !titles.get(file)?.has(title),
+    );
+    assert.deepEqual(missing, []);
+  });
+
+  it('has a test in each row, or says why there is none', () => {
+    const without = rows.filter((row) => !/\]\(\.\.\/test\/|not yet: |Shown by/.test(row));
+    assert.ok(rows.length > 90);
+    assert.deepEqual(without, []);
+  });
+});
+
 describe('docs/api', () => {
   it('has the documents that a service with the settings by default answers with', () => {
     const settings = parseSettings({}, []);
