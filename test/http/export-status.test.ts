@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { HeadwaterError } from '../../src/base/errors.ts';
 import { stamp } from '../../src/base/positions.ts';
 import type { Manifest } from '../../src/manifest/manifest.ts';
 import { assertOutcome, runGateway } from './running-gateway.ts';
@@ -82,16 +83,33 @@ describe('export status', () => {
     assert.ok(Math.abs(Date.parse(expires) - (Date.now() + 60_000)) < 5_000);
   });
 
-  it('is 500 with the reason when failed', async () => {
-    gateway.jobs.set(jobId, {
-      state: 'failed',
-      failure: { code: 'unavailable', message: 'no progress for 10 minutes' },
+  const failures = [
+    ['not-found', 404, 'there is no Group/g'],
+    ['bad-request', 400, 'Patient/x is no member of Group/g'],
+    ['unavailable', 500, 'no progress for 10 minutes'],
+    ['limit', 500, 'too large'],
+  ] as const;
+  for (const [code, status, message] of failures) {
+    it(`is ${status} with the reason when the export failed by ${code}`, async () => {
+      gateway.jobs.set(jobId, { state: 'failed', failure: { code, message } });
+      await assertOutcome(await gateway.ask(statusUrl), status, new RegExp(message));
     });
-    await assertOutcome(await gateway.ask(statusUrl), 500, /no progress for 10 minutes/);
-    gateway.jobs.set(jobId, {
-      failure: { code: 'internal', message: "Cannot read properties of undefined (reading 'x')" },
-    });
+  }
+
+  it('is 500 without insides when the export failed by an error of ours', async () => {
+    const message = "Cannot read properties of undefined (reading 'x')";
+    gateway.jobs.set(jobId, { state: 'failed', failure: { code: 'internal', message } });
     await assertOutcome(await gateway.ask(statusUrl), 500, new RegExp(`^((?!undefined).)*${jobId}\\.$`));
+  });
+
+  it('is 503 and transient, not failed, when only the asking failed', async () => {
+    gateway.jobs.failure = new HeadwaterError('unavailable', 'connect ECONNREFUSED');
+    const response = await gateway.ask(statusUrl);
+    assert.match(response.headers.get('retry-after') ?? '', /^\d+$/);
+    assert.match(await response.clone().text(), /"code":"transient"/);
+    await assertOutcome(response, 503, /try again/);
+    gateway.jobs.failure = undefined;
+    assert.equal((await gateway.ask(statusUrl)).status, 202);
   });
 
   it("is 404 when there is no such job, or it is another client's, expired or cancelled", async () => {
@@ -113,8 +131,20 @@ describe('export status', () => {
     await assertOutcome(await gateway.ask(statusUrl, { method: 'DELETE' }), 404, /no such export/);
   });
 
-  it('is 404 at once after DELETE answered 202, and a second DELETE is 404', async () => {
+  for (const state of ['accepted', 'running', 'completed', 'failed'] as const) {
+    it(`takes DELETE with 202 when ${state}`, async () => {
+      gateway.jobs.set(jobId, { state, transactionTime: stamp(1), endedAt: Date.now() });
+      await assertOutcome(await gateway.ask(statusUrl, { method: 'DELETE' }), 202, /removed/);
+      await assertOutcome(await gateway.ask(statusUrl), 404, /cancelled/);
+    });
+  }
+
+  it('is 404 at once after DELETE answered 202, and stays so; a second DELETE is 404', async () => {
     await assertOutcome(await gateway.ask(statusUrl, { method: 'DELETE' }), 202, /removed/);
+    for (const state of ['running', 'completed', 'failed', 'cancelled'] as const) {
+      gateway.jobs.set(jobId, { state, transactionTime: stamp(1), endedAt: Date.now() });
+      await assertOutcome(await gateway.ask(statusUrl), 404, /cancelled/);
+    }
     await assertOutcome(await gateway.ask(statusUrl), 404, /cancelled/);
     await assertOutcome(await gateway.ask(statusUrl, { method: 'DELETE' }), 404, /cancelled/);
   });

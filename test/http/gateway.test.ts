@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import Koa from 'koa';
+import { stamp } from '../../src/base/positions.ts';
 import { RESOURCE_TYPES } from '../../src/fhir/resource-types.ts';
 import { gatewayService } from '../../src/http/gateway-service.ts';
+import type { Manifest } from '../../src/manifest/manifest.ts';
 import { assertOutcome, runGateway } from './running-gateway.ts';
 import type { RunningGateway } from './running-gateway.ts';
 
@@ -93,14 +96,141 @@ describe('gateway', () => {
     assert.equal(preflight.status, 204);
     assert.match(preflight.headers.get('access-control-allow-methods') ?? '', /POST/);
     assert.match(preflight.headers.get('access-control-allow-headers') ?? '', /Prefer/);
-    for (const path of ['/fhir/$export', '/fhir/$export-status/none', '/fhir/$export-file/a/b']) {
-      const { headers } = await gateway.ask(path);
-      assert.equal(headers.get('access-control-allow-origin'), '*');
-      for (const name of ['Content-Location', 'X-Progress', 'Retry-After', 'Expires']) {
-        assert.ok(headers.get('access-control-expose-headers')?.includes(name), name);
-      }
-    }
+    assert.match(preflight.headers.get('access-control-allow-methods') ?? '', /DELETE/);
   });
+
+  it('shows browsers every header of its answers', async () => {
+    // The Fetch standard's list of what is always shown, and what says nothing about an answer.
+    const plain =
+      /^(?:cache-control|content-language|content-length|content-type|expires|last-modified|pragma|date|connection|keep-alive|transfer-encoding|x-content-type-options|access-control-.*)$/;
+    const writer = await gateway.store.create('f/a.ndjson');
+    await writer.write(Buffer.from('{}\n'));
+    await writer.finish();
+    const file = {
+      kind: 'output',
+      type: 'Patient',
+      key: 'f/a.ndjson',
+      count: 1,
+      bytes: 3,
+      sha256: 'aa',
+    } as const;
+    const prefer = { headers: { prefer: 'respond-async, separate-export-status' } };
+    const started = await gateway.ask('/fhir/$export', prefer);
+    const statusUrl = started.headers.get('content-location') ?? '';
+    const waiting = await gateway.ask(statusUrl);
+    const done = {
+      state: 'completed',
+      transactionTime: stamp(1),
+      endedAt: Date.now(),
+      files: [file],
+    } as const;
+    gateway.jobs.set(gateway.jobs.only.jobId, done);
+    const manifest = await gateway.ask(statusUrl);
+    const { output } = (await manifest.clone().json()) as Manifest;
+    const url = output[0]?.url ?? '';
+    const answers = [
+      started,
+      waiting,
+      manifest,
+      await gateway.ask(url, { headers: { 'accept-encoding': 'gzip' } }),
+      await gateway.ask(url, { headers: { range: 'bytes=0-1' } }),
+      await gateway.ask('/fhir/$export', { method: 'DELETE' }),
+      await gateway.ask(statusUrl, { method: 'DELETE' }),
+      await gateway.ask(statusUrl),
+      await gateway.ask('/fhir/metadata'),
+    ];
+    const seen = new Set<string>();
+    for (const { headers } of answers) {
+      assert.equal(headers.get('access-control-allow-origin'), '*');
+      const exposed = (headers.get('access-control-expose-headers') ?? '').toLowerCase().split(', ');
+      for (const [name] of headers) {
+        seen.add(name);
+        assert.ok(plain.test(name) || exposed.includes(name), name);
+      }
+      for (const name of ['content-location', 'x-progress', 'retry-after', 'expires'])
+        assert.ok(exposed.includes(name), name);
+    }
+    for (const name of [
+      'x-export-status',
+      'preference-applied',
+      'content-range',
+      'content-encoding',
+      'allow',
+    ])
+      assert.ok(seen.has(name), name);
+    gateway.jobs.views.clear();
+  });
+
+  it('takes a whole URL for its path, and any Host', async () => {
+    const lines = (target: string, host: string): string =>
+      `GET ${target} HTTP/1.1\r\n${host}Prefer: respond-async\r\nConnection: close\r\n\r\n`;
+    assert.match(
+      await sent(lines('http://[::1]:1/fhir/%24export?_type=Patient', 'Host: h\r\n')),
+      /^HTTP\/1.1 202 /,
+    );
+    assert.equal(gateway.jobs.only.requestUrl, `${gateway.url}/fhir/$export?_type=Patient`);
+    gateway.jobs.views.clear();
+    for (const host of ['Host: [\r\n', 'Host: \r\n']) {
+      assert.match(await sent(lines('/fhir/$export', host)), /^HTTP\/1.1 202 /);
+      assert.match(
+        await sent(lines('/fhir/$export-file/a/b?expires=1', host)),
+        /^HTTP\/1.1 404 .*no such file/s,
+      );
+    }
+    gateway.jobs.views.clear();
+    assert.match(await sent(lines('/fhir/$export', '')), /^HTTP\/1.1 400 .*Host: the header is missing/s);
+    assert.match(
+      await sent(lines('http://[/fhir/$export', 'Host: h\r\n')),
+      /^HTTP\/1.1 400 .*the URL .*is none of HTTP/s,
+    );
+    assert.equal(gateway.jobs.views.size, 0);
+  });
+
+  const noHttp: readonly (readonly [string, string, RegExp])[] = [
+    ['what is no HTTP', 'Hello\r\n\r\n', /^HTTP\/1.1 400 .*the request is not HTTP/s],
+    [
+      'headers over 64 KiB',
+      `GET / HTTP/1.1\r\nX: ${'x'.repeat(1 << 20)}\r\n\r\n`,
+      /^HTTP\/1.1 431 .*more than 65536 bytes/s,
+    ],
+    ['CONNECT', 'CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n', /^HTTP\/1.1 405 .*no proxy/s],
+    [
+      'a strange Expect',
+      'GET / HTTP/1.1\r\nHost: a\r\nExpect: tea\r\n\r\n',
+      /^HTTP\/1.1 417 .*Expect: \\"tea\\"/s,
+    ],
+    [
+      'a body that breaks off',
+      'POST /fhir/$export HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{',
+      /^HTTP\/1.1 400 /,
+    ],
+  ];
+  for (const [what, bytes, says] of noHttp) {
+    it(`answers ${what} with an OperationOutcome`, async () => {
+      const answer = await sent(bytes);
+      assert.match(answer, says);
+      assert.match(answer, /Content-Type: application\/fhir\+json/);
+      assert.match(answer, /\{"resourceType":"OperationOutcome","issue":\[\{"severity":"error"/);
+      assert.equal(gateway.jobs.views.size, 0);
+    });
+  }
+
+  it('answers a request before it refuses what follows it', async () => {
+    const answer = await sent('GET /fhir/metadata HTTP/1.1\r\nHost: a\r\n\r\nHello\r\n\r\n');
+    assert.match(answer, /^HTTP\/1.1 200 .*HTTP\/1.1 400 .*the request is not HTTP/s);
+  });
+
+  it('takes URLs of 60 KB', async () => {
+    const types = 'Patient,'.repeat(7_500);
+    assert.equal((await gateway.ask(`/fhir/$export?_type=${types}Group`)).status, 202);
+    assert.deepEqual(gateway.jobs.only.parameters.types, ['Patient', 'Group']);
+    gateway.jobs.views.clear();
+  });
+
+  async function sent(bytes: string): Promise<string> {
+    const { hostname, port } = new URL(gateway.url);
+    return text(connect({ host: hostname, port: Number(port) }).end(bytes));
+  }
 });
 
 describe('gateway service', () => {
