@@ -200,6 +200,15 @@ describe('export file', () => {
     }
   });
 
+  it('comes to its end when it is removed while it is downloaded', async () => {
+    const bytes = randomBytes(64 << 20); // more than lies in buffers on the way
+    await put(gateway.store, 'folder/removed.ndjson', bytes);
+    const response = await gateway.ask(sign('folder/removed.ndjson'));
+    await gateway.store.deletePrefix('folder/');
+    assert.ok(Buffer.from(await response.arrayBuffer()).equals(bytes));
+    await assertOutcome(await gateway.ask(sign('folder/removed.ndjson')), 404, /removed/);
+  });
+
   it('is cut, not ended, when it cannot be read to its end', async () => {
     const writer = await gateway.store.create('folder/short.ndjson');
     await writer.write(Buffer.alloc(8 << 20, 'x'));
