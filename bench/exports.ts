@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '../src/base/clock.ts';
 import type { Offset } from '../src/base/positions.ts';
 import { cancelExport, kickOff, waitForManifest } from '../src/client/export-client.ts';
-import type { ExportRequest } from '../src/client/export-client.ts';
+import type { ExportRequest } from '../src/client/export-request.ts';
 import type { ReceivedFile, ReceivedManifest } from '../src/client/received-manifest.ts';
 import type { LogAccess } from '../src/main/log-access.ts';
 import type { BenchSystem } from './bench-system.ts';

@@ -14,7 +14,7 @@ export interface DownloadedFile {
   readonly kind: 'output' | 'deleted' | 'error';
   readonly type: string | undefined;
   readonly path: string;
-  /** Lines. */
+  /** Resources, a line each. */
   readonly count: number;
   readonly bytes: number;
 }
@@ -38,7 +38,7 @@ export async function prepareDirectory(directory: string): Promise<void> {
 }
 
 /**
- * Every file of the manifest, several at a time, each checked for bytes, lines and SHA-256 as far as the manifest names
+ * Every file of the manifest, several at a time, each checked for bytes, resources and SHA-256 as far as the manifest names
  * them; then the manifest itself, so that it is there only when everything is. The first failure ends all.
  */
 export async function downloadAll(
@@ -168,22 +168,38 @@ async function linesOfGzip(path: string, signal: AbortSignal): Promise<number> {
 
 const NEWLINE = 10;
 
-/** Counts lines that hold something; the last need not be ended. */
+/** Output that is organized has a header before what belongs together, and a header is no resource. */
+const HEADER = /^\s*\{\s*"resourceType"\s*:\s*"Parameters"/;
+/** As much of a line as tells a header. */
+const START_BYTES = 60;
+
+/** Counts lines that hold a resource; the last need not be ended. */
 class LineCounter {
   #ended = 0;
-  #open = false;
+  #start = '';
 
   add(chunk: Uint8Array): void {
+    const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
     let from = 0;
-    for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, from)) {
-      if (at > from || this.#open) this.#ended++;
-      this.#open = false;
+    for (let at = bytes.indexOf(NEWLINE); at >= 0; at = bytes.indexOf(NEWLINE, from)) {
+      this.#take(bytes, from, at);
+      this.#ended += this.#open;
+      this.#start = '';
       from = at + 1;
     }
-    if (from < chunk.length) this.#open = true;
+    this.#take(bytes, from, bytes.length);
   }
 
   get count(): number {
-    return this.#ended + (this.#open ? 1 : 0);
+    return this.#ended + this.#open;
+  }
+
+  get #open(): 0 | 1 {
+    return this.#start === '' || HEADER.test(this.#start) ? 0 : 1;
+  }
+
+  #take(bytes: Buffer, from: number, to: number): void {
+    const missing = START_BYTES - this.#start.length;
+    if (missing > 0) this.#start += bytes.toString('latin1', from, Math.min(to, from + missing));
   }
 }

@@ -3,17 +3,11 @@ import type { Clock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { downloadAll, prepareDirectory } from './download.ts';
 import type { DownloadedFile } from './download.ts';
+import { kickOffOf } from './export-request.ts';
+import type { ExportRequest } from './export-request.ts';
 import { ask, errorOf, retryAfterMs } from './http-client.ts';
 import { parseManifest } from './received-manifest.ts';
 import type { ReceivedManifest } from './received-manifest.ts';
-
-export interface ExportRequest {
-  /** The server's FHIR base: `http://127.0.0.1:8088/fhir`. */
-  readonly server: string;
-  readonly types?: readonly string[];
-  readonly since?: string;
-  readonly outputFormat?: string;
-}
 
 export type ExportProgress =
   | { readonly stage: 'accepted'; readonly statusUrl: string }
@@ -68,21 +62,17 @@ export async function runExport(
 }
 
 /** Returns the status URL. Throws with the server's words when it refuses. */
-export async function kickOff(
-  { server, types, since, outputFormat }: ExportRequest,
-  signal: AbortSignal,
-): Promise<string> {
-  const url = new URL(`${server.replace(/\/+$/, '')}/$export`);
-  if (types && types.length > 0) url.searchParams.set('_type', types.join(','));
-  if (since !== undefined) url.searchParams.set('_since', since);
-  if (outputFormat !== undefined) url.searchParams.set('_outputFormat', outputFormat);
-  const headers = { accept: 'application/fhir+json', prefer: 'respond-async' };
-  const response = await ask(url.href, { headers, signal });
+export async function kickOff(request: ExportRequest, signal: AbortSignal): Promise<string> {
+  const { url, init } = kickOffOf(request);
+  const response = await ask(url.href, { ...init, signal });
   if (response.status !== 202) throw await errorOf(response);
   await response.body?.cancel();
   const location = response.headers.get('content-location');
   if (location === null)
-    throw new HeadwaterError('corrupt', `${server} accepted the export but named no Content-Location`);
+    throw new HeadwaterError(
+      'corrupt',
+      `${request.server} accepted the export but named no Content-Location`,
+    );
   return new URL(location, url).href;
 }
 

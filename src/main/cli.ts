@@ -41,8 +41,21 @@ program
   .command('export')
   .description('export from a Bulk Data server: kick-off, polling, verified downloads')
   .option('--server <url>', "the server's FHIR base", 'http://127.0.0.1:8088/fhir')
-  .option('--type <list>', 'resource types, comma-separated (default: all)')
+  .option('--group <id>', 'of the members of this Group (default: of everything)')
+  .option(
+    '--patient <list>',
+    'of these patients alone, ids comma-separated; with --group, those who are members',
+    list,
+  )
+  .option('--all-patients', 'of every patient')
+  .option('--type <list>', 'resource types, comma-separated (default: all)', list)
   .option('--since <instant>', 'only what changed after this FHIR instant')
+  .option('--until <instant>', 'only what changed before this FHIR instant')
+  .option('--type-filter <query>', 'search, as Observation?status=final; repeated for more', repeated)
+  .option('--elements <list>', 'only these elements, comma-separated, as id,Patient.name', list)
+  .option('--include-associated-data <list>', 'LatestProvenanceResources, RelevantProvenanceResources', list)
+  .option('--organize-output-by <type>', "Patient: each patient's resources together")
+  .option('--lenient', 'the server may ignore what it does not understand; it says so in error files')
   .option('--format <mime>', '_outputFormat, such as application/fhir+ndjson+gzip')
   .option('--out <dir>', 'download the files into this folder (default: only print the manifest)')
   .option('--json', 'print manifest and files as JSON')
@@ -96,9 +109,16 @@ function run<Arguments extends unknown[]>(
   };
 }
 
-function parseRoles(list: string): Role[] {
-  return list.split(',').map((name) => {
-    const role = name.trim();
+function list(text: string): string[] {
+  return text.split(',').map((item) => item.trim());
+}
+
+function repeated(text: string, before: readonly string[] = []): string[] {
+  return [...before, text];
+}
+
+function parseRoles(text: string): Role[] {
+  return list(text).map((role) => {
     if (!isRole(role)) throw new InvalidArgumentError(`"${role}" is not one of ${ROLES.join(', ')}`);
     return role;
   });

@@ -1,6 +1,7 @@
 import { pino } from 'pino';
 import { systemClock } from '../base/clock.ts';
 import { runExport } from '../client/export-client.ts';
+import type { ExportRequest } from '../client/export-request.ts';
 import { loadDirectory } from '../client/load.ts';
 import { progressLine } from '../client/progress.ts';
 import type { Role } from '../config/roles.ts';
@@ -52,25 +53,32 @@ export async function load(
 }
 
 export async function exportFiles(
-  options: Json & {
-    readonly server: string;
-    readonly type?: string;
-    readonly since?: string;
-    readonly format?: string;
-    readonly out?: string;
-  },
+  options: Json &
+    ExportRequest & {
+      readonly type?: readonly string[];
+      readonly patient?: readonly string[];
+      readonly typeFilter?: readonly string[];
+      readonly includeAssociatedData?: readonly string[];
+      readonly organizeOutputBy?: string;
+      readonly format?: string;
+      readonly out?: string;
+    },
 ): Promise<number> {
   const progress = exportProgress();
-  const result = await runExport(
-    {
-      server: options.server,
-      ...(options.type !== undefined && { types: options.type.split(',').map((type) => type.trim()) }),
-      ...(options.since !== undefined && { since: options.since }),
-      ...(options.format !== undefined && { outputFormat: options.format }),
-    },
-    options.out,
-    { signal: stopSignal(), clock: systemClock, onProgress: progress.update },
-  );
+  const request = {
+    ...options,
+    types: options.type,
+    patients: options.patient,
+    typeFilters: options.typeFilter,
+    associatedData: options.includeAssociatedData,
+    organizeBy: options.organizeOutputBy,
+    outputFormat: options.format,
+  };
+  const result = await runExport(request, options.out, {
+    signal: stopSignal(),
+    clock: systemClock,
+    onProgress: progress.update,
+  });
   progress.end();
   if (options.json) print(JSON.stringify(result));
   else printExport(result, options.out);

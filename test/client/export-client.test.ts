@@ -8,6 +8,7 @@ import { stamp } from '../../src/base/positions.ts';
 import { namesOf } from '../../src/client/download.ts';
 import { kickOff, runExport } from '../../src/client/export-client.ts';
 import type { ExportProgress } from '../../src/client/export-client.ts';
+import { EVERYTHING } from '../../src/events/request.ts';
 import type { ExportFile } from '../../src/events/status.ts';
 import { runGateway } from '../http/running-gateway.ts';
 import type { RunningGateway } from '../http/running-gateway.ts';
@@ -86,11 +87,7 @@ describe('export client', () => {
     const directory = join(root, 'out', 'deep');
     const result = await runExport({ server, types: ['Patient', 'Group'], since }, directory, options(files));
 
-    assert.deepEqual(gateway.jobs.only.parameters, {
-      types: ['Patient', 'Group'],
-      since,
-      outputFormat: 'ndjson',
-    });
+    assert.deepEqual(gateway.jobs.only.parameters, { ...EVERYTHING, types: ['Patient', 'Group'], since });
     const names = files.map((file) => file.key.slice('folder/'.length));
     assert.deepEqual((await readdir(directory)).sort(), [...names, 'manifest.json'].sort());
     assert.deepEqual(
@@ -115,6 +112,63 @@ describe('export client', () => {
       bytes,
       bytesTotal: bytes,
     });
+  });
+
+  it('asks for patients, groups and every parameter as the guide has them', async () => {
+    const [since, until] = ['2024-01-01T00:00:00Z', '2025-01-01T00:00:00+01:00'];
+    const typeFilters = ['Patient?active=true', 'Observation?code=a,b&date=ge2020'];
+    const request = {
+      types: ['Patient', 'Observation'],
+      since,
+      until,
+      typeFilters,
+      elements: ['id', 'Patient.name'],
+      associatedData: ['RelevantProvenanceResources', 'Shoes'],
+      organizeBy: 'Patient',
+      outputFormat: 'application/fhir+ndjson+gzip',
+      lenient: true,
+    };
+    const expected = {
+      ...EVERYTHING,
+      types: request.types,
+      since,
+      until,
+      typeFilters,
+      elements: request.elements,
+      provenance: 'relevant',
+      organizeBy: 'Patient',
+      outputFormat: 'ndjson+gzip',
+    };
+    const targets = [
+      [{ allPatients: true }, { level: 'patient' }],
+      [{ patients: ['a', 'b'] }, { level: 'patient', patients: ['a', 'b'] }],
+      [{ group: 'g' }, { level: 'group', group: 'g' }],
+      [
+        { group: 'g', patients: ['a'] },
+        { level: 'group', group: 'g', patients: ['a'] },
+      ],
+    ] as const;
+    for (const [target, parameters] of targets) {
+      await kickOff({ server, ...request, ...target }, AbortSignal.timeout(5_000));
+      const { warnings, ...asked } = gateway.jobs.only.parameters;
+      assert.deepEqual({ ...asked, warnings: [] }, { ...expected, ...parameters });
+      assert.match(warnings.join(), /^Ignored: includeAssociatedData: "Shoes"/);
+      gateway.jobs.views.clear();
+    }
+  });
+
+  it('counts resources, not the headers of output that is organized', async () => {
+    const header = (id: string): string =>
+      `{"resourceType":"Parameters","parameter":[{"name":"header","valueReference":{"reference":"Patient/${id}"}}]}\n`;
+    const spaced = '{ "resourceType" : "Parameters" }\n';
+    const body = header('a') + numbered(2) + header('b') + spaced + numbered(70_000) + header('c').trimEnd();
+    const plain = { ...(await put('output', 'Patient', 'a.ndjson', body)), count: 70_002 };
+    const zipped = { ...(await put('output', 'Patient', 'a.ndjson.gz', body)), count: 70_002 };
+    const { files } = await runExport({ server }, join(root, 'out'), options([plain, zipped]));
+    assert.deepEqual(
+      files.map(({ count }) => count),
+      [70_002, 70_002],
+    );
   });
 
   it('gives only the manifest without a directory', async () => {
