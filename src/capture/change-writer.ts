@@ -4,9 +4,8 @@ import { offset } from '../base/positions.ts';
 import type { Cut, Lsn, Offset, Stamp } from '../base/positions.ts';
 import type { TypeCount } from '../events/position.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
-import { UNKNOWN_PATIENT } from '../events/zone.ts';
+import { patientsAbout } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
-import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import type { KeyedChange } from './change.ts';
 import { ZoneWriter } from './zone-writer.ts';
 import type { StoredBatch } from './zone-writer.ts';
@@ -66,6 +65,11 @@ export class ChangeWriter {
     encode: (change: ResourceChange) => Buffer;
     encodeZone: (zone: Zone) => Buffer;
     clock: Clock;
+    /**
+     * Whether to tell where patients are. Not of a reload, which does not know whose its resources were before: who passes over
+     * its records would take an older one for the newest.
+     */
+    tellsZones: boolean;
     metrics: CaptureMetrics;
     logger: Logger;
     totals: readonly TypeCount[];
@@ -80,7 +84,8 @@ export class ChangeWriter {
     const write = (zone: Zone): void =>
       log.add(topics.zones, { timestamp: clock(), key: Buffer.from(zone.type), value: encodeZone(zone) });
     this.#zones = new ZoneWriter(write, (topic) => typeOf(topics, topic));
-    log.onStored = (batch) => this.#zones.stored(batch);
+    if (options.tellsZones) log.onStored = (batch) => this.#zones.stored(batch);
+    else log.onStored = () => undefined;
   }
 
   /** Whether `write` can take a change of this type at once; otherwise `prepare` the type before. */
@@ -111,15 +116,9 @@ export class ChangeWriter {
       this.#logger.error({ resource: `${type}/${id}` }, `${type}/${id} cannot be exported: ${problem}`);
     }
     const bytes = change.body?.length ?? 0;
-    const { patients, leftPatients } = change;
-    const record = {
-      timestamp: change.stamp,
-      key: Buffer.from(`${type}/${id}`),
-      value: this.#encode(change),
-    };
-    const about = leftPatients.length > 0 ? [...patients, ...leftPatients] : patients;
-    const owners = type === 'Provenance' && about.length === 0 ? [UNKNOWN_PATIENT] : about;
-    this.#log.add(this.#topics.topicOf(type), record, isCompartmentType(type) ? owners : undefined);
+    const key = Buffer.from(`${type}/${id}`);
+    const record = { timestamp: change.stamp, key, value: this.#encode(change) };
+    this.#log.add(this.#topics.topicOf(type), record, patientsAbout(type, change));
     this.#count(type, bytes);
     this.#metrics.change(change.operation, bytes);
   }

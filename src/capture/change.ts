@@ -1,6 +1,7 @@
 import { messageOf } from '../base/errors.ts';
 import type { Lsn, Stamp } from '../base/positions.ts';
 import type { Operation, ResourceChange } from '../events/resource-change.ts';
+import { UNKNOWN_PATIENT } from '../events/zone.ts';
 import { isCompartmentType, patientsOf } from '../fhir/patient-compartment.ts';
 import type { SourceRow } from './source-mapping.ts';
 
@@ -91,7 +92,10 @@ function living(
 /** Old rows are only parsed when they can tell something. */
 function leftBy(before: SourceRow, row: SourceRow, patients: readonly string[]): string[] {
   if (!isCompartmentType(row.type) || !before.body || (row.body && before.body.equals(row.body))) return [];
-  return compartmentsOf(before).filter((patient) => !patients.includes(patient));
+  const owners = compartmentsOf(before);
+  // Whoever looks at the version that was nobody's must come by this one as well.
+  if (row.type === 'Provenance' && owners.length === 0 && patients.length > 0) return [UNKNOWN_PATIENT];
+  return owners.filter((patient) => !patients.includes(patient));
 }
 
 function deletion(row: SourceRow, point: ChangePoint): KeyedChange {

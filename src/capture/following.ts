@@ -46,7 +46,13 @@ export class Following {
     this.#confirmed = new ConfirmedPosition(start.lsn);
     this.#handedOver = start.lsn;
     this.#transaction = { lsn: start.lsn, time: 0, stamp: start.stamp, skip: true };
-    this.#writer = new ChangeWriter({ ...options, log, encode: options.encodeChange, totals: start.types });
+    this.#writer = new ChangeWriter({
+      ...options,
+      log,
+      encode: options.encodeChange,
+      tellsZones: true,
+      totals: start.types,
+    });
     this.#commands = new CommandWriter({
       log,
       writer: this.#writer,

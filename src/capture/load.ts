@@ -46,6 +46,7 @@ export async function load(options: LoadOptions): Promise<Position> {
   const writer = new ChangeWriter({
     ...options,
     encode: options.encodeChange,
+    tellsZones: mode === 'first-load',
     totals: mode === 'reload' ? (stored?.types ?? []) : [],
   });
   for (const type of await options.topics.list()) await writer.prepare(type);

@@ -15,7 +15,7 @@ export interface ResourceChange {
   readonly oversizeBytes: number | null;
   /** Ids of the patients in whose compartment this version is; for a delete, of the version that was deleted. */
   readonly patients: readonly string[];
-  /** Ids of the patients whose compartment this version has left. */
+  /** Ids of the patients whose compartment this version has left; of a Provenance that was nobody's by itself, one empty id. */
   readonly leftPatients: readonly string[];
   /** The resource's JSON as the source holds it; null for a delete or an oversize body. */
   readonly body: Uint8Array | null;

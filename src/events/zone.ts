@@ -1,3 +1,5 @@
+import { isCompartmentType } from '../fhir/patient-compartment.ts';
+import type { ResourceChange } from './resource-change.ts';
 import type { OffsetRange } from './tasks.ts';
 
 /** Which patients the records of some consecutive offsets of one partition are about, in `headwater.zones`, key = type. */
@@ -13,6 +15,16 @@ export interface Zone extends OffsetRange {
  * anybody has to look at it.
  */
 export const UNKNOWN_PATIENT = '';
+
+/** Whom a zone has to name for a record; undefined for a type that is nobody's. */
+export function patientsAbout(
+  type: string,
+  { patients, leftPatients }: Pick<ResourceChange, 'patients' | 'leftPatients'>,
+): readonly string[] | undefined {
+  if (!isCompartmentType(type)) return undefined;
+  const about = leftPatients.length > 0 ? [...patients, ...leftPatients] : patients;
+  return type === 'Provenance' && patients.length === 0 ? [...about, UNKNOWN_PATIENT] : about;
+}
 
 /** FNV-1a, 32 bits. Two patients may share one: a zone then seems to hold more than it does, never less. */
 export function patientHash(id: string): number {

@@ -170,13 +170,15 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
   const add = (ranges: readonly Sized[], by: RelatedBy, others: readonly Sized[]): void => {
     if (ranges.length === 0) return;
     const related: Related = { by, ranges: others.map(({ range }) => range) };
-    const plannedBytes = sum(ranges) + sum(others);
+    // The targets of Provenance are rarely asked: most name their patients.
+    const plannedBytes = sum(ranges) + (by === 'target-in-scope' ? 0 : sum(others));
     drafts.push({ ranges: ranges.map(({ range }) => range), related, organized: undefined, plannedBytes });
   };
   if (provenanceBy === 'target-in-scope') {
     const targets = [...command.cut.ends.keys()].sort().filter((type) => isCompartmentType(type));
     // Old ones as well, whatever `since`: what they are about may have come into scope, or left it.
-    add(everything(['Provenance']), provenanceBy, whole(targets.filter((type) => type !== 'Provenance')));
+    const some = sizedRanges(command, ['Provenance'], { gaps: found.known });
+    add(some, provenanceBy, whole(targets.filter((type) => type !== 'Provenance')));
   } else if (provenanceBy) {
     add(everything(['Provenance']), provenanceBy, returned);
   }

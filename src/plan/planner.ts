@@ -127,15 +127,15 @@ export class Planner implements Service {
     return new Map(from);
   }
 
-  /** Where nobody of the cohort is, and nothing that its client lacks; not for everybody, who are everywhere. */
+  /** Where nobody of the cohort is, and nothing that its client lacks. Everybody is everywhere. */
   async #gaps(
     { parameters, cut }: ExportCommand,
     { since, cohort }: Pick<Findings, 'since' | 'cohort'>,
     signal: AbortSignal,
   ): Promise<Pick<Findings, 'empty' | 'known'>> {
-    if (!cohort?.members || !cohort.before) return {};
+    if (!cohort || (!cohort.members && !since)) return {};
     const { reader, codecs, topics } = this.#options;
-    const filter = new ZoneFilter(cohort.members, cohort.before, since?.from ?? new Map());
+    const filter = new ZoneFilter(cohort, since?.from ?? new Map());
     const log = { reader, topic: topics.zones, decode: (value: Buffer) => codecs.zone.decode(value) };
     const zones = await ZoneGaps.read(log, filter, signal);
     const gapsBy =

@@ -17,27 +17,30 @@ type Presence = 'nobody' | 'others' | 'movers';
 
 /** Tells who of a cohort may be in a zone. */
 export class ZoneFilter {
-  readonly #anybody: ReadonlySet<number>;
-  readonly #movers: ReadonlySet<number>;
+  readonly #anybody: ReadonlySet<number> | undefined;
+  readonly #movers: ReadonlySet<number> = new Set();
   readonly #since: ReadonlyMap<string, readonly Offset[]>;
 
-  /** @param since first offset behind `since`, by type, then partition; empty without one */
+  /**
+   * @param members undefined = every patient, and so for `before`
+   * @param since first offset behind `since`, by type, then partition; empty without one
+   */
   constructor(
-    members: NonNullable<Cohort['members']>,
-    before: NonNullable<Cohort['before']>,
+    { members, before }: Pick<Cohort, 'members' | 'before'>,
     since: ReadonlyMap<string, readonly Offset[]>,
   ) {
+    this.#since = since;
+    if (!members || !before) return;
     this.#anybody = hashes([...members, ...before]);
     this.#movers = hashes([
       ...[...members].filter((id) => !before.has(id)),
       ...[...before].filter((id) => !members.has(id)),
     ]);
-    this.#since = since;
   }
 
   presence({ patients }: Zone): Presence {
     if (patients.includes(UNKNOWN)) return 'movers'; // whoever they are
-    if (!patients.some((hash) => this.#anybody.has(hash))) return 'nobody';
+    if (this.#anybody && !patients.some((hash) => this.#anybody?.has(hash))) return 'nobody';
     return patients.some((hash) => this.#movers.has(hash)) ? 'movers' : 'others';
   }
 

@@ -41,9 +41,10 @@ class Found {
 }
 
 /**
- * Which Provenance are about something in scope. R4 has a Provenance in the compartment of the patients it is about; the guide
- * wants those as well that are about anything in a compartment, so the targets' own records are asked: where they are, and
- * where they were as of `since`. Memory grows with the targets that have to be asked.
+ * Which Provenance are about something in scope. R4 has a Provenance in the compartment of the patients it is about, and one
+ * that names some is theirs alone. The guide wants those as well that are about anything else in a compartment, so for one that
+ * names no patient the targets' own records are asked: where they are, and where they were as of `since`. Memory grows with
+ * the targets that have to be asked.
  * @param targets where they lie
  */
 export async function chooseInScope(run: TaskRun, targets: readonly TaskRange[]): Promise<Chosen> {
@@ -112,13 +113,14 @@ class ProvenanceReading implements Asking {
     if (now) this.#found.now.add(key);
     if (changed) {
       if (now) return 'nothing'; // it is returned, whatever was before
-      this.#telling = ['now'];
       this.#passing(id, version);
+      if (patients.length > 0) return 'watch';
+      this.#telling = ['now'];
       return 'output-and-watch';
     }
     if (this.#since !== undefined && this.#before(id, patients)) this.#found.before.add(key);
     this.#telling = this.#since === undefined ? ['now'] : ['now', 'before'];
-    return now ? 'nothing' : 'output';
+    return patients.length > 0 ? 'nothing' : 'output';
   }
 
   older(id: string, version: Version): Fate {
@@ -127,7 +129,7 @@ class ProvenanceReading implements Asking {
     if (version.operation === 'delete') return 'nothing';
     if (this.#before(id, version.patients)) this.#found.perhaps.add(keyOf(id));
     this.#telling = ['before'];
-    return 'output';
+    return version.patients.length > 0 ? 'nothing' : 'output';
   }
 
   /** A version between `since` and the newest, or that: what it is in and what it left may have been in before. */

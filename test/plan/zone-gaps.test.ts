@@ -38,7 +38,7 @@ describe('gaps between zones', () => {
   const members = (...ids: string[]): ReadonlySet<string> => new Set(ids);
 
   it('hold nobody of the cohort, and are one where they touch', async () => {
-    const filter = new ZoneFilter(members('a'), members('a'), new Map());
+    const filter = new ZoneFilter({ members: members('a'), before: members('a') }, new Map());
     const zones = [
       zone(0, 10, 'x'),
       zone(10, 20, 'y'),
@@ -55,14 +55,17 @@ describe('gaps between zones', () => {
   });
 
   it('are left out only where that is cheaper than to read on', async () => {
-    const filter = new ZoneFilter(members('a'), members('a'), new Map());
+    const filter = new ZoneFilter({ members: members('a'), before: members('a') }, new Map());
     const gaps = await gapsOf([zone(0, 10, 'x'), zone(20, 120, 'x')], filter);
     assert.deepEqual(gaps.empty(range, 10_000), [{ from: 20, to: 120 }]);
   });
 
   it('hold, before since, nobody who joined or left', async () => {
     const since = new Map([['Observation', [offset(25)]]]);
-    const filter = new ZoneFilter(members('stays', 'joined'), members('stays', 'left'), since);
+    const filter = new ZoneFilter(
+      { members: members('stays', 'joined'), before: members('stays', 'left') },
+      since,
+    );
     const zones = [
       zone(0, 5, 'stays'),
       zone(6, 10, 'joined'),
@@ -81,7 +84,7 @@ describe('gaps between zones', () => {
   it('never hold what may be anybody’s', async () => {
     const gaps = await gapsOf(
       [zone(0, 10, 'x', UNKNOWN_PATIENT)],
-      new ZoneFilter(members('a'), members('a'), new Map()),
+      new ZoneFilter({ members: members('a'), before: members('a') }, new Map()),
     );
     assert.deepEqual(gaps.empty(range, MEGABYTE), []);
   });
@@ -94,7 +97,10 @@ describe('gaps between zones', () => {
         const zones: Zone[] = [];
         for (let at = 0; at < owners.length; at += size)
           zones.push(zone(at, Math.min(owners.length, at + size), ...owners.slice(at, at + size)));
-        const gaps = await gapsOf(zones, new ZoneFilter(members('a'), members('b'), new Map()));
+        const gaps = await gapsOf(
+          zones,
+          new ZoneFilter({ members: members('a'), before: members('b') }, new Map()),
+        );
         const asked = { ...range, to: offset(Math.min(to, owners.length)) };
         const parts = partsOf({ ...asked, gaps: gaps.empty(asked, MEGABYTE) });
         owners.slice(0, asked.to).forEach((owner, at) => {
@@ -106,5 +112,14 @@ describe('gaps between zones', () => {
         });
       }),
     );
+  });
+
+  it('hold, of everybody, what is older than since and of somebody known', async () => {
+    const since = new Map([['Observation', [offset(25)]]]);
+    const filter = new ZoneFilter({ members: undefined, before: undefined }, since);
+    const zones = [zone(0, 5, 'x'), zone(6, 10, UNKNOWN_PATIENT), zone(22, 30, 'y')];
+    const gaps = await gapsOf(zones, filter);
+    assert.deepEqual(gaps.known(range, MEGABYTE), [{ from: 0, to: 5 }]);
+    assert.deepEqual(gaps.empty(range, MEGABYTE), []);
   });
 });
