@@ -56,6 +56,17 @@ describe('export file', () => {
     assert.equal(await response.text(), BODY);
   });
 
+  it('is served out of a container, by the URL of its manifest; five at a time, and again', async () => {
+    const key = `research/${KEY}`;
+    await put(gateway.store, key, Buffer.from(BODY));
+    for (let round = 0; round < 2; round++) {
+      const answers = await Promise.all(Array.from({ length: 5 }, () => gateway.ask(sign(key))));
+      for (const answer of answers) assert.equal(await answer.text(), BODY);
+    }
+    const another = sign(key).replace('research/', 'another/');
+    await assertOutcome(await gateway.ask(another), 404, /no such file/);
+  });
+
   it('has the same headers and no body for HEAD', async () => {
     const response = await gateway.ask(url, { method: 'HEAD' });
     assert.equal(response.status, 200);
