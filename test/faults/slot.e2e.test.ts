@@ -10,7 +10,7 @@ import type { Action } from './source-writer.ts';
 import { until } from './until.ts';
 
 describe('what happens to the source', function () {
-  this.timeout(120_000);
+  this.timeout(240_000);
   let headwater: Deployment;
   let writer: SourceWriter;
   let capture: RoleProcess;
@@ -27,6 +27,11 @@ describe('what happens to the source', function () {
     headwater.start(OTHERS);
     client = await exportNow({ server: headwater.server });
     at = assertSnapshot(client, writer.history);
+  });
+
+  afterEach(function () {
+    if (this.currentTest?.state === 'failed')
+      console.log('capture runs:', capture.running, capture.lines.slice(-20).join('\n'));
   });
 
   after(async () => {
