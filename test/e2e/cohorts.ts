@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { resources } from '../../topics/resources.ts';
 import type { Manifest, ManifestFile } from '../../src/manifest/manifest.ts';
 import type { Asked } from '../cohort/oracle.ts';
 import type { Row, Write } from '../cohort/world.ts';
+import type { Headwater } from './headwater.ts';
 import type { Random } from './random.ts';
 
 const PATIENCE_MS = 120_000;
+/** kafkajs's ConfigResourceTypes.TOPIC, which it has in its types only. */
+const TOPIC = 2;
 
 /** A patient or group export as a client asks for it. */
 export interface Request extends Asked {
@@ -145,4 +149,24 @@ async function linesOf(file: ManifestFile, organized: boolean): Promise<string[]
     : 0;
   assert.equal(lines.length - headers, file.count, `count of ${file.url}`);
   return lines;
+}
+
+/** Lets the broker take old versions away at once, of all types but those that it is declared to keep. */
+export async function compactAtOnce({ log }: Headwater): Promise<void> {
+  const entriesOf = (type: string): { name: string; value: string }[] => {
+    const own = resources.config({ resourcePartitions: 1, replicationFactor: 1, maxExportHours: 0 }, type);
+    const eager = { ...own, 'segment.ms': '500', 'min.cleanable.dirty.ratio': '0' };
+    return Object.entries(eager).map(([name, value]) => ({ name, value }));
+  };
+  const types = await log.admin.listResourceTypes();
+  const altered = types.map((type) => ({
+    type: TOPIC,
+    name: log.names.resource(type),
+    configEntries: entriesOf(type),
+  }));
+  const admin = log.kafka.admin();
+  await admin.connect();
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the enum is not there at run time
+  await admin.alterConfigs({ validateOnly: false, resources: altered });
+  await admin.disconnect();
 }
