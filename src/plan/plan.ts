@@ -69,7 +69,7 @@ const UNKNOWN_MEAN_BYTES = 2_000;
 export function plan(command: ExportCommand, settings: PlanSettings, at: number, found: Findings = {}): Plan {
   const { parameters, jobId } = command;
   const drafts = draftsOf(command, settings, found);
-  const warnings = [...parameters.warnings, ...(found.cohort?.warnings ?? [])];
+  const warnings = [...parameters.warnings, ...(found.cohort?.warnings ?? []), ...lonelyContext(command)];
   if (drafts.length === 0 && warnings.length > 0) drafts.push({ ...NOTHING, ranges: [], plannedBytes: 0 });
   const total = drafts.reduce((bytes, draft) => bytes + draft.plannedBytes, 0);
   const lane: Lane = total < settings.quickBytes ? 'quick' : 'bulk';
@@ -147,6 +147,16 @@ function typesOf({ parameters, cut }: ExportCommand): Types {
     context: level === 'system' || types.length === 0 ? [] : asked.filter((type) => !isCompartmentType(type)),
     provenanceBy: related ? PROVENANCE_BY[provenance] : undefined,
   };
+}
+
+/** Who asks for nothing else gets nothing, and is told why. */
+function lonelyContext(command: ExportCommand): string[] {
+  const { plain, context, provenanceBy } = typesOf(command);
+  if (context.length === 0 || plain.length > 0 || provenanceBy) return [];
+  const names = context.join(', ');
+  return [
+    `_type: ${names} comes along with resources of patients that refer to it, and _type names no type of those.`,
+  ];
 }
 
 const PROVENANCE_BY = {

@@ -10,7 +10,7 @@ import type { LogReader } from '../log/log.ts';
 const LEAST_GAP_BYTES = 512 << 10;
 const UNKNOWN = patientHash(UNKNOWN_PATIENT);
 /** Gaps of a range at most: a task carries them. */
-const MOST_GAPS = 2_000;
+const MOST_GAPS = 1_000;
 
 /** Who may be in a zone: `movers` have joined or left since `since`. */
 type Presence = 'nobody' | 'others' | 'movers';
