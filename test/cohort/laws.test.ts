@@ -178,6 +178,41 @@ describe('exports of patients and groups', function () {
     );
   });
 
+  it('never say less after a reload, but of what moved while nothing was followed', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        beginning,
+        chapter,
+        chapter,
+        asked,
+        zones,
+        async (first, unseen, later, one, zoneRecords) => {
+          const world = worldOf(first, zoneRecords);
+          const before = world.cut();
+          const copy = await world.export(before, parametersOf(one));
+          world.pass(5);
+          const writes = unseen.transactions.flatMap((each) => each.writes);
+          world.reload(writes);
+          play(world, later);
+          const cut = world.cut();
+          const full = await world.export(cut, parametersOf(one));
+          const expected = answer(world.rows, cut.time, one);
+          assert.equal(full.failed, expected.failed);
+          if (expected.failed !== undefined) return;
+          const known = linesOf(full);
+          assert.deepEqual(sorted(known), sorted(expected.lines));
+          if (copy.failed !== undefined) return;
+          const changes = await world.export(cut, parametersOf(one, instantOf(before)));
+          const lines = apply(linesOf(copy), changes);
+          const moved = new Set(writes.map(({ type, id }) => `${type}/${id}`));
+          for (const key of [...lines.keys()]) if (!known.has(key) && moved.has(key)) lines.delete(key);
+          assert.deepEqual(sorted(lines), sorted(known));
+        },
+      ),
+      { numRuns: RUNS },
+    );
+  });
+
   it('have in the blocks of organized output, patient by patient, what they have without', async () => {
     const some = asked.filter(({ types: named = [] }) => !named.includes('Practitioner'));
     await fc.assert(

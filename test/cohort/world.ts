@@ -136,6 +136,20 @@ export class World {
       this.#append(loadedChange('snapshot', sourceRow(row), point, LIMITS));
   }
 
+  /** What capture has not seen, since its slot was lost: everything is told anew, but not where patients are. */
+  reload(writes: readonly Write[]): void {
+    const point = { stamp: this.#clock.change(this.#time), lsn: lsn(++this.#lsn) };
+    const before = new Map(this.rows);
+    for (const write of writes) this.#store(write, point.stamp);
+    for (const [key, row] of this.rows) {
+      this.rows.set(key, { ...row, changedAt: point.stamp });
+      this.#append(loadedChange('update', sourceRow(row), point, LIMITS), false);
+    }
+    for (const [key, row] of before)
+      if (!this.rows.has(key))
+        for (const change of changesOf(sourceRow(row), undefined, point, LIMITS)) this.#append(change, false);
+  }
+
   #store({ type, id, resource }: Write, changedAt: number): Row | undefined {
     if (resource === undefined) {
       this.rows.delete(`${type}/${id}`);
@@ -285,11 +299,11 @@ export class World {
     await Promise.resolve();
   }
 
-  #append({ type, id, change }: KeyedChange): void {
+  #append({ type, id, change }: KeyedChange, tellsZones = true): void {
     const record = {
       key: `${type}/${id}`,
       stamp: change.stamp,
-      about: patientsAbout(type, change),
+      about: tellsZones ? patientsAbout(type, change) : undefined,
       value: this.#codec.encode(change),
     };
     const topic = this.#topics.get(type) ?? Array.from({ length: PARTITIONS }, () => []);
@@ -303,6 +317,7 @@ export class World {
     if (to % this.#zoneRecords !== 0 || !record.about) return;
     const from = to - this.#zoneRecords;
     const told = topic[partition]?.filter((one) => one.offset >= from) ?? [];
+    if (told.some(({ about }) => about === undefined)) return;
     const patients = Uint32Array.from(
       new Set(told.flatMap(({ about = [] }) => about.map(patientHash))),
     ).sort();
