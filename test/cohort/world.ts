@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { Readable } from 'node:stream';
 import { allTopics } from '../../topics/all.ts';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import type { Cut, Offset } from '../../src/base/positions.ts';
@@ -19,6 +18,9 @@ import type { RecordBatch, StoredRecord } from '../../src/log/log.ts';
 import { Planner } from '../../src/plan/planner.ts';
 import { runTask } from '../../src/replay/run-task.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
+import { batchOf } from './log-record.ts';
+import type { LogRecord } from './log-record.ts';
+import { MemoryStore } from './memory-store.ts';
 
 const PARTITIONS = 2;
 /** Records of a batch, few so that histories span several. */
@@ -62,15 +64,6 @@ export interface Exported {
   readonly problems: readonly string[];
   /** The sum of what the files say. */
   readonly count: number;
-}
-
-interface LogRecord {
-  readonly offset: number;
-  readonly key: string;
-  readonly stamp: number;
-  readonly value: Buffer;
-  /** Patients whose compartment it is in or left. */
-  readonly about: readonly string[] | undefined;
 }
 
 /**
@@ -332,65 +325,6 @@ export function instantOf({ time }: Cut): string {
 
 function sourceRow({ type, id, line }: Row): SourceRow {
   return { type, id, version: '1', lastUpdated: null, deleted: false, body: Buffer.from(line) };
-}
-
-function batchOf(records: readonly LogRecord[]): RecordBatch {
-  const starts: number[] = [];
-  let at = 0;
-  for (const { key, value } of records) {
-    starts.push(at);
-    at += key.length + value.length;
-  }
-  const data = Buffer.concat(records.flatMap(({ key, value }) => [Buffer.from(key), value]));
-  const record = (i: number): LogRecord => records[i] ?? assert.fail(`there is no record ${i}`);
-  const valueStart = (i: number): number => (starts[i] ?? 0) + record(i).key.length;
-  return {
-    begin: 0,
-    end: records.length,
-    data,
-    offset: (i) => record(i).offset,
-    keyText: (i) => record(i).key,
-    key: (i) => Buffer.from(record(i).key),
-    valueStart,
-    valueEnd: (i) => valueStart(i) + record(i).value.length,
-  };
-}
-
-class MemoryStore implements ObjectStore {
-  readonly #objects = new Map<string, Buffer>();
-
-  text(key: string): string {
-    return (this.#objects.get(key) ?? assert.fail(`${key} was not written`)).toString();
-  }
-
-  create(key: string) {
-    const chunks: Buffer[] = [];
-    return Promise.resolve({
-      write: (chunk: Uint8Array) => Promise.resolve(void chunks.push(Buffer.from(chunk))),
-      finish: () => {
-        assert(!this.#objects.has(key), `${key} is written once`);
-        this.#objects.set(key, Buffer.concat(chunks));
-        return Promise.resolve();
-      },
-      abort: () => Promise.resolve(),
-    });
-  }
-
-  read(): Promise<Readable> {
-    return Promise.resolve(Readable.from([]));
-  }
-
-  head(): Promise<undefined> {
-    return Promise.resolve(undefined);
-  }
-
-  async *list(): AsyncIterable<never> {}
-
-  deletePrefix(): Promise<void> {
-    return Promise.resolve();
-  }
-
-  async *folders(): AsyncIterable<never> {}
 }
 
 function deletedKey(line: string): string {
