@@ -217,7 +217,9 @@ class Reading {
           ? 'leaves out what belongs to no patient; ask Patient/$export or Group/[id]/$export'
           : outside !== undefined
             ? `has no place for ${outside}, which _type names`
-            : undefined;
+            : this.#values('includeAssociatedData').length > 0
+              ? 'does not go together with includeAssociatedData'
+              : undefined;
     if (problem === undefined) return type;
     this.#ignore('organizeOutputBy', `organizeOutputBy: ${quoted(type)} ${problem}`);
     return undefined;

@@ -96,7 +96,7 @@ export const OPERATION_PARAMETERS: readonly OperationParameter[] = [
     max: '1',
     levels: OF_PATIENTS,
     documentation:
-      'Patient: the lines of each file are grouped by patient, each group begun by a Parameters resource that names the patient. Only for types of the Patient compartment.',
+      'Patient: the lines of each file are grouped by patient, each group begun by a Parameters resource that names the patient. Only for types of the Patient compartment, and not with includeAssociatedData.',
     example: 'Patient',
   },
   {

@@ -227,6 +227,16 @@ describe('kick-off', () => {
       await refused(get(query), 400, /organizeOutputBy: "Patient" has no place for Medication/);
     });
 
+    it('refuses to organize by patient together with associated data', async () => {
+      const query =
+        'Patient/$export?organizeOutputBy=Patient&includeAssociatedData=LatestProvenanceResources';
+      await refused(
+        get(query),
+        400,
+        /organizeOutputBy: "Patient" does not go together with includeAssociatedData/,
+      );
+    });
+
     it('answers a POST with a request URL without what the body says', async () => {
       await post('Patient/$export?_type=Patient', { name: '_elements', valueString: 'id' });
       assert.equal(gateway.jobs.only.requestUrl, `${gateway.url}/fhir/Patient/$export?_type=Patient`);
