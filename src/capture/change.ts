@@ -1,4 +1,5 @@
 import { messageOf } from '../base/errors.ts';
+import { isObject } from '../base/is-object.ts';
 import type { Lsn, Stamp } from '../base/positions.ts';
 import type { Operation, ResourceChange } from '../events/resource-change.ts';
 import { UNKNOWN_PATIENT } from '../events/zone.ts';
@@ -133,7 +134,7 @@ function readBody(row: SourceRow, maxBytes: number): ReadBody {
   }
   try {
     const resource: unknown = JSON.parse(row.body.toString('utf8'));
-    if (typeof resource !== 'object' || resource === null || Array.isArray(resource)) {
+    if (!isObject(resource)) {
       return { ...nothing, problem: 'its body is not a JSON object' };
     }
     return {

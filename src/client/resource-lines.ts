@@ -1,5 +1,6 @@
 import { HeadwaterError } from '../base/errors.ts';
 import { parseInstant } from '../fhir/instant.ts';
+import { isId } from '../fhir/reference.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 
 const NEWLINE = 10;
@@ -27,7 +28,6 @@ function withoutReturn(line: Buffer): Buffer {
   return line.at(-1) === RETURN ? line.subarray(0, -1) : line;
 }
 
-const ID = /^[A-Za-z0-9\-.]{1,64}$/;
 const VERSION = /^[1-9]\d{0,17}$/;
 const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\r': '\\r' };
 
@@ -55,7 +55,7 @@ function headOf(body: string): Head {
   const resource = parseObject(body);
   const { resourceType: type, id, meta } = resource;
   if (typeof type !== 'string' || !isResourceType(type)) throw bad('its resourceType is none of FHIR R4');
-  if (typeof id !== 'string' || !ID.test(id)) throw bad('its id is not 1 to 64 letters, digits, - and .');
+  if (typeof id !== 'string' || !isId(id)) throw bad('its id is not 1 to 64 letters, digits, - and .');
   const { versionId, lastUpdated } = (typeof meta === 'object' && meta !== null ? meta : {}) as Record<
     string,
     unknown

@@ -1,4 +1,6 @@
+import { isObject } from '../base/is-object.ts';
 import { dateTimeRange } from './date-time.ts';
+import { parseReference } from './reference.ts';
 
 /** Who is in a Group, as the Group itself says. */
 export interface GroupMembers {
@@ -8,8 +10,6 @@ export interface GroupMembers {
   /** Why the group has no members although it may list some; undefined when that is not so. */
   readonly noneBecause: string | undefined;
 }
-
-const MEMBER = /^(Patient|Group)\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/;
 
 /**
  * The members of an R4 Group at a time (ms since 1970). Out are members marked inactive, and those whose period has not begun,
@@ -27,9 +27,9 @@ export function groupMembersOf(group: unknown, at: number): GroupMembers {
     if (!isObject(member) || ('inactive' in member && member['inactive'] !== false)) continue;
     if ('period' in member && !covers(member['period'], at)) continue;
     const { entity } = member;
-    const reference = isObject(entity) ? entity['reference'] : undefined;
-    const match = typeof reference === 'string' ? MEMBER.exec(reference) : null;
-    if (match?.[2]) (match[1] === 'Patient' ? patients : groups).add(match[2]);
+    const referred = isObject(entity) ? parseReference(entity['reference']) : undefined;
+    if (referred?.type === 'Patient') patients.add(referred.id);
+    if (referred?.type === 'Group') groups.add(referred.id);
   }
   const noneBecause = patients.size + groups.size === 0 ? 'nobody is a member' : undefined;
   return { patients: [...patients], groups: [...groups], noneBecause };
@@ -42,8 +42,4 @@ function covers(period: unknown, at: number): boolean {
   );
   if (start === undefined || end === undefined) return false;
   return (start === 'open' || start.from <= at) && (end === 'open' || at < end.to);
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

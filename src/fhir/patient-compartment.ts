@@ -1,3 +1,5 @@
+import { isObject } from '../base/is-object.ts';
+import { parseReference } from './reference.ts';
 import table from './patient-compartment-r4.json' with { type: 'json' };
 
 /** Of FHIR R4's CompartmentDefinition/patient: the paths, by resource type, whose references put a resource in a compartment. */
@@ -7,9 +9,6 @@ const PATHS: ReadonlyMap<string, readonly (readonly string[])[]> = new Map(
     params.flatMap((param) => param.paths.map((path) => path.split('.'))),
   ]),
 );
-
-/** A relative reference to a patient, perhaps to a version of it. An absolute one may be another server's patient: not in. */
-const PATIENT_REFERENCE = /^Patient\/([A-Za-z0-9\-.]{1,64})(?:\/_history\/[A-Za-z0-9\-.]{1,64})?$/;
 
 /** Ids of the patients in whose compartment a resource is, without repeats, in the order met. */
 export function patientsOf(type: string, id: string, resource: unknown): string[] {
@@ -29,13 +28,12 @@ function collect(value: unknown, path: readonly string[], depth: number, patient
     for (const item of value) collect(item, path, depth, patients);
     return;
   }
-  if (typeof value !== 'object' || value === null) return;
+  if (!isObject(value)) return;
   const step = path[depth];
   if (step !== undefined) {
-    collect((value as Record<string, unknown>)[step], path, depth + 1, patients);
+    collect(value[step], path, depth + 1, patients);
     return;
   }
-  const { reference } = value as { reference?: unknown };
-  const match = typeof reference === 'string' ? PATIENT_REFERENCE.exec(reference) : null;
-  if (match?.[1]) patients.add(match[1]);
+  const referred = parseReference(value['reference']);
+  if (referred?.type === 'Patient') patients.add(referred.id);
 }

@@ -3,6 +3,7 @@ import type { ExportLevel, ExportParameters, OutputFormat, ProvenanceMode } from
 import { parseElements } from '../fhir/elements.ts';
 import { parseInstant } from '../fhir/instant.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
+import { isId } from '../fhir/reference.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 import { parseTypeFilter, splitTypeFilters } from '../fhir/search/type-filter.ts';
 import { bad, quoted, shortened } from './raw-parameters.ts';
@@ -53,8 +54,6 @@ const KNOWN = [
   'allowPartialManifests',
   '_container',
 ] as const;
-
-const PATIENT = /^(?:Patient\/)?([A-Za-z0-9\-.]{1,64})$/;
 
 /**
  * Checks what was asked for. Throws `bad-request` that names the first thing wrong. With lenient handling, what is unknown or
@@ -133,8 +132,8 @@ class Reading {
         `patient: ${quoted(first)} is given to an export of Patient/${patient} alone; ask Patient/$export`,
       );
     const ids = given.map((text) => {
-      const id = PATIENT.exec(text)?.[1];
-      if (id === undefined)
+      const id = text.replace(/^Patient\//, '');
+      if (!isId(id))
         throw bad(
           'patient',
           `patient: ${quoted(text)} is not a reference like Patient/123 to a patient here`,

@@ -3,6 +3,7 @@ import Router from '@koa/router';
 import Koa from 'koa';
 import type { Context, Middleware } from 'koa';
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
+import { isId } from '../fhir/reference.ts';
 import { outcomes } from './answer.ts';
 import { cors } from './cors.ts';
 import { discoveryRoutes } from './discovery.ts';
@@ -98,11 +99,8 @@ const EXPORTS: readonly [path: string, target: (id: string) => ExportTarget][] =
   ['/Group/:id/$export', (group) => ({ level: 'group', group })],
 ];
 
-/** FHIR's ids (https://hl7.org/fhir/R4/datatypes.html#id). */
-const ID = /^[A-Za-z0-9\-.]{1,64}$/;
-
 function idOf({ id }: Readonly<Record<string, string>>): string {
-  if (id === undefined || ID.test(id)) return id ?? '';
+  if (id === undefined || isId(id)) return id ?? '';
   throw new HeadwaterError('not-found', `${quoted(id)} is not the id of a resource`, { subject: 'id' });
 }
 

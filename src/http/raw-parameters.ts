@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../base/errors.ts';
+import { isObject } from '../base/is-object.ts';
 
 /** A parameter as it came, from the query or from a Parameters resource. */
 export interface RawParameter {
@@ -31,10 +32,6 @@ function textOf(value: unknown): string | undefined {
   if (typeof value === 'boolean' || typeof value === 'number') return String(value);
   const reference = isObject(value) ? value['reference'] : undefined;
   return typeof reference === 'string' ? reference : undefined;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** For messages: what clients send may be long, and hold what no text holds. */

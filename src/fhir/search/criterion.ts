@@ -1,3 +1,4 @@
+import { isObject } from '../../base/is-object.ts';
 import { formatInstant } from '../instant.ts';
 import { RESOURCE_TYPES } from '../resource-types.ts';
 import { dateTest } from './date-search.ts';
@@ -6,7 +7,7 @@ import { numberTest, quantityTest } from './number-search.ts';
 import { referenceTest, uriTest } from './reference-search.ts';
 import { canEvaluate, findSearchParameter } from './search-parameters.ts';
 import type { CompositePart, Leaf, ParameterType, SearchParameter } from './search-parameters.ts';
-import { isObject, type LeafTest, refuse, type SearchValue, splitUnescaped } from './search-value.ts';
+import { type LeafTest, refuse, type SearchValue, splitUnescaped } from './search-value.ts';
 import { stringTest } from './string-search.ts';
 import { tokenTest } from './token-search.ts';
 

@@ -1,8 +1,9 @@
+import { isObject } from '../../base/is-object.ts';
 import { dateTimeRange } from '../date-time.ts';
 import { parseInstant } from '../instant.ts';
 import { compare, type Interval, splitPrefix } from './interval.ts';
 import type { Leaf } from './search-parameters.ts';
-import { isObject, type LeafTest, refuse, type SearchValue } from './search-value.ts';
+import { type LeafTest, refuse, type SearchValue } from './search-value.ts';
 
 const TIME = /^(.{10}T\d\d:\d\d)(:\d\d)?(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
 

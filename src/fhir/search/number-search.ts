@@ -1,13 +1,7 @@
+import { isObject } from '../../base/is-object.ts';
 import { compare, type Interval, splitPrefix } from './interval.ts';
 import type { Leaf } from './search-parameters.ts';
-import {
-  isObject,
-  type LeafTest,
-  refuse,
-  type SearchValue,
-  splitUnescaped,
-  unescapeValue,
-} from './search-value.ts';
+import { type LeafTest, refuse, type SearchValue, splitUnescaped, unescapeValue } from './search-value.ts';
 
 const DECIMAL = /^(-?\d+)(?:\.(\d+))?(?:[eE]([+-]?\d{1,3}))?$/;
 const CURRENCIES = 'urn:iso:std:iso:4217';

@@ -1,9 +1,10 @@
+import { isObject } from '../../base/is-object.ts';
+import { isId } from '../reference.ts';
 import { isResourceType } from '../resource-types.ts';
 import type { Leaf } from './search-parameters.ts';
-import { isObject, type LeafTest, refuse, type SearchValue, unescapeValue } from './search-value.ts';
+import { type LeafTest, refuse, type SearchValue, unescapeValue } from './search-value.ts';
 import { referenceIdentifierTest } from './token-search.ts';
 
-const ID = /^[A-Za-z0-9\-.]{1,64}$/;
 const RELATIVE = /^([A-Za-z]+)\/([A-Za-z0-9\-.]{1,64})(\/_history\/[A-Za-z0-9\-.]{1,64})?$/;
 const TYPE_IN_URL = /(?:^|\/)([A-Z][A-Za-z]+)\/[A-Za-z0-9\-.]{1,64}(?:\/_history\/[^/]*)?$/;
 
@@ -37,7 +38,7 @@ function canonicalTest(wanted: string): LeafTest {
 function urlTest(value: SearchValue): (reference: string) => boolean {
   const text = unescapeValue(value.text);
   if (text.includes(':')) return sameOrVersionOf(text); // absolute, or a URN
-  if (ID.test(text)) {
+  if (isId(text)) {
     const types = value.modifier === undefined ? undefined : [value.modifier];
     return (reference) => {
       const [, type = '', id] = RELATIVE.exec(reference) ?? [];

@@ -36,7 +36,3 @@ export function splitUnescaped(text: string, separator: ',' | '|' | '$'): string
 export function unescapeValue(text: string): string {
   return text.replace(/\\([,|$\\])/g, '$1');
 }
-
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}

@@ -1,5 +1,6 @@
+import { isObject } from '../../base/is-object.ts';
 import type { Leaf } from './search-parameters.ts';
-import { isObject, type LeafTest, type SearchValue, unescapeValue } from './search-value.ts';
+import { type LeafTest, type SearchValue, unescapeValue } from './search-value.ts';
 
 const PARTS: Readonly<Record<string, readonly string[]>> = {
   HumanName: ['text', 'family', 'given', 'prefix', 'suffix'],

@@ -1,12 +1,6 @@
+import { isObject } from '../../base/is-object.ts';
 import type { Leaf } from './search-parameters.ts';
-import {
-  isObject,
-  type LeafTest,
-  refuse,
-  type SearchValue,
-  splitUnescaped,
-  unescapeValue,
-} from './search-value.ts';
+import { type LeafTest, refuse, type SearchValue, splitUnescaped, unescapeValue } from './search-value.ts';
 import { textTest } from './string-search.ts';
 
 /** What a token asks for: a system that is undefined is any, an empty one is none; an undefined code is any. */
