@@ -25,19 +25,16 @@ const LOCAL = { ...process.env, HEADWATER_STACK: 'local' };
 /** The servers and Headwater's processes, of one benchmark. */
 export class BenchSystem {
   readonly stack: Stack;
-  readonly settings: Settings;
-  readonly log: LogAccess;
   readonly roles: RoleProcesses;
+  #settings: Settings;
+  #log: LogAccess;
   readonly #servers: readonly Measured[];
 
-  private constructor(
-    stack: Stack,
-    made: { settings: Settings; env: NodeJS.ProcessEnv; servers: readonly Measured[] },
-  ) {
+  private constructor(stack: Stack, made: { env: NodeJS.ProcessEnv; servers: readonly Measured[] }) {
     this.stack = stack;
-    this.settings = made.settings;
+    this.#settings = parseSettings(made.env);
     this.#servers = made.servers;
-    this.log = new LogAccess(made.settings, pino({ level: 'warn' }, pino.destination(2)));
+    this.#log = openLog(this.#settings);
     this.roles = new RoleProcesses({ directory: LOGS, env: made.env });
   }
 
@@ -61,11 +58,19 @@ export class BenchSystem {
       if (pids.postgres !== undefined)
         servers.push({ name: 'postgresql', pid: pids.postgres, children: true });
       if (pids.registry !== undefined) servers.push({ name: 'registry', pid: pids.registry });
-      return new BenchSystem(stack, { settings: parseSettings(env), env, servers });
+      return new BenchSystem(stack, { env, servers });
     } catch (error) {
       await stack.stop();
       throw error;
     }
+  }
+
+  get settings(): Settings {
+    return this.#settings;
+  }
+
+  get log(): LogAccess {
+    return this.#log;
   }
 
   get server(): string {
@@ -83,13 +88,26 @@ export class BenchSystem {
     { name: 'benchmark', pid: process.pid },
   ];
 
+  /** Ends the roles; those started from now on have other settings. The servers stay. */
+  async setUpAnew(changes: Readonly<Record<string, string>>): Promise<void> {
+    await this.roles.endAll();
+    await this.#log.close();
+    this.roles.env = { ...this.roles.env, ...changes };
+    this.#settings = parseSettings(this.roles.env);
+    this.#log = openLog(this.#settings);
+  }
+
   /** Ends everything; unless it is to be kept, the data goes too. */
   async stop(keep: boolean): Promise<void> {
     await this.roles.endAll();
-    await this.log.close();
+    await this.#log.close();
     await this.stack.stop();
     if (!keep) await removeData();
   }
+}
+
+function openLog(settings: Settings): LogAccess {
+  return new LogAccess(settings, pino({ level: 'warn' }, pino.destination(2)));
 }
 
 async function environmentFor(stack: Stack): Promise<NodeJS.ProcessEnv> {

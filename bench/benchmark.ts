@@ -14,28 +14,31 @@ import {
   timeToCut,
 } from './changes.ts';
 import { discard, ReplayTimes, shareOf, timedExport } from './exports.ts';
-import type { ExportRun, ReplayTime, Wanted } from './exports.ts';
+import type { ExportRun, ReplayTime } from './exports.ts';
+import { filteredExports } from './filtered.ts';
 import type { Measurements, Repeated, StreamRate } from './measurements.ts';
+import { narrowExports } from './narrow.ts';
 import type { Phases } from './phases.ts';
+import { repeated, ROUNDS, together } from './repeat.ts';
 import { scalePopulation } from './scale.ts';
+import { shuffledGroup } from './shuffled.ts';
+import { firstLoad, GROUP, startOthers } from './start-up.ts';
+import type { NodeOptions } from './start-up.ts';
 
 export const FULL_EXPORT = 'full export';
 const SAMPLE = join(import.meta.dirname, '..', 'data', 'synthea-10');
 const SCALED = join(benchDirectory, 'data');
-const ROUNDS = 3;
 const SMALL_EXPORTS = 10;
 const COMMITS = 200;
 /** Of the resources, in thousandths, for the parts that change some: [from, to). */
 const SINCE_SHARE = [0, 10] as const;
 const SMALL_SHARE = [100, 200] as const;
 const HUGE_SHARE = [200, 300] as const;
-const GROUP: Wanted = { types: ['Group'] };
 
 export interface BenchmarkOptions {
   readonly patients: number;
   readonly keep: boolean;
-  /** For the processes that are to be profiled. */
-  readonly nodeOptions: (role: 'capture' | 'worker') => readonly string[];
+  readonly nodeOptions: NodeOptions;
 }
 
 type Loaded = Pick<
@@ -43,26 +46,32 @@ type Loaded = Pick<
   'patients' | 'resources' | 'bytes' | 'sourceLoadSeconds' | 'firstLoadSeconds' | 'firstLoadWall'
 >;
 
-/** Everything that is measured, in order, on one system: the log is read before anything changes in it. */
+/** Everything that is measured, in order, on one system: the log is read before anything but a Group changes in it. */
 export async function measure(
   system: BenchSystem,
   phases: Phases,
   options: BenchmarkOptions,
 ): Promise<Measurements> {
   const loaded = await load(system, phases, options);
-  await startOthers(system, phases, options);
+  await startOthers(system, phases, options.nodeOptions);
   const whole = await readWhole(system, phases, loaded);
   const patient = await repeated(system, phases, '_type=Patient', { types: ['Patient'] });
   const small = await smallExports(system, phases);
+  const narrow = await narrowExports(system, phases);
+  const filtered = await filteredExports(system, phases);
   const since = await sinceOnePercent(system, phases);
   const streamSmall = await smallTransactions(system, phases);
   const streamHuge = await hugeTransaction(system, phases);
   const latencies = await phases.run('single commits', (signal) => commitLatencies(system, COMMITS, signal));
+  const shuffled = await shuffledGroup(system, phases, options.nodeOptions);
   return {
     ...loaded,
     ...whole,
     patient,
     ...small,
+    narrow,
+    shuffledGroup: shuffled,
+    filtered,
     since,
     streamSmall,
     streamHuge,
@@ -84,43 +93,15 @@ async function load(system: BenchSystem, phases: Phases, options: BenchmarkOptio
     throw new Error(`the scaled data has repeated ids: ${JSON.stringify({ loaded, scaled })}`);
   if (!options.keep) await rm(SCALED, { recursive: true });
   await phases.run('vacuum', () => settleSource(sourceUrl));
-  const begun = systemClock();
-  const { from, to } = await phases.run('first load by capture', async (signal) => {
-    system.roles.start('capture', options.nodeOptions('capture'));
-    const start = await system.roles.logLine(
-      'capture',
-      ({ msg }) => msg.startsWith('capture starts'),
-      signal,
-    );
-    const end = await system.roles.logLine('capture', ({ msg }) => msg.startsWith('first-load:'), signal);
-    if (end.resources !== loaded.rows)
-      throw new Error(`capture loaded ${end.resources} of ${loaded.rows} resources`);
-    return { from: start.time, to: end.time };
-  });
+  const load = { phase: 'first load by capture', resources: loaded.rows, nodeOptions: options.nodeOptions };
+  const firstLoaded = await firstLoad(system, phases, load);
   return {
     patients: scaled.patients,
     resources: loaded.rows,
     bytes: loaded.bytes,
     sourceLoadSeconds: loaded.seconds,
-    firstLoadSeconds: (to - from) / 1000,
-    firstLoadWall: (to - begun) / 1000,
+    ...firstLoaded,
   };
-}
-
-/** Ready when they have exported something. */
-async function startOthers(
-  system: BenchSystem,
-  phases: Phases,
-  { nodeOptions }: BenchmarkOptions,
-): Promise<void> {
-  await phases.run('starting the other roles', async (signal) => {
-    system.roles.start('gateway');
-    system.roles.start('planner');
-    system.roles.start('worker', nodeOptions('worker'));
-    system.roles.start('projector,janitor');
-    await system.roles.logLine('gateway', ({ msg }) => msg === 'gateway listens', signal);
-    await timedExport(system, GROUP, signal);
-  });
 }
 
 /** COPY, Kafka's consumer and the full export by turns, so that other load on the machine meets all three alike. */
@@ -151,29 +132,6 @@ async function readWhole(system: BenchSystem, phases: Phases, { resources }: Loa
     full: together(full),
     replay,
     patientShare: Math.max(...full.map((run) => shareOf('Patient', run))),
-  };
-}
-
-async function repeated(
-  system: BenchSystem,
-  phases: Phases,
-  phase: string,
-  wanted: Wanted,
-): Promise<Repeated> {
-  const runs: ExportRun[] = [];
-  for (let round = 0; round < ROUNDS; round++) {
-    const run = await phases.run(phase, (signal) => timedExport(system, wanted, signal));
-    runs.push(run);
-    await discard(system, run, phases.signal);
-  }
-  return together(runs);
-}
-
-function together(runs: readonly ExportRun[]): Repeated {
-  return {
-    seconds: runs.map(({ seconds }) => seconds),
-    resources: runs[0]?.resources ?? NaN,
-    bytes: runs[0]?.bytes ?? NaN,
   };
 }
 

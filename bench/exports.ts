@@ -23,16 +23,20 @@ export interface ExportRun {
   readonly manifest: ReceivedManifest;
 }
 
-export type Wanted = Omit<ExportRequest, 'server'>;
+export type Wanted = Omit<ExportRequest, 'server'> & {
+  /** Id, for the operation on one Patient. */
+  readonly ofPatient?: string;
+};
 
 /** One export; what could not be exported is an error here. */
 export async function timedExport(
   { server }: Pick<BenchSystem, 'server'>,
-  wanted: Wanted,
+  { ofPatient, ...wanted }: Wanted,
   signal: AbortSignal,
 ): Promise<ExportRun> {
+  const base = ofPatient === undefined ? server : `${server}/Patient/${ofPatient}`;
   const begun = performance.now();
-  const statusUrl = await kickOff({ server, ...wanted }, signal);
+  const statusUrl = await kickOff({ server: base, ...wanted }, signal);
   const manifest = await waitForManifest(statusUrl, { signal, clock: systemClock, pollMs: POLL_MS });
   const seconds = (performance.now() - begun) / 1000;
   if (manifest.error.length > 0) throw new Error(`an export has errors: ${statusUrl}`);
@@ -73,6 +77,8 @@ function bytesOf({ extension }: ReceivedFile): number {
 
 export interface ReplayTime {
   readonly tasks: number;
+  /** To read, as estimated from the mean size of the resources of a type. */
+  readonly plannedBytes: number;
   /** Seconds in which at least one task was being replayed. */
   readonly busy: number;
   /** Seconds of all tasks together. */
@@ -99,12 +105,15 @@ export class ReplayTimes {
     const { control } = await this.#log.codecs();
     const started = new Map<string, number>();
     const intervals: [number, number][] = [];
+    let plannedBytes = 0;
     for (const [partition, to] of (await reader.ends(names.status)).entries()) {
       const range = { topic: names.status, partition, from: this.#from[partition] ?? (0 as Offset), to };
       for await (const records of reader.read(range, signal)) {
         for (const { value } of records) {
           const event = control.status.decode(value);
           if (event.jobId !== jobId) continue;
+          if (event.kind === 'ExportPlanned')
+            plannedBytes = sum(event.tasks.map((task) => task.plannedBytes));
           if (event.kind === 'TaskStarted') started.set(event.taskId, event.at);
           if (event.kind === 'TaskCompleted') intervals.push([started.get(event.taskId) ?? NaN, event.at]);
         }
@@ -112,6 +121,7 @@ export class ReplayTimes {
     }
     return {
       tasks: intervals.length,
+      plannedBytes,
       busy: covered(intervals) / 1000,
       threads: sum(intervals.map(([from, to]) => to - from)) / 1000,
     };

@@ -1,25 +1,9 @@
-import type { Measurements, StreamRate } from './measurements.ts';
+import { each, figure, megabytes, perSecond, rate, ratio, seconds, whole } from './figure.ts';
+import type { Figure, Target } from './figure.ts';
+import type { Measurements } from './measurements.ts';
+import { filterFigures, narrowFigures } from './narrow-figures.ts';
 import { median, percentile, sum } from './statistics.ts';
 import type { PhaseUsage } from './usage.ts';
-
-/** One line of the result. */
-export interface Figure {
-  readonly name: string;
-  /** As people read it. */
-  readonly value: string;
-  /** What the target is compared with; also what later runs are compared by. */
-  readonly number: number;
-  readonly unit: 's' | 'ms' | 'MB/s' | 'resources/s' | 'MB' | 'ratio';
-  readonly target?: string;
-  readonly reached?: boolean;
-  readonly how: string;
-}
-
-interface Target {
-  readonly atMost?: number;
-  readonly atLeast?: number;
-  readonly words: string;
-}
 
 const LOAD_RATE: Target = { atLeast: 15_000, words: '≥ 15 000 resources/s' };
 const WORKER_MEMORY: Target = { atMost: 400, words: '< 400 MB' };
@@ -32,6 +16,8 @@ export function figuresOf(found: Measurements, phases: readonly PhaseUsage[]): r
     ...wholes(found),
     ...partial(found),
     ...smalls(found),
+    ...narrowFigures(found),
+    ...filterFigures(found, phases),
     ...streams(found),
     memory('worker', phases, WORKER_MEMORY),
     memory('capture', phases, CAPTURE_MEMORY),
@@ -150,26 +136,6 @@ function streams({ streamSmall, streamHuge, commitLatencies }: Measurements): Fi
   ];
 }
 
-function rate(
-  name: string,
-  {
-    resources,
-    bytes,
-    seconds: time,
-  }: Pick<StreamRate, 'resources' | 'seconds'> & { readonly bytes?: number },
-  how: string,
-  target?: Target,
-): Figure {
-  const each = resources / time;
-  const size = bytes === undefined ? '' : `, ${perSecond(bytes / time)}`;
-  const value = `${whole(each)} resources/s${size}, ${seconds(time)}`;
-  return figure(name, each, 'resources/s', { value, how, ...(target && { target }) });
-}
-
-function ratio(name: string, number: number, target: Target, how: string): Figure {
-  return figure(name, number, 'ratio', { value: number.toFixed(number < 0.1 ? 3 : 2), target, how });
-}
-
 function memory(name: string, phases: readonly PhaseUsage[], target: Target): Figure {
   const peak = Math.max(...phases.map(({ processes }) => processes[name]?.peakBytes ?? 0)) / 1e6;
   return figure(`Memory of ${name}`, peak, 'MB', {
@@ -179,42 +145,7 @@ function memory(name: string, phases: readonly PhaseUsage[], target: Target): Fi
   });
 }
 
-function figure(
-  name: string,
-  number: number,
-  unit: Figure['unit'],
-  rest: { readonly value: string; readonly how: string; readonly target?: Target },
-): Figure {
-  const { value, how, target } = rest;
-  if (!target) return { name, value, number, unit, how };
-  const { atMost = Infinity, atLeast = -Infinity, words } = target;
-  return { name, value, number, unit, target: words, reached: number <= atMost && number >= atLeast, how };
-}
-
 /** CPU of all phases by process. */
 export function cpuOf(phases: readonly PhaseUsage[], name: string): number {
   return sum(phases.map(({ processes }) => processes[name]?.cpuSeconds ?? 0));
-}
-
-function seconds(value: number): string {
-  return `${value.toFixed(value < 1 ? 3 : 2)} s`;
-}
-
-function each(values: readonly number[]): string {
-  return values.map((value) => value.toFixed(2)).join(', ') + ' s';
-}
-
-function perSecond(bytes: number): string {
-  return `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB/s`;
-}
-
-function megabytes(bytes: number): string {
-  return `${whole(bytes / 1e6)} MB`;
-}
-
-/** 15 000, as the targets are written. */
-function whole(value: number): string {
-  return Math.round(value)
-    .toString()
-    .replace(/\B(?=(\d{3})+$)/g, ' ');
 }

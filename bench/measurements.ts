@@ -8,6 +8,36 @@ export interface Repeated {
   readonly bytes: number;
 }
 
+/** The same export with the log's zones, and with none, when everything has to be read. */
+export interface ZonePair {
+  readonly zoned: Repeated;
+  readonly unzoned: Repeated;
+  /** Of what had to be read without zones, as planned. */
+  readonly shareRead: number;
+}
+
+/** Exports of all, some and one of the patients, of data loaded patient by patient. */
+export interface Narrow {
+  readonly allPatients: Repeated;
+  readonly members: number;
+  readonly group: ZonePair;
+  readonly onePatient: Repeated;
+  /** Of what had to be read for all patients, as planned. */
+  readonly onePatientShare: number;
+}
+
+/** Exports of one type; CPU is told by phase. */
+export interface Filtered {
+  readonly plain: Repeated;
+  /** By a filter that every resource fits. */
+  readonly everything: Repeated;
+  readonly laboratory: Repeated;
+}
+
+/** Phases whose CPU is compared. */
+export const PLAIN = '_type=Observation';
+export const FILTERED = '_typeFilter, all fit';
+
 /** How fast changes came into the log. */
 export interface StreamRate {
   readonly resources: number;
@@ -39,6 +69,10 @@ export interface Measurements {
   readonly smallSince: readonly number[];
   /** While a full export ran. */
   readonly smallBeside: readonly number[];
+  readonly narrow: Narrow;
+  /** The same Group of the same data in random order. */
+  readonly shuffledGroup: ZonePair;
+  readonly filtered: Filtered;
   readonly since: Repeated;
   readonly streamSmall: StreamRate;
   readonly streamHuge: StreamRate;

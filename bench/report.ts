@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Figure } from './figures.ts';
+import type { Figure } from './figure.ts';
 import { cpuOf } from './figures.ts';
 import { FULL_EXPORT } from './benchmark.ts';
 import type { Machine } from './machine.ts';

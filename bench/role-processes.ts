@@ -18,17 +18,19 @@ export interface RoleProcessesOptions {
  * ends what a killed one left.
  */
 export class RoleProcesses {
-  readonly #options: RoleProcessesOptions;
+  /** Of those started from now on. */
+  env: NodeJS.ProcessEnv;
+  readonly #directory: string;
   readonly #running = new Map<string, ServerProcess>();
   readonly #failed = new AbortController();
-  readonly #onExit = (): void => {
-    for (const server of this.#running.values()) send(server, 'SIGKILL');
-  };
 
-  constructor(options: RoleProcessesOptions) {
-    this.#options = options;
-    mkdirSync(options.directory, { recursive: true });
-    process.on('exit', this.#onExit);
+  constructor({ directory, env }: RoleProcessesOptions) {
+    this.#directory = directory;
+    this.env = env;
+    mkdirSync(directory, { recursive: true });
+    process.on('exit', () => {
+      for (const server of this.#running.values()) send(server, 'SIGKILL');
+    });
   }
 
   /** Fires when a process ends that was not told to. */
@@ -48,7 +50,7 @@ export class RoleProcesses {
       // In a session of its own: a Ctrl-C is for the benchmark, which ends its processes in order.
       const stdio = ['ignore', log, log] as const;
       const child = spawn(process.execPath, parameters, {
-        env: this.#options.env,
+        env: this.env,
         detached: true,
         stdio: [...stdio],
       });
@@ -71,7 +73,6 @@ export class RoleProcesses {
     this.#running.clear();
     await Promise.all(ended.map((server) => endServer(server, 'SIGTERM')));
     this.#save();
-    process.off('exit', this.#onExit);
   }
 
   /** The first line of a role's log that fits, waiting for it. */
@@ -84,11 +85,11 @@ export class RoleProcesses {
   }
 
   #log(name: string): string {
-    return join(this.#options.directory, `${name.replaceAll(',', '-')}.log`);
+    return join(this.#directory, `${name.replaceAll(',', '-')}.log`);
   }
 
   #save(): void {
-    writeFileSync(listIn(this.#options.directory), JSON.stringify([...this.#running.values()]));
+    writeFileSync(listIn(this.#directory), JSON.stringify([...this.#running.values()]));
   }
 }
 

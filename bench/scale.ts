@@ -9,6 +9,7 @@ const SHARED: ReadonlySet<string> = new Set(['Organization', 'Location', 'Practi
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 const OWN_ID = /^\{"resourceType":"\w+","id":"([^"]+)/gm;
 const IS_UUID = new RegExp(`^${UUID.source}$`);
+const PATIENT = /"Patient\/([^"]+)"/;
 const NEWLINE = 10;
 
 export interface Scaled {
@@ -26,8 +27,8 @@ interface Population {
 
 /**
  * Copies a small population until there are `patients` (rounded up to whole copies), each copy under ids of its own with its
- * references following. Copy 0 is the input unchanged; deterministic. The copies of one type follow each other whole, so that
- * alike resources lie further apart than any batch of the log is long, and do not compress better than real ones.
+ * references following. Copy 0 is the input, ordered by patients; deterministic. The copies of one type follow each other whole,
+ * so that alike resources lie further apart than any batch of the log is long, and do not compress better than real ones.
  * @returns what was written, as `<target>/<Type>.ndjson`
  */
 export async function scalePopulation(options: {
@@ -86,6 +87,13 @@ export function* copiesOf(data: Buffer, copies: number, shared: ReadonlySet<stri
   }
 }
 
+/** The resources of each patient one after the other, as in a server that was loaded patient by patient. */
+export function patientByPatient(data: Buffer): Buffer {
+  const lines = data.toString('latin1').match(/[^\n]*\n/g) ?? [];
+  const byPatient = Map.groupBy(lines, (line) => PATIENT.exec(line)?.[1]);
+  return Buffer.from([...byPatient.values()].flat().join(''), 'latin1');
+}
+
 function rename(copy: Buffer, k: number): Buffer {
   const renamed = copy
     .toString('latin1')
@@ -102,5 +110,5 @@ async function readPopulation(path: string): Promise<Population> {
   let lines = 0;
   for (let at = data.indexOf(NEWLINE); at >= 0; at = data.indexOf(NEWLINE, at + 1)) lines++;
   if (data.at(-1) !== NEWLINE) throw new Error(`${path}: the last line does not end`);
-  return { type: /([^/\\]+)\.ndjson\.gz$/.exec(path)?.[1] ?? '', data, lines };
+  return { type: /([^/\\]+)\.ndjson\.gz$/.exec(path)?.[1] ?? '', data: patientByPatient(data), lines };
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { copiesOf, scalePopulation } from '../../bench/scale.ts';
+import { copiesOf, patientByPatient, scalePopulation } from '../../bench/scale.ts';
 
 const SAMPLE = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
 
@@ -37,6 +37,16 @@ describe('copiesOf', () => {
       /^\{"resourceType":"Group","id":"four-1"\}\n\{"resourceType":"Group","id":"[0-9a-f-]{36}"\}\n$/,
     );
     assert.match(third ?? '', /"four-2"/);
+  });
+});
+
+describe('patientByPatient', () => {
+  it('puts the lines of a patient one after the other, and keeps all else', () => {
+    const line = (patient: string, text: string): string =>
+      `{"x":"${text}","subject":{"reference":"Patient/${patient}"}}\n`;
+    const lines = [line('a', '1'), line('b', '2'), '{"x":"é"}\n', line('a', '3'), line('b', '4')];
+    const expected = [lines[0], lines[3], lines[1], lines[4], lines[2]].join('');
+    assert.equal(patientByPatient(Buffer.from(lines.join(''))).toString(), expected);
   });
 });
 
