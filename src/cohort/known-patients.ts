@@ -1,6 +1,6 @@
 import { HeadwaterError } from '../base/errors.ts';
 import type { Offset } from '../base/positions.ts';
-import type { OffsetRange, TaskRange } from '../events/tasks.ts';
+import type { GapsOf } from '../events/tasks.ts';
 import { versionsOf } from './versions.ts';
 import type { ResourceLog } from './versions.ts';
 
@@ -10,7 +10,7 @@ export async function refuseUnknown(
   at: {
     readonly ends: readonly Offset[];
     /** Where none of them is. */
-    readonly gaps: ((range: Omit<TaskRange, 'gaps'>) => readonly OffsetRange[]) | undefined;
+    readonly gaps: GapsOf | undefined;
     readonly log: ResourceLog;
     readonly signal: AbortSignal;
   },

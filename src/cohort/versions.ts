@@ -2,7 +2,7 @@ import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import { partsOf } from '../events/task-range.ts';
-import type { OffsetRange, TaskRange } from '../events/tasks.ts';
+import type { GapsOf, OffsetRange } from '../events/tasks.ts';
 import type { LogReader, RecordBatch } from '../log/log.ts';
 
 /** How resources are read from the log. */
@@ -26,7 +26,7 @@ export async function versionsOf(
     readonly ids: Iterable<string>;
     readonly ends: readonly Offset[];
     /** Parts of a partition in which none of them is. */
-    readonly gaps?: ((range: Omit<TaskRange, 'gaps'>) => readonly OffsetRange[]) | undefined;
+    readonly gaps?: GapsOf | undefined;
     /** Stamp of the time before. */
     readonly before: number | undefined;
   },

@@ -11,9 +11,15 @@ export interface OffsetRange {
 }
 
 /** A half-open range [from, to) of one partition of one resource type's topic. */
-export interface TaskRange extends OffsetRange {
+export interface TypeRange extends OffsetRange {
   readonly type: string;
   readonly partition: number;
+}
+
+/** Finds the gaps of a range. */
+export type GapsOf = (range: TypeRange) => readonly OffsetRange[];
+
+export interface TaskRange extends TypeRange {
   /** Parts in which nothing is wanted, known without reading them; ascending, apart. */
   readonly gaps: readonly OffsetRange[];
 }

@@ -3,16 +3,7 @@ import type { Offset } from '../base/positions.ts';
 import type { Cohort } from '../cohort/cohort.ts';
 import type { ExportPlanned } from '../events/status.ts';
 import type { Command } from '../events/commands.ts';
-import type {
-  Lane,
-  OffsetRange,
-  Related,
-  RelatedBy,
-  Scope,
-  Task,
-  TaskFilter,
-  TaskRange,
-} from '../events/tasks.ts';
+import type { GapsOf, Lane, Related, RelatedBy, Scope, Task, TaskFilter } from '../events/tasks.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { divide, organizedSlices, sum } from './divide.ts';
 import type { Sized } from './divide.ts';
@@ -41,8 +32,6 @@ export interface Findings {
   /** Parts in which there is nothing that its client lacks. */
   readonly known?: GapsOf | undefined;
 }
-
-export type GapsOf = (range: Omit<TaskRange, 'gaps'>) => readonly OffsetRange[];
 
 export interface Since {
   /** ms since 1970; records with a greater stamp are wanted. */
@@ -108,7 +97,7 @@ export function scopeOf({ parameters, cut }: ExportCommand): Scope | undefined {
   return { group, patients, groupEnds: cut.ends.get('Group') ?? [], time: cut.time };
 }
 
-/** The types to read, in a fixed order: those asked for that the log holds. */
+/** The types that are returned for themselves, in a fixed order: of those asked for, the ones that the log holds. */
 export function plannedTypes(command: ExportCommand): string[] {
   return typesOf(command).plain;
 }

@@ -9,12 +9,12 @@ import type { Command } from '../events/commands.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import type { StatusEvent } from '../events/status.ts';
-import type { Lane, Task } from '../events/tasks.ts';
+import type { GapsOf, Lane, Task } from '../events/tasks.ts';
 import type { Zone } from '../events/zone.ts';
 import { parseInstant } from '../fhir/instant.ts';
 import type { LogReader, NewRecord, Outcome, QueuedRecord, WorkQueue } from '../log/log.ts';
 import { movedSince, plan, plannedTypes, scopeOf } from './plan.ts';
-import type { ExportCommand, Findings, GapsOf, PlanSettings, Since } from './plan.ts';
+import type { ExportCommand, Findings, PlanSettings, Since } from './plan.ts';
 import { ZoneFilter, ZoneGaps } from './zone-gaps.ts';
 
 export interface PlannerCodecs {

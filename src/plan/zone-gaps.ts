@@ -1,7 +1,7 @@
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import type { Cohort } from '../cohort/cohort.ts';
-import type { OffsetRange, TaskRange } from '../events/tasks.ts';
+import type { OffsetRange, TypeRange } from '../events/tasks.ts';
 import { patientHash, UNKNOWN_PATIENT } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
 import type { LogReader } from '../log/log.ts';
@@ -91,19 +91,19 @@ export class ZoneGaps {
   }
 
   /** Of a range, those worth leaving out because nobody of the cohort is there. */
-  empty(range: Omit<TaskRange, 'gaps'>, meanBytes: number): readonly OffsetRange[] {
+  empty(range: TypeRange, meanBytes: number): readonly OffsetRange[] {
     return worthwhile(this.#empty, range, meanBytes);
   }
 
   /** Those worth leaving out because nobody is there of whom the client lacks anything. */
-  known(range: Omit<TaskRange, 'gaps'>, meanBytes: number): readonly OffsetRange[] {
+  known(range: TypeRange, meanBytes: number): readonly OffsetRange[] {
     return worthwhile(this.#known, range, meanBytes);
   }
 }
 
 type Gaps = Map<string, OffsetRange[]>;
 
-function worthwhile(all: Gaps, range: Omit<TaskRange, 'gaps'>, meanBytes: number): OffsetRange[] {
+function worthwhile(all: Gaps, range: TypeRange, meanBytes: number): OffsetRange[] {
   const least = LEAST_GAP_BYTES / Math.max(1, meanBytes);
   const inside = merged(all.get(`${range.type}/${range.partition}`) ?? []).flatMap(({ from, to }) => {
     const start = Math.max(from, range.from);

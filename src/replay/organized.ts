@@ -41,8 +41,8 @@ export async function replayOrganized(run: TaskRun, organized: Organized): Promi
     };
     return { selection: run.selectionOf(type), sink, byPatients: true };
   });
-  for (const id of [...blocks.keys()].sort()) {
-    writeBlock(files, id, blocks.get(id) as Block);
+  for (const [id, block] of [...blocks].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    writeBlock(files, id, block);
     await files.drain(); // a file ends between two blocks, never inside one
     signal.throwIfAborted();
   }

@@ -2,11 +2,10 @@ import type { TaskRange } from '../events/tasks.ts';
 import type { Chosen } from './chosen.ts';
 import { readProvenance } from './provenance.ts';
 import { IGNORING, replayRanges } from './replay-ranges.ts';
-import type { Asking } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
 import { belongsBefore, belongsNow } from './selection.ts';
-import type { Belongs, Fate, Version } from './selection.ts';
+import type { Belongs, Fate, Selector, Version } from './selection.ts';
 
 type When = 'now' | 'before';
 
@@ -72,7 +71,7 @@ export async function chooseInScope(run: TaskRun, targets: readonly TaskRange[])
  * Of each Provenance its newest version and, if it changed since, the one as of then. One that was deleted is told of to
  * everybody when the log no longer has what it was about.
  */
-class ProvenanceReading implements Asking {
+class ProvenanceReading implements Selector {
   readonly timed: boolean;
   readonly sink: Sink;
   readonly #since: number | undefined;
@@ -140,7 +139,7 @@ class ProvenanceReading implements Asking {
 }
 
 /** Selects nothing, but sees where the targets are, and where they were as of `since`. */
-class TargetReading implements Asking {
+class TargetReading implements Selector {
   readonly timed: boolean;
   readonly #type: string;
   readonly #since: number | undefined;

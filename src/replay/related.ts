@@ -5,10 +5,9 @@ import type { Chosen } from './chosen.ts';
 import { chooseInScope } from './provenance-in-scope.ts';
 import { chooseByReturned } from './provenance-of-returned.ts';
 import { replayRanges, scanSelected } from './replay-ranges.ts';
-import type { Asking } from './replay-ranges.ts';
 import type { TaskRun } from './task-run.ts';
 import { belongsBefore, Selection } from './selection.ts';
-import type { Belongs, Fate, Version } from './selection.ts';
+import type { Belongs, Fate, Selector, Version } from './selection.ts';
 import { shapeOf } from './shape.ts';
 
 /**
@@ -52,7 +51,7 @@ async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Pro
   const wanted = new Set(run.task.ranges.map(({ type }) => type));
   const { since } = run.task.filter;
   const { cohort } = run;
-  const referenced = async (selectionOf: (type: string) => Asking): Promise<Set<string>> => {
+  const referenced = async (selectionOf: (type: string) => Selector): Promise<Set<string>> => {
     const found = new Set<string>();
     await scanSelected(run, { ranges, selectionOf }, (_, body) => {
       // Some writers escape slashes.
@@ -73,7 +72,7 @@ async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Pro
 }
 
 /** Selects what was in at a time, as far as the log still holds it. */
-class AsOf implements Asking {
+class AsOf implements Selector {
   readonly timed = true;
   readonly #time: number;
   readonly #belongs: Belongs;

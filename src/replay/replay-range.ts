@@ -1,13 +1,14 @@
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { RecordBatch } from '../log/log.ts';
-import type { Selection, Version } from './selection.ts';
+import type { Selector, Version } from './selection.ts';
 
 /** Told after each batch: offsets passed. */
 export type OnBatch = (offsets: number) => void;
 
 export interface ReplayOptions {
   readonly codec: ResourceChangeCodec;
-  readonly selection: Pick<Selection, 'timed' | 'newest' | 'older'>;
+  readonly selection: Selector;
   /** Whether the selection goes by ids and patients; otherwise they are not read. */
   readonly byPatients: boolean;
   readonly sink: Sink;
@@ -104,5 +105,5 @@ function missing(key: string, oversizeBytes: number | null): object {
       ? 'the source holds no JSON for it'
       : `its ${oversizeBytes} bytes are over the limit`;
   const diagnostics = `${key} is not in this export: ${why}`;
-  return { resourceType: 'OperationOutcome', issue: [{ severity: 'error', code: 'exception', diagnostics }] };
+  return operationOutcome('error', 'exception', diagnostics);
 }

@@ -1,9 +1,9 @@
 import type { TaskRange } from '../events/tasks.ts';
-import { RangesReader } from './read-ranges.ts';
+import { RangesReader } from './ranges-reader.ts';
 import { replayRange } from './replay-range.ts';
 import type { ReplayOptions, Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
-import type { Selection } from './selection.ts';
+import type { Selector } from './selection.ts';
 import { shapeOf } from './shape.ts';
 
 /** Replays ranges one after the other, each with options of its own. */
@@ -27,7 +27,7 @@ export async function replayRanges(
 /** Tells of each resource that a selection picks from these ranges and the filters let pass, its key and its JSON. */
 export async function scanSelected(
   run: TaskRun,
-  { ranges, selectionOf }: { ranges: readonly TaskRange[]; selectionOf: (type: string) => Asking },
+  { ranges, selectionOf }: { ranges: readonly TaskRange[]; selectionOf: (type: string) => Selector },
   onSelected: (key: string, body: () => string) => void,
 ): Promise<void> {
   const { typeFilters } = run.task.filter;
@@ -44,8 +44,6 @@ export async function scanSelected(
     return { selection: selectionOf(type), sink, byPatients: run.cohort !== undefined };
   });
 }
-
-export type Asking = Pick<Selection, 'timed' | 'newest' | 'older'>;
 
 export const IGNORING: Sink = {
   returned: () => undefined,

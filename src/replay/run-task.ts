@@ -6,7 +6,7 @@ import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { FileSet } from '../files/file-set.ts';
 import { fileSink, report } from './file-sink.ts';
 import { replayOrganized } from './organized.ts';
-import { RangesReader } from './read-ranges.ts';
+import { RangesReader } from './ranges-reader.ts';
 import { replayRelated } from './related.ts';
 import { replayRange } from './replay-range.ts';
 import { Selection } from './selection.ts';

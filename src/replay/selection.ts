@@ -26,6 +26,15 @@ export interface Period {
   readonly until: number | undefined;
 }
 
+/** What decides about the resources of a type as replay meets them. */
+export interface Selector {
+  /** Whether times matter at all. */
+  readonly timed: boolean;
+  newest(id: string, version: Version): Fate;
+  /** Asked while it watches a resource: its next older version. */
+  older(id: string, version: Version): Fate;
+}
+
 /**
  * Which resources an export returns, and which it reports as gone. Pure. `in` is about whom the export is of (the whole
  * system, every patient, a group's members); "was in" is the same as of `since`, so: whether the client has it. Where that is
@@ -41,7 +50,7 @@ export interface Period {
  * Watched: an older version, or what it left, was in -> deleted (5). An older version from before `since` decides it (6).
  * So applying an export with `since` to the one of that time gives the full export, whoever joined, left or moved.
  */
-export class Selection {
+export class Selection implements Selector {
   readonly #period: Period;
   readonly #now: Belongs;
   readonly #before: Belongs;
@@ -69,7 +78,6 @@ export class Selection {
     return new Selection(period, { now: belongsNow(type, cohort), before: belongsBefore(type, cohort) });
   }
 
-  /** Whether times matter at all. */
   get timed(): boolean {
     return this.#period.since !== undefined || this.#period.until !== undefined;
   }
