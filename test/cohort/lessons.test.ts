@@ -27,9 +27,9 @@ function annAndBob(): World {
   return world;
 }
 
-/** What complaints about other servers are about, by their numbers in the list of them. */
+/** What users of other export servers complain about. */
 describe('lessons of other export servers', () => {
-  it('2: what was deleted, and what left a compartment, is in deleted at every level', async () => {
+  it('what was deleted, and what left a compartment, is in deleted at every level', async () => {
     const world = annAndBob();
     world.commit([observationOf('moved', 'ann'), observationOf('removed', 'ann')]);
     const since = instantOf(world.cut());
@@ -46,7 +46,7 @@ describe('lessons of other export servers', () => {
     assert.deepEqual((await world.export(cut, { since })).deleted, ['Observation/removed']);
   });
 
-  it('6: a group is one pass over the log, however many members it has, and none over where they are not', async () => {
+  it('a group is one pass over the log, however many members it has, and none over where they are not', async () => {
     const patients = Array.from({ length: 200 }, (_, i) => `p${i}`);
     const world = new World(5);
     world.load([
@@ -69,7 +69,7 @@ describe('lessons of other export servers', () => {
     assert(two <= 50, `${two} records are read for 10`);
   });
 
-  it('8: who joins a group comes with all of the past, who leaves it is reported, in one request', async () => {
+  it('who joins a group comes with all of the past, who leaves it is reported, in one request', async () => {
     const world = annAndBob();
     const since = instantOf(world.cut());
     world.pass(5);
@@ -79,7 +79,7 @@ describe('lessons of other export servers', () => {
     assert.deepEqual([...changes.deleted].sort(), ['Observation/of-ann', 'Patient/ann']);
   });
 
-  it('10: a group without members exports nothing and says so, one that is not there fails, others stay out', async () => {
+  it('a group without members exports nothing and says so, one that is not there fails, others stay out', async () => {
     const world = annAndBob();
     world.commit([
       put('Group', 'empty'),
@@ -106,7 +106,7 @@ describe('lessons of other export servers', () => {
     assert.deepEqual(keys, ['Group/g', 'Observation/of-ann', 'Patient/ann']);
   });
 
-  it('15: resources that are in no compartment come along when _type names them and something returned refers to them', async () => {
+  it('resources that are in no compartment come along when _type names them and something returned refers to them', async () => {
     const world = annAndBob();
     world.commit([
       ...['known', 'unknown', 'new'].map((id) => put('Practitioner', id)),
