@@ -15,7 +15,7 @@ export interface StoredBatch {
 }
 
 /** A zone ends with the batch that makes it as large: about what is worth a read of its own. */
-const ZONE_BYTES = 192 << 10;
+const ZONE_BYTES = 96 << 10;
 /** A stretch about more patients than that says nothing worth keeping. */
 const MOST_PATIENTS = 512;
 

@@ -7,7 +7,7 @@ import type { Zone } from '../events/zone.ts';
 import type { LogReader } from '../log/log.ts';
 
 /** A shorter gap is read: that costs less than beginning anew behind it. */
-const LEAST_GAP_BYTES = 512 << 10;
+const LEAST_GAP_BYTES = 256 << 10;
 const UNKNOWN = patientHash(UNKNOWN_PATIENT);
 /** Gaps of a range at most: a task carries them. */
 const MOST_GAPS = 1_000;

@@ -8,7 +8,7 @@ import type { ProducerIdentity } from './protocol.ts';
 import { BatchBuilder } from './record-batch-writer.ts';
 
 /** Raw bytes at which a batch is closed; a larger record is a batch of its own. Also what replay holds decompressed at a time. */
-const BATCH_BYTES = 256 << 10;
+const BATCH_BYTES = 128 << 10;
 /** Compressed bytes in one produce request, well under the broker's socket.request.max.bytes (100 MiB). */
 const REQUEST_BYTES = 24 << 20;
 const TRANSACTION_TIMEOUT = 60_000;
@@ -28,7 +28,7 @@ interface PartitionState {
   inTransaction: boolean;
 }
 
-/** A batch of a partition, ready to be sent. */
+/** A batch of a partition while it is filled. */
 interface OpenBatch {
   readonly builder: BatchBuilder;
   patients: Set<string> | undefined;
