@@ -1,5 +1,5 @@
 import { HeadwaterError } from '../../base/errors.ts';
-import { release } from './buffers.ts';
+import { release } from '../../base/buffers.ts';
 import type { Cluster } from './cluster.ts';
 import * as protocol from './protocol.ts';
 import type { FetchedPartition, FetchRange } from './protocol.ts';

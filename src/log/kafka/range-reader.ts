@@ -20,7 +20,7 @@ const ATTEMPTS = 8;
 /** With waits of 200 ms, a minute: as long as a transaction may be open. */
 const UNDECIDED_ATTEMPTS = 310;
 const OFFSET_OUT_OF_RANGE = 1;
-const UNSUPPORTED_IS_FINAL = new Set([29, 30, 31]); // authorization failures
+const AUTHORIZATION_FAILED: ReadonlySet<number> = new Set([29, 30, 31]);
 
 /**
  * Reads committed records by offset. Role: the one way the log is read outside of work queues. Invariant: a record of an
@@ -219,7 +219,7 @@ function throwOnError(code: number, partition: Partition, from: number): void {
   }
   throw new HeadwaterError('unavailable', `Kafka answers error ${code} for ${where}`, {
     subject: where,
-    retryable: !UNSUPPORTED_IS_FINAL.has(code),
+    retryable: !AUTHORIZATION_FAILED.has(code),
   });
 }
 

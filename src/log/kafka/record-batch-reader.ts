@@ -2,7 +2,7 @@ import { gunzipSync, zstdDecompressSync } from 'node:zlib';
 import { crc32c } from '@node-rs/crc32';
 import { HeadwaterError } from '../../base/errors.ts';
 import type { RecordBatch } from '../log.ts';
-import { release } from './buffers.ts';
+import { release } from '../../base/buffers.ts';
 import * as layout from './record-batch.ts';
 import { readVarint, skipVarints, varintEnd } from './varints.ts';
 

@@ -1,7 +1,7 @@
 import { constants, zstdCompress } from 'node:zlib';
 import { promisify } from 'node:util';
 import { crc32c } from '@node-rs/crc32';
-import { release } from './buffers.ts';
+import { release } from '../../base/buffers.ts';
 import type { ProducerIdentity } from './protocol.ts';
 import * as layout from './record-batch.ts';
 import { varintBytes, writeVarint } from './varints.ts';
