@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
-import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import { settingsAsText } from '../config/help.ts';
 import { isRole, ROLES } from '../config/roles.ts';
 import type { Role } from '../config/roles.ts';
@@ -7,12 +7,12 @@ import * as commands from './commands.ts';
 
 const program = new Command('headwater')
   .description('FHIR R4 Bulk Data export, replayed from a Kafka log of every committed change.')
-  .showHelpAfterError()
+  .showHelpAfterError('--help shows what there is.')
   .helpCommand(false);
 
 program
   .command('start')
-  .description('start a local stack with real patients, run everything, export once, keep serving')
+  .description('start a local stack with ten synthetic patients, run everything, export once, keep serving')
   .action(run(commands.start));
 
 program
@@ -94,7 +94,7 @@ stack
 
 await program.parseAsync();
 
-/** Ends with one line a problem and an exit code: 2 for what the user has to change, 1 for the rest. */
+/** Ends with one line a problem and an exit code: 2 for what the user has to change, 130 after a Ctrl-C, 1 for the rest. */
 function run<Arguments extends unknown[]>(
   command: (...args: Arguments) => Promise<number>,
 ): (...args: Arguments) => Promise<void> {
@@ -102,6 +102,10 @@ function run<Arguments extends unknown[]>(
     try {
       process.exitCode = await command(...args);
     } catch (error) {
+      if (isAbort(error)) {
+        process.exitCode = 130;
+        return;
+      }
       if (!(error instanceof HeadwaterError)) throw error;
       process.stderr.write(`${messageOf(error)}\n`);
       process.exitCode = error.code === 'bad-config' || error.code === 'bad-request' ? 2 : 1;

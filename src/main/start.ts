@@ -9,7 +9,9 @@ import { runExport } from '../client/export-client.ts';
 import { loadDirectory } from '../client/load.ts';
 import { readSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
+import { stackStatus } from '../stack/commands.ts';
 import { headwaterDirectory } from '../stack/contract.ts';
+import type { Stack } from '../stack/contract.ts';
 import { startStack } from '../stack/stack.ts';
 import { localFiles, localSettings } from './local.ts';
 import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
@@ -18,11 +20,13 @@ import { stopSignal } from './stop-signal.ts';
 
 const SAMPLE = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
 
-/** The whole system on this machine: stack, real patients, every role, one export; then it keeps serving. */
+/** The whole system on this machine: stack, ten synthetic patients, every role, one export; then it keeps serving. */
 export async function start(): Promise<number> {
   const signal = stopSignal();
   await requireFreePort(readSettings([], await localSettings()));
-  const stack = await startStack({ directory: headwaterDirectory, purpose: 'people', signal, report: say });
+  signal.addEventListener('abort', () => say('Stopping …'), { once: true });
+  const stack = await stackUntil(signal);
+  if (!stack) return 0;
   try {
     await mkdir(localFiles, { recursive: true });
     const settings = readSettings(undefined, await localSettings(stack.addresses));
@@ -33,9 +37,25 @@ export async function start(): Promise<number> {
     if (signal.aborted) return 0;
     throw error;
   } finally {
-    say('Stopping …');
     await stack.stop();
+    await tellWhatRunsOn();
   }
+}
+
+/** undefined when it was stopped before it was up. */
+async function stackUntil(signal: AbortSignal): Promise<Stack | undefined> {
+  try {
+    return await startStack({ directory: headwaterDirectory, purpose: 'people', signal, report: say });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  }
+}
+
+/** Servers that were there before, or that `stack up` has taken meanwhile. */
+async function tellWhatRunsOn(): Promise<void> {
+  const { kind, until } = (await stackStatus()).data;
+  if (kind !== undefined && until !== undefined) say(`The servers run on until ${until}.`);
 }
 
 /** Before anything is changed. */
