@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { release } from '../base/buffers.ts';
 import type { Logger } from '../base/service.ts';
 import { offset } from '../base/positions.ts';
 import type { Cut, Lsn, Offset, Stamp } from '../base/positions.ts';
@@ -119,6 +120,7 @@ export class ChangeWriter {
     const key = Buffer.from(`${type}/${id}`);
     const record = { timestamp: change.stamp, key, value: this.#encode(change) };
     this.#log.add(this.#topics.topicOf(type), record, patientsAbout(type, change));
+    release(record.value); // the log has a copy
     this.#count(type, bytes);
     this.#metrics.change(change.operation, bytes);
   }

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import { release } from '../base/buffers.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { formatLsn, lsn } from '../base/positions.ts';
 import type { Lsn } from '../base/positions.ts';
@@ -6,7 +7,7 @@ import { decodeWalMessage } from './pgoutput.ts';
 import type { WalMessage } from './pgoutput.ts';
 
 /** Bytes received and not yet taken at which the socket is no longer read. */
-const QUEUE_BYTES = 8 << 20;
+const QUEUE_BYTES = 4 << 20;
 /** Well under wal_sender_timeout (60 s by default), after which PostgreSQL hangs up. */
 const STATUS_INTERVAL = 5_000;
 const EPOCH_2000_MICROSECONDS = 946_684_800_000_000n;
@@ -36,6 +37,9 @@ export class ReplicationStream {
   #confirmed: Lsn;
   #queue: WalEvent[] = [];
   #queuedBytes = 0;
+  /** What the messages in the queue, and those taken last, are views into. */
+  #queuedData: Buffer[] = [];
+  #takenData: Buffer[] = [];
   #paused = false;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
@@ -80,8 +84,11 @@ export class ReplicationStream {
     }
   }
 
-  /** Waits for events and takes all there are. Throws what ended the stream. */
+  /**
+   * Waits for events and takes all there are; their bytes are valid until the next `take`. Throws what ended the stream.
+   */
   async take(signal: AbortSignal): Promise<WalEvent[]> {
+    for (const data of this.#takenData.splice(0)) release(data);
     while (this.#queue.length === 0) {
       signal.throwIfAborted();
       if (this.#failure) {
@@ -92,7 +99,9 @@ export class ReplicationStream {
       await this.#changed(signal);
     }
     const events = this.#queue;
+    this.#takenData = this.#queuedData;
     this.#queue = [];
+    this.#queuedData = [];
     this.#queuedBytes = 0;
     if (this.#paused) {
       this.#paused = false;
@@ -146,8 +155,10 @@ export class ReplicationStream {
       return;
     }
     // w: start, end, time, then the message. pg reuses its buffer, so what is kept is copied.
-    const message = decodeWalMessage(Buffer.from(chunk.subarray(25)));
+    const data = Buffer.from(chunk.subarray(25));
+    const message = decodeWalMessage(data);
     if (!message) return;
+    this.#queuedData.push(data);
     this.#queue.push({ kind: 'message', message, bytes: chunk.length });
     this.#queuedBytes += chunk.length;
     if (this.#queuedBytes > QUEUE_BYTES && !this.#paused) {
