@@ -8,6 +8,7 @@ import { sendOutcome } from './answer.ts';
 import { clientOf } from './client.ts';
 import { fileUrl } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import { bad, quoted } from './raw-parameters.ts';
 
 const JOB_ID = /^[A-Za-z0-9-]{1,64}$/;
 
@@ -68,9 +69,7 @@ function sendManifest(ctx: Context, gateway: GatewayContext, job: JobView, now: 
 function writeManifest(ctx: Context, { settings }: GatewayContext, job: JobView, now: number): boolean {
   const { page } = ctx.query;
   if (page !== undefined && !/^[1-9]\d{0,8}$/.test(String(page)))
-    throw new HeadwaterError('bad-request', `page: ${JSON.stringify(page)} is not a number from 1`, {
-      subject: 'page',
-    });
+    throw bad('page', `page: ${quoted(String(page))} is not a number from 1`);
   // A URL must not outlive the files, nor Expires the URLs.
   const expires = Math.min(now + settings.urlTtlMs, (job.endedAt ?? now) + settings.retentionMs);
   const urls = {
@@ -85,11 +84,17 @@ function writeManifest(ctx: Context, { settings }: GatewayContext, job: JobView,
   return true;
 }
 
-function sendFailure(ctx: Context, job: JobView): void {
-  const { code, message } = job.failure ?? { code: 'internal', message: '' };
+function sendFailure(ctx: Context, { jobId, failure }: JobView): void {
+  const { code, message } = failure ?? { code: 'internal', message: '' };
   if (code === 'not-found') sendOutcome(ctx, 404, operationOutcome('error', 'not-found', message));
   else if (code === 'bad-request') sendOutcome(ctx, 400, operationOutcome('error', 'invalid', message));
-  else sendOutcome(ctx, 500, operationOutcome('error', 'exception', failureOf(job)));
+  else {
+    const why =
+      code === 'internal'
+        ? `The export failed; the server's log says why under job ${jobId}.`
+        : `The export failed (${code}): ${message}`;
+    sendOutcome(ctx, 500, operationOutcome('error', 'exception', why));
+  }
 }
 
 /** Begins with a number, since clients parse it so. 100 % is for the manifest alone. */
@@ -101,13 +106,6 @@ function progressOf(job: JobView): string {
 /** Whole seconds: a tenth of the time already waited, so that a client finds out late by a tenth at most. */
 function retryAfter(waitedMs: number): number {
   return Math.min(60, Math.max(1, Math.ceil(waitedMs / 10_000)));
-}
-
-function failureOf(job: JobView): string {
-  const { code, message } = job.failure ?? { code: 'internal', message: '' };
-  return code === 'internal'
-    ? `The export failed; the server's log says why under job ${job.jobId}.`
-    : `The export failed (${code}): ${message}`;
 }
 
 function noSuchJob(jobId: string): HeadwaterError {

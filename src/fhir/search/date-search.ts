@@ -1,11 +1,11 @@
 import { isObject } from '../../base/is-object.ts';
 import { dateTimeRange } from '../date-time.ts';
-import { parseInstant } from '../instant.ts';
 import { compare, type Interval, splitPrefix } from './interval.ts';
 import type { Leaf } from './search-parameters.ts';
 import { type LeafTest, refuse, type SearchValue } from './search-value.ts';
 
-const TIME = /^(.{10}T\d\d:\d\d)(:\d\d)?(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
+/** A search may leave out the seconds of a time, and its zone. */
+const TIME = /^(.{10}T\d\d:\d\d)(:\d\d(?:\.\d+)?)?(Z|[+-]\d\d:\d\d)?$/;
 
 /** https://hl7.org/fhir/R4/search.html#date. What says no zone is taken in UTC. */
 export function dateTest(value: SearchValue, leaf: Leaf): LeafTest {
@@ -30,15 +30,11 @@ export function dateTest(value: SearchValue, leaf: Leaf): LeafTest {
 /** The time that a date, dateTime or instant of any precision covers. */
 export function dateInterval(found: unknown): Interval | undefined {
   if (typeof found !== 'string') return undefined;
-  const time = TIME.exec(found);
-  if (!time) {
-    const range = found.includes('T') ? undefined : dateTimeRange(found);
-    return range && { low: range.from, high: range.to - 1 };
-  }
-  const [, minutes = '', seconds, fraction, zone = 'Z'] = time;
-  const low = parseInstant(`${minutes}${seconds ?? ':00'}${fraction ?? ''}${zone}`);
-  if (low === undefined || (fraction !== undefined && seconds === undefined)) return undefined;
-  return { low, high: low + precision(seconds, fraction) - 1 };
+  const [, minutes, seconds, zone = 'Z'] = TIME.exec(found) ?? [];
+  const range = dateTimeRange(minutes === undefined ? found : `${minutes}${seconds ?? ':00'}${zone}`);
+  if (!range) return undefined;
+  const toTheMinute = minutes !== undefined && seconds === undefined;
+  return { low: range.from, high: (toTheMinute ? range.from + 60_000 : range.to) - 1 };
 }
 
 const INTERVALS: Readonly<Record<string, (found: unknown) => Interval | undefined>> = {
@@ -74,9 +70,4 @@ function timingInterval(found: unknown): Interval | undefined {
 function widen({ low, high }: Interval): Interval {
   const margin = (high - low) / 2;
   return { low: low - margin, high: high + margin };
-}
-
-function precision(seconds: string | undefined, fraction: string | undefined): number {
-  if (seconds === undefined) return 60_000;
-  return fraction === undefined ? 1000 : Math.max(1, 10 ** (4 - fraction.length)); // its dot counts
 }
