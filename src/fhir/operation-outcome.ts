@@ -1,16 +1,21 @@
 /** Those of R4's issue-type codes that Headwater uses. */
-export type IssueCode =
-  | 'invalid'
-  | 'not-found'
-  | 'not-supported'
-  | 'throttled'
-  | 'transient'
-  | 'exception'
-  | 'informational'
-  | 'too-costly'
-  | 'incomplete';
+export const ISSUE_CODES = [
+  'invalid',
+  'not-found',
+  'not-supported',
+  'throttled',
+  'transient',
+  'exception',
+  'informational',
+  'too-costly',
+  'incomplete',
+] as const;
 
-export type IssueSeverity = 'fatal' | 'error' | 'warning' | 'information';
+export type IssueCode = (typeof ISSUE_CODES)[number];
+
+export const ISSUE_SEVERITIES = ['fatal', 'error', 'warning', 'information'] as const;
+
+export type IssueSeverity = (typeof ISSUE_SEVERITIES)[number];
 
 export interface OperationOutcome {
   readonly resourceType: 'OperationOutcome';

@@ -1,3 +1,4 @@
+import { ISSUE_CODES, ISSUE_SEVERITIES } from '../fhir/operation-outcome.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
 import { OPERATION_PARAMETERS } from './operation-parameters.ts';
 
@@ -29,20 +30,10 @@ const OPERATION_OUTCOME = record({
   issue: {
     ...list(
       record({
-        severity: { enum: ['fatal', 'error', 'warning', 'information'] },
+        severity: { enum: ISSUE_SEVERITIES },
         code: {
           description: "One of FHIR's issue types.",
-          enum: [
-            'invalid',
-            'not-found',
-            'not-supported',
-            'throttled',
-            'transient',
-            'exception',
-            'informational',
-            'too-costly',
-            'incomplete',
-          ],
+          enum: ISSUE_CODES,
         },
         diagnostics: { type: 'string', description: 'For people: names what to change.', minLength: 1 },
       }),

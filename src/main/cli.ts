@@ -50,7 +50,7 @@ program
   .option('--all-patients', 'of every patient')
   .option('--type <list>', 'resource types, comma-separated (default: all)', list)
   .option('--since <instant>', 'only what changed after this FHIR instant')
-  .option('--until <instant>', 'only what changed before this FHIR instant')
+  .option('--until <instant>', 'only what changed until this FHIR instant')
   .option('--type-filter <query>', 'search, as Observation?status=final; repeated for more', repeated)
   .option('--elements <list>', 'only these elements, comma-separated, as id,Patient.name', list)
   .option('--include-associated-data <list>', 'LatestProvenanceResources, RelevantProvenanceResources', list)
