@@ -20,13 +20,19 @@ describe('zones', () => {
         const zones: Zone[] = [];
         const writer = new ZoneWriter((zone) => zones.push(zone), typeOf);
         const ends = [0, 0, 0];
-        const stored: { partition: number; from: number; to: number; patients: Set<string> }[] = [];
+        const stored: {
+          partition: number;
+          from: number;
+          to: number;
+          bytes: number;
+          patients: Set<string>;
+        }[] = [];
         for (const { partition, count, bytes, patients, marker } of batches) {
           const from = (ends[partition] ?? 0) + (marker ? 1 : 0);
           const to = (ends[partition] = from + count);
-          const one = { partition, from, to, patients: new Set(patients.map((n) => `p${n}`)) };
+          const one = { partition, from, to, bytes, patients: new Set(patients.map((n) => `p${n}`)) };
           stored.push(one);
-          writer.stored({ topic: 'hw.resources.Observation', bytes, ...one });
+          writer.stored({ topic: 'hw.resources.Observation', ...one });
         }
         writer.close();
         for (const zone of zones) {
@@ -46,10 +52,23 @@ describe('zones', () => {
           assert.equal(Math.max(...inside.map(({ to }) => to)), zone.to);
           const named = new Set(inside.flatMap(({ patients }) => [...patients].map(patientHash)));
           assert.deepEqual(new Set(zone.patients), named);
+          const beforeLast = inside.slice(0, -1).reduce((sum, one) => sum + one.bytes, 0);
+          assert.ok(beforeLast < 192 << 10, 'a zone ends when it is large');
         }
         for (const partition of [0, 1, 2]) {
           const own = zones.filter((zone) => zone.partition === partition);
           own.forEach((zone, i) => assert.ok(i === 0 || (own[i - 1]?.to ?? 0) <= zone.from, 'apart'));
+          // Left out is nothing but what is about too many.
+          let left = new Set<string>();
+          for (const one of stored.filter((batch) => batch.partition === partition)) {
+            if (!own.some(({ from, to }) => from <= one.from && one.to <= to))
+              left = left.union(one.patients);
+            else {
+              assert.ok(left.size === 0 || left.size > 512, 'covered');
+              left = new Set();
+            }
+          }
+          assert.ok(left.size === 0 || left.size > 512, 'covered');
         }
       }),
     );
