@@ -62,7 +62,7 @@ describe('zones', () => {
           let left = new Set<string>();
           for (const one of stored.filter((batch) => batch.partition === partition)) {
             if (!own.some(({ from, to }) => from <= one.from && one.to <= to))
-              left = left.union(one.patients);
+              left = new Set([...left, ...one.patients]);
             else {
               assert.ok(left.size === 0 || left.size > 512, 'covered');
               left = new Set();
