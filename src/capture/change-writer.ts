@@ -7,9 +7,9 @@ import type { TypeCount } from '../events/position.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import { patientsAbout } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
+import type { StoredBatch } from '../log/log.ts';
 import type { KeyedChange } from './change.ts';
 import { ZoneWriter } from './zone-writer.ts';
-import type { StoredBatch } from './zone-writer.ts';
 
 /** What the log must offer to capture: one open transaction, and knowledge of where the partitions end. */
 export interface CaptureLog {

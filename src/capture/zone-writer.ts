@@ -1,18 +1,7 @@
 import { offset } from '../base/positions.ts';
 import { patientHash } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
-
-/** Records that were stored together, one after the other. */
-export interface StoredBatch {
-  readonly topic: string;
-  readonly partition: number;
-  readonly from: number;
-  readonly to: number;
-  /** Raw. */
-  readonly bytes: number;
-  /** Whose compartments the records are in or left; undefined for records that are about no patient by their kind. */
-  readonly patients: ReadonlySet<string> | undefined;
-}
+import type { StoredBatch } from '../log/log.ts';
 
 /** A zone ends with the batch that makes it as large: about what is worth a read of its own. */
 const ZONE_BYTES = 96 << 10;

@@ -13,6 +13,16 @@ export interface StoredRecord {
   readonly value: Buffer;
 }
 
+/** Records of one partition that were stored together, one after the other: half-open, [from, to). */
+export interface StoredBatch extends Partition {
+  readonly from: number;
+  readonly to: number;
+  /** Of keys and values, before compression. */
+  readonly bytes: number;
+  /** Whom the records are about; undefined for records that are about no patient by their kind. */
+  readonly patients: ReadonlySet<string> | undefined;
+}
+
 /** Where a record is to go and what it is. Without a partition it is chosen by murmur2 of the key, as every Kafka client does. */
 export interface NewRecord {
   readonly topic: string;

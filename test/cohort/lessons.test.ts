@@ -2,10 +2,8 @@ import assert from 'node:assert/strict';
 import { linesOf } from './exported.ts';
 import { instantOf, World } from './world.ts';
 import type { Json, Write } from './world.ts';
+import { gone, put, to } from './writes.ts';
 
-const put = (type: string, id: string, resource: Json = {}): Write => ({ type, id, resource });
-const gone = (type: string, id: string): Write => ({ type, id, resource: undefined });
-const to = (key: string): Json => ({ reference: key });
 const groupOf = (...keys: readonly string[]): Json => ({ member: keys.map((key) => ({ entity: to(key) })) });
 const observationOf = (id: string, patient: string, more: Json = {}): Write =>
   put('Observation', id, { subject: to(`Patient/${patient}`), ...more });

@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { linesOf } from '../cohort/exported.ts';
 import { instantOf, World } from '../cohort/world.ts';
-import type { Exported, Json, Write } from '../cohort/world.ts';
+import type { Exported, Json } from '../cohort/world.ts';
+import { gone, put, to } from '../cohort/writes.ts';
 
-const put = (type: string, id: string, resource: Json = {}): Write => ({ type, id, resource });
-const gone = (type: string, id: string): Write => ({ type, id, resource: undefined });
-const to = (key: string): Json => ({ reference: key });
 const about = (key: string, recorded = '2026-01-01T00:00:00Z'): Json => ({ target: [to(key)], recorded });
 
 const ANN = { level: 'patient', patients: ['ann'] } as const;

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HeadwaterError } from '../../base/errors.ts';
+import type { StoredBatch } from '../log.ts';
 import { Cluster, protocolCode } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
 import { murmur2 } from './murmur2.ts';
@@ -41,14 +42,6 @@ interface Finished {
   /** Raw. */
   readonly bytes: number;
   readonly patients: ReadonlySet<string> | undefined;
-}
-
-/** Records that were stored together. */
-export interface StoredBatch extends Omit<Finished, 'state' | 'batch' | 'count'> {
-  readonly topic: string;
-  readonly partition: number;
-  readonly from: number;
-  readonly to: number;
 }
 
 function openBatch(initialBytes?: number): OpenBatch {
