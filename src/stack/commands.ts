@@ -92,17 +92,17 @@ export async function stackDown(
 
 async function endLocal(directory: string, deleteData: boolean): Promise<Component[]> {
   const folder = peopleFolder(directory);
-  const state = readState(folder);
-  if (!state) return [];
+  if (!readState(folder) && !deleteData) return [];
   return withLock(folder, AbortSignal.timeout(180_000), async () => {
-    const alive = COMPONENTS.filter((component) => aliveProcess(state, component) !== undefined);
+    const state = readState(folder); // none after an earlier `stack down`, whose data may still be there
+    const alive = COMPONENTS.filter((component) => state && aliveProcess(state, component) !== undefined);
     await Promise.all(
       alive.map(async (component) => {
-        const server = state.processes[component];
+        const server = state?.processes[component];
         if (server) await endServer(server, stopSignal(component));
       }),
     );
-    writeState(folder, { ...state, keep: false, owner: thisProcess(), processes: {} });
+    if (state) writeState(folder, { ...state, keep: false, owner: thisProcess(), processes: {} });
     if (deleteData) removeStackFolder(folder);
     else rmSync(join(folder, 'stack.json'), { force: true });
     return alive;

@@ -111,7 +111,8 @@ async function maven(
   createInterface({ input: child.stdout }).on('line', read);
   createInterface({ input: child.stderr }).on('line', read);
   const progress = setInterval(() => {
-    options.report(`  ${tool.name}: ${String(files)} files so far, ${seconds()}`);
+    const count = files === 0 ? 'Maven begins' : `${String(files)} files so far`;
+    options.report(`  ${tool.name}: ${count}, ${seconds()}`);
   }, 5000);
   try {
     let problem: unknown;
