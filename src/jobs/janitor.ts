@@ -165,7 +165,7 @@ export class Janitor implements Service {
     for (const event of events) {
       this.#asked.set(event.jobId, event.at);
       logger.info(
-        { job: event.jobId, event: event.kind },
+        { jobId: event.jobId, event: event.kind },
         event.kind === 'ExportExpired' ? 'export expired' : 'export is overdue',
       );
     }

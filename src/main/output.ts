@@ -7,6 +7,11 @@ export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
+/** As megabytes, or `0.4 kB` when there would be nothing left of it. */
+function sizeOf(bytes: number): string {
+  return bytes < 100_000 ? `${(bytes / 1e3).toFixed(1)} kB` : megabytes(bytes);
+}
+
 export function loadProgress() {
   const line = progressLine('load');
   return {
@@ -61,7 +66,8 @@ export function printExport(
   const lines = [`transactionTime ${manifest.transactionTime}`, `status          ${statusUrl}`];
   for (const kind of ['output', 'deleted', 'error'] as const) {
     for (const file of manifest[kind]) {
-      const size = file.extension?.bytes === undefined ? '' : megabytes(file.extension.bytes).padStart(12);
+      const bytes = file.extension?.bytes;
+      const size = bytes === undefined ? '' : sizeOf(bytes).padStart(12);
       lines.push(
         `${kind.padEnd(8)}${(file.type ?? '').padEnd(28)}${String(file.count ?? '').padStart(10)}${size}`,
       );

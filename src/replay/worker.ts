@@ -101,16 +101,13 @@ export class Worker implements Service {
       const started = clock();
       try {
         const files = await runner.run(task, signal, this.#progress(task));
-        logger.info(
-          { job: jobId, task: taskId, ms: clock() - started, files: files.length },
-          'task completed',
-        );
+        logger.info({ jobId, task: taskId, ms: clock() - started, files: files.length }, 'task completed');
         return files;
       } catch (error) {
         const again = attempt < ATTEMPTS && (!(error instanceof HeadwaterError) || error.retryable);
         if (isAbort(error, signal) || !again) throw error;
         logger.warn(
-          { job: jobId, task: taskId, attempt, err: error },
+          { jobId, task: taskId, attempt, err: error },
           `task failed and is tried again: ${messageOf(error)}`,
         );
         await sleep(backoff(attempt, Math.random, 500), signal);
@@ -127,7 +124,7 @@ export class Worker implements Service {
       if (at - told < PROGRESS_INTERVAL) return;
       told = at;
       this.#tell({ kind: 'TaskProgressed', jobId, taskId, fraction, at }).catch((error: unknown) => {
-        logger.warn({ job: jobId, task: taskId, err: error }, 'progress was not told');
+        logger.warn({ jobId, task: taskId, err: error }, 'progress was not told');
       });
     };
   }

@@ -131,7 +131,8 @@ export class SchemaRegistry {
 
   #told(subject: string, cause: unknown): HeadwaterError {
     const status = statusOf(cause);
-    const reason = messageOf(cause);
+    // The client calls it a 400 when nobody answers.
+    const reason = messageOf(cause).replace(/^.*Error, status 400: (?=\w+ E[A-Z]+\b)/, '');
     if (status === 401 || status === 403) {
       const message = 'the schema registry refuses the credentials; correct HEADWATER_REGISTRY_URL';
       return new HeadwaterError('bad-config', message, { cause });
