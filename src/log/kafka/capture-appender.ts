@@ -6,6 +6,7 @@ import type { ClusterOptions } from './cluster.ts';
 import { murmur2 } from './murmur2.ts';
 import * as protocol from './protocol.ts';
 import type { ProducerIdentity } from './protocol.ts';
+import { CONCURRENT_TRANSACTIONS } from './protocol-error.ts';
 import { BatchBuilder } from './record-batch-writer.ts';
 
 /** Raw bytes at which a batch is closed; a larger record is a batch of its own. Also what replay holds decompressed at a time. */
@@ -14,7 +15,6 @@ const BATCH_BYTES = 128 << 10;
 const REQUEST_BYTES = 24 << 20;
 const TRANSACTION_TIMEOUT = 60_000;
 const PRODUCE_TIMEOUT = 30_000;
-const CONCURRENT_TRANSACTIONS = 51;
 const COORDINATOR_BUSY = new Set([14, 15, 16, CONCURRENT_TRANSACTIONS]);
 const FENCED = new Set([47, 90]);
 const BUSY_PATIENCE = 20_000;

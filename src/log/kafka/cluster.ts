@@ -3,7 +3,7 @@ import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import * as protocol from './protocol.ts';
 import type { Call } from './protocol.ts';
-import { ProtocolError, throwIfFailed } from './protocol-error.ts';
+import { CONCURRENT_TRANSACTIONS, ProtocolError, throwIfFailed } from './protocol-error.ts';
 
 export interface ClusterOptions {
   readonly brokers: readonly string[];
@@ -12,7 +12,6 @@ export interface ClusterOptions {
 }
 
 const UNKNOWN_TOPIC = 3;
-const CONCURRENT_TRANSACTIONS = 51;
 const ADDRESS = /^(\[[^\]]+\]|[^[\]:]+):\d+$/;
 
 /**

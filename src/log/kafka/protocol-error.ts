@@ -1,3 +1,6 @@
+/** The coordinator still writes the markers of the transaction before. */
+export const CONCURRENT_TRANSACTIONS = 51;
+
 /** Those that a person may have to act on, or meet in a log. */
 const NAMES: ReadonlyMap<number, string> = new Map([
   [1, 'OFFSET_OUT_OF_RANGE'],
@@ -15,7 +18,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [35, 'UNSUPPORTED_VERSION'],
   [45, 'OUT_OF_ORDER_SEQUENCE_NUMBER'],
   [47, 'INVALID_PRODUCER_EPOCH'],
-  [51, 'CONCURRENT_TRANSACTIONS'],
+  [CONCURRENT_TRANSACTIONS, 'CONCURRENT_TRANSACTIONS'],
   [53, 'TRANSACTIONAL_ID_AUTHORIZATION_FAILED'],
   [58, 'SASL_AUTHENTICATION_FAILED'],
   [90, 'PRODUCER_FENCED'],
