@@ -21,7 +21,13 @@ const MAY_IMPORT = {
   plan: [...VOCABULARY, ...PORTS, '^src/cohort/'],
   files: [...VOCABULARY, ...PORTS],
   // A thread cannot be handed a reader of the log, so the body of a replay thread makes one.
-  replay: [...VOCABULARY, ...PORTS, '^src/cohort/', '^src/files/', '^src/log/kafka/(range-reader|cluster)\\.ts$'],
+  replay: [
+    ...VOCABULARY,
+    ...PORTS,
+    '^src/cohort/',
+    '^src/files/',
+    '^src/log/kafka/(range-reader|cluster)\\.ts$',
+  ],
   jobs: [...VOCABULARY, ...PORTS],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
   http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/auth/'],

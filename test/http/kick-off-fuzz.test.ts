@@ -92,11 +92,18 @@ describe('kick-off under odd requests', () => {
     for (const status of [202, 204, 400, 404, 405, 417]) assert.ok(statuses.has(status), String(status));
   });
 
-  async function sendBytes(bytes: string): Promise<string> {
+  /** undefined when TCP has dropped the answer: who sends on after the last request of a connection is reset. */
+  async function sendBytes(bytes: string): Promise<string | undefined> {
     const { hostname, port } = new URL(gateway.url);
     const socket = connect({ host: hostname, port: Number(port) });
     socket.end(bytes, 'latin1');
-    return text(socket);
+    try {
+      return await text(socket);
+    } catch (error) {
+      const wentOn = /\r?\n\r?\n[^]/.test(bytes);
+      if (wentOn && (error as NodeJS.ErrnoException).code === 'ECONNRESET') return undefined;
+      throw error;
+    }
   }
 
   it(`answers bytes that are no HTTP with OperationOutcomes and starts nothing by them, in ${RAW_REQUESTS} connections`, async function () {
@@ -106,6 +113,7 @@ describe('kick-off under odd requests', () => {
       fc.asyncProperty(oddBytes, async (bytes) => {
         const before = jobs.started;
         const answers = await sendBytes(bytes);
+        if (answers === undefined) return;
         const answered = [...answers.matchAll(/HTTP\/1\.1 ([2-5]\d\d) [A-Z]/g)].map(
           ([, status]) => status ?? '',
         );
