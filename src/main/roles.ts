@@ -10,9 +10,6 @@ import type { Role } from '../config/roles.ts';
 import type { Settings } from '../config/settings.ts';
 import { MESSAGE_PREFIX } from '../events/commands.ts';
 import { parseRequestMessage } from '../events/request-message.ts';
-import { createGateway } from '../http/gateway.ts';
-import { createProbes } from '../http/probe-app.ts';
-import { gatewayService } from '../http/gateway-service.ts';
 import { Announcer } from '../jobs/announcer.ts';
 import { clientConfig } from '../jobs/database.ts';
 import { Janitor } from '../jobs/janitor.ts';
@@ -121,21 +118,25 @@ function jobTablesService({ pool }: Shared): Start {
 }
 
 /** A process without the gateway answers probes on a port of its own, if it is given one. */
-function probes({ settings, metrics, logger, health }: Shared): [string, Start][] {
+function probes(shared: Shared): [string, Start][] {
+  const { settings, metrics, logger, health } = shared;
   const { httpHost, probePort: httpPort } = settings;
   if (httpPort === undefined) return [];
-  const app = createProbes({ health, metrics: metrics.registry });
   const portSetting = 'HEADWATER_PROBE_PORT';
-  return [
-    [
-      'probes',
-      (reporter) =>
-        gatewayService({ app, settings: { httpHost, httpPort }, portSetting, health: reporter, logger }),
-    ],
-  ];
+  const make = async (_: Shared, reporter: HealthReporter): Promise<Service> => {
+    const [{ createProbes }, { gatewayService }] = await Promise.all([
+      import('../http/probe-app.ts'),
+      import('../http/gateway-service.ts'),
+    ]);
+    const app = createProbes({ health, metrics: metrics.registry });
+    return gatewayService({ app, settings: { httpHost, httpPort }, portSetting, health: reporter, logger });
+  };
+  return [['probes', deferred('probes', shared, make)]];
 }
 
-function gateway({ settings, pool, metrics, logger, health }: Shared): Start {
+/** What speaks HTTP is loaded where it is spoken: the other roles do without its 15 MB. */
+function gateway(shared: Shared): Start {
+  const { settings, pool, metrics, logger, health } = shared;
   const jobs = new JobRequests({
     pool,
     tables,
@@ -146,7 +147,13 @@ function gateway({ settings, pool, metrics, logger, health }: Shared): Start {
   const store = openStore(settings.storageUrl);
   measureJobs(metrics.registry, () => countUnfinished(pool, tables));
   const context = { settings, jobs, store, health, metrics: metrics.registry, clock: systemClock, logger };
-  return (reporter) => gatewayService({ app: createGateway(context), settings, health: reporter, logger });
+  return deferred('gateway', shared, async (_, reporter) => {
+    const [{ createGateway }, { gatewayService }] = await Promise.all([
+      import('../http/gateway.ts'),
+      import('../http/gateway-service.ts'),
+    ]);
+    return gatewayService({ app: createGateway(context), settings, health: reporter, logger });
+  });
 }
 
 async function capture({ settings, log, metrics, logger }: Shared, health: HealthReporter): Promise<Service> {
