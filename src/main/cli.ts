@@ -8,6 +8,7 @@ import * as commands from './commands.ts';
 const program = new Command('headwater')
   .description('FHIR R4 Bulk Data export, replayed from a Kafka log of every committed change.')
   .showHelpAfterError('--help shows what there is.')
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2))
   .helpCommand(false);
 
 program
