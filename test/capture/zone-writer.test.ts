@@ -53,7 +53,7 @@ describe('zones', () => {
           const named = new Set(inside.flatMap(({ patients }) => [...patients].map(patientHash)));
           assert.deepEqual(new Set(zone.patients), named);
           const beforeLast = inside.slice(0, -1).reduce((sum, one) => sum + one.bytes, 0);
-          assert.ok(beforeLast < 192 << 10, 'a zone ends when it is large');
+          assert.ok(beforeLast < 96 << 10, 'a zone ends when it is large');
         }
         for (const partition of [0, 1, 2]) {
           const own = zones.filter((zone) => zone.partition === partition);
