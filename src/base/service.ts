@@ -80,7 +80,11 @@ export class Supervisor {
         this.#reason = messageOf(error);
         const fatal =
           error instanceof HeadwaterError && (error.code === 'bad-config' || error.code === 'conflict');
-        this.#logger.error({ service: this.name, err: error, attempt }, `${this.name}: ${messageOf(error)}`);
+        const words = `${this.name}: ${messageOf(error)}`;
+        // What passes by itself, as a server that is not up yet, needs no stack trace.
+        if (!fatal && error instanceof HeadwaterError && error.retryable)
+          this.#logger.warn({ service: this.name, code: error.code, attempt }, words);
+        else this.#logger.error({ service: this.name, err: error, attempt }, words);
         if (fatal) throw error;
         await sleep(backoff(attempt++, Math.random), signal).catch(() => undefined);
       }

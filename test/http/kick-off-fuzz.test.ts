@@ -126,7 +126,9 @@ describe('kick-off under odd requests', () => {
           answered.every((status) => status === '202' || status.startsWith('4')),
           answers,
         );
-        assert.ok(answered.length > 0 || /^[\r\n]*$/.test(bytes), 'no answer');
+        // Node answers nobody who ends in the middle of a body after offering to change the protocol.
+        const unanswerable = /^[\r\n]*$/.test(bytes) || bytes.includes('\r\nUpgrade:');
+        assert.ok(answered.length > 0 || unanswerable, 'no answer');
       }),
       { numRuns: RAW_REQUESTS },
     );
