@@ -9,6 +9,8 @@ import type { LogReader } from '../log/log.ts';
 /** A shorter gap is read: that costs less than beginning anew behind it. */
 const LEAST_GAP_BYTES = 256 << 10;
 const UNKNOWN = patientHash(UNKNOWN_PATIENT);
+/** When more of a range than that has to be read, it is read whole: where patients lie mixed, that is as fast. */
+const WORTHWHILE_SHARE = 0.5;
 /** Gaps of a range at most: a task carries them. */
 const MOST_GAPS = 1_000;
 
@@ -110,6 +112,8 @@ function worthwhile(all: Gaps, range: TypeRange, meanBytes: number): OffsetRange
     const end = Math.min(to, range.to);
     return end - start >= least ? [{ from: offset(start), to: offset(end) }] : [];
   });
+  const left = inside.reduce((offsets, gap) => offsets - (gap.to - gap.from), range.to - range.from);
+  if (left > WORTHWHILE_SHARE * (range.to - range.from)) return [];
   if (inside.length <= MOST_GAPS) return inside;
   const longest = inside.toSorted((a, b) => b.to - b.from - (a.to - a.from)).slice(0, MOST_GAPS);
   return longest.sort((a, b) => a.from - b.from);

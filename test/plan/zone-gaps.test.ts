@@ -32,7 +32,7 @@ function gapsOf(zones: readonly Zone[], filter: ZoneFilter): Promise<ZoneGaps> {
   return ZoneGaps.read({ reader, decode, topic: 'hw.zones' }, filter, nobody);
 }
 
-const range = { type: 'Observation', partition: 0, from: offset(0), to: offset(1_000) };
+const range = { type: 'Observation', partition: 0, from: offset(0), to: offset(50) };
 
 describe('gaps between zones', () => {
   const members = (...ids: string[]): ReadonlySet<string> => new Set(ids);
@@ -57,28 +57,32 @@ describe('gaps between zones', () => {
   it('are left out only where that is cheaper than to read on', async () => {
     const filter = new ZoneFilter({ members: members('a'), before: members('a') }, new Map());
     const gaps = await gapsOf([zone(0, 10, 'x'), zone(20, 120, 'x')], filter);
-    assert.deepEqual(gaps.empty(range, 10_000), [{ from: 20, to: 120 }]);
+    assert.deepEqual(gaps.empty({ ...range, to: offset(130) }, 10_000), [{ from: 20, to: 120 }]);
   });
 
   it('hold, before since, nobody who joined or left', async () => {
     const since = new Map([['Observation', [offset(25)]]]);
-    const filter = new ZoneFilter(
-      { members: members('stays', 'joined'), before: members('stays', 'left') },
-      since,
-    );
+    const cohort = { members: members('stays', 'joined'), before: members('stays', 'left') };
     const zones = [
-      zone(0, 5, 'stays'),
-      zone(6, 10, 'joined'),
-      zone(12, 20, 'left'),
+      zone(0, 15, 'stays'),
+      zone(16, 18, 'joined'),
+      zone(18, 20, 'left'),
       zone(22, 30, 'stays'),
-      zone(32, 40, 'x'),
+      zone(32, 70, 'x'),
     ];
-    const gaps = await gapsOf(zones, filter);
-    assert.deepEqual(gaps.known(range, MEGABYTE), [
-      { from: 0, to: 5 },
-      { from: 32, to: 40 },
+    const gaps = await gapsOf(zones, new ZoneFilter(cohort, since));
+    const whole = { ...range, to: offset(70) };
+    assert.deepEqual(gaps.known(whole, MEGABYTE), [
+      { from: 0, to: 15 },
+      { from: 32, to: 70 },
     ]);
-    assert.deepEqual(gaps.empty(range, MEGABYTE), [{ from: 32, to: 40 }]);
+    assert.deepEqual(gaps.empty(whole, MEGABYTE), [{ from: 32, to: 70 }]);
+  });
+
+  it('are none where most of a range has to be read anyway', async () => {
+    const cohort = { members: members('a'), before: members('a') };
+    const gaps = await gapsOf([zone(0, 24, 'x'), zone(24, 50, 'a')], new ZoneFilter(cohort, new Map()));
+    assert.deepEqual(gaps.empty(range, MEGABYTE), []);
   });
 
   it('never hold what may be anybody’s', async () => {
@@ -117,9 +121,10 @@ describe('gaps between zones', () => {
   it('hold, of everybody, what is older than since and of somebody known', async () => {
     const since = new Map([['Observation', [offset(25)]]]);
     const filter = new ZoneFilter({ members: undefined, before: undefined }, since);
-    const zones = [zone(0, 5, 'x'), zone(6, 10, UNKNOWN_PATIENT), zone(22, 30, 'y')];
+    const zones = [zone(0, 20, 'x'), zone(20, 22, UNKNOWN_PATIENT), zone(22, 30, 'y')];
     const gaps = await gapsOf(zones, filter);
-    assert.deepEqual(gaps.known(range, MEGABYTE), [{ from: 0, to: 5 }]);
-    assert.deepEqual(gaps.empty(range, MEGABYTE), []);
+    const whole = { ...range, to: offset(30) };
+    assert.deepEqual(gaps.known(whole, MEGABYTE), [{ from: 0, to: 20 }]);
+    assert.deepEqual(gaps.empty(whole, MEGABYTE), []);
   });
 });
