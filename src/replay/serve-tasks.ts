@@ -1,8 +1,12 @@
 import { parentPort } from 'node:worker_threads';
+import { systemClock } from '../base/clock.ts';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import type { FromThread, ToThread } from './replay-pool.ts';
 import { LocalRunner } from './task-runner.ts';
 import type { TaskRunnerOptions } from './task-runner.ts';
+
+/** A message to another thread costs more than many a batch. ms */
+const PROGRESS_INTERVAL = 250;
 
 /** The body of a replay thread: runs one task at a time. */
 export function serveTasks(options: TaskRunnerOptions): void {
@@ -14,7 +18,12 @@ export function serveTasks(options: TaskRunnerOptions): void {
   const run = async ({ task }: Extract<ToThread, { kind: 'run' }>): Promise<void> => {
     running = new AbortController();
     try {
-      const onProgress = (fraction: number): void => send({ kind: 'progress', fraction });
+      let told = systemClock();
+      const onProgress = (fraction: number): void => {
+        if (systemClock() - told < PROGRESS_INTERVAL) return;
+        told = systemClock();
+        send({ kind: 'progress', fraction });
+      };
       send({ kind: 'done', files: await runner.run(task, running.signal, onProgress) });
     } catch (error) {
       const known = error instanceof HeadwaterError ? error : undefined;
