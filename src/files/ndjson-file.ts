@@ -17,7 +17,8 @@ export interface WrittenFile {
 
 /**
  * One NDJSON file on its way to the store. Lines are copied into chunks at once (`line`), which go out when asked to
- * (`drain`), so that a caller in a hot loop waits once a batch and not once a line. Memory: what is added between two drains.
+ * (`drain`), so that a caller in a hot loop waits once a batch and not once a line. Memory: what is added between two
+ * drains, and the chunk that is being written meanwhile.
  */
 export class NdjsonFile {
   readonly #store: ObjectStore;
@@ -28,6 +29,8 @@ export class NdjsonFile {
   #chunk = takeChunk();
   #used = 0;
   #full: { readonly chunk: Buffer; readonly used: number }[] = [];
+  /** One write is under way while the next bytes are made. */
+  #writing: Promise<void> = Promise.resolve();
   #count = 0;
   #rawBytes = 0;
   #storedBytes = 0;
@@ -73,6 +76,7 @@ export class NdjsonFile {
     await this.drain();
     await this.#send(this.#chunk, this.#used);
     if (this.#gzip) await this.#write(await this.#gzip.end());
+    await this.#writing;
     await (await this.#open()).finish();
     return { count: this.#count, bytes: this.#storedBytes, sha256: this.#hash.digest('hex') };
   }
@@ -80,6 +84,7 @@ export class NdjsonFile {
   /** Leaves nothing behind. */
   async abort(): Promise<void> {
     this.#gzip?.destroy();
+    await this.#writing.catch(() => undefined);
     await this.#writer?.abort();
   }
 
@@ -92,15 +97,23 @@ export class NdjsonFile {
 
   async #send(chunk: Buffer, used: number): Promise<void> {
     const lines = chunk.subarray(0, used);
-    await this.#write(this.#gzip && used > 0 ? await this.#gzip.encode(lines) : lines);
+    if (!this.#gzip) return this.#write(lines, () => giveChunk(chunk));
+    const bytes = used > 0 ? await this.#gzip.encode(lines) : lines;
     giveChunk(chunk);
+    return this.#write(bytes);
   }
 
-  async #write(bytes: Buffer): Promise<void> {
-    if (bytes.length === 0) return;
+  /** Waits for the write before, and not for this one. */
+  async #write(bytes: Buffer, onWritten?: () => void): Promise<void> {
     this.#hash.update(bytes);
     this.#storedBytes += bytes.length;
-    await (await this.#open()).write(bytes);
+    await this.#writing;
+    this.#writing = this.#hand(bytes).then(onWritten);
+    this.#writing.catch(() => undefined); // the next write, or `finish`, throws it
+  }
+
+  async #hand(bytes: Buffer): Promise<void> {
+    if (bytes.length > 0) await (await this.#open()).write(bytes);
   }
 
   /** Only what has bytes is opened: most tasks have no deletes and no errors. */
