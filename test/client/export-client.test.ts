@@ -124,7 +124,6 @@ describe('export client', () => {
       typeFilters,
       elements: ['id', 'Patient.name'],
       associatedData: ['RelevantProvenanceResources', 'Shoes'],
-      organizeBy: 'Patient',
       outputFormat: 'application/fhir+ndjson+gzip',
       lenient: true,
     };
@@ -136,7 +135,6 @@ describe('export client', () => {
       typeFilters,
       elements: request.elements,
       provenance: 'relevant',
-      organizeBy: 'Patient',
       outputFormat: 'ndjson+gzip',
     };
     const targets = [
@@ -155,6 +153,12 @@ describe('export client', () => {
       assert.match(warnings.join(), /^Ignored: includeAssociatedData: "Shoes"/);
       gateway.jobs.views.clear();
     }
+    await kickOff({ server, allPatients: true, organizeBy: 'Patient' }, AbortSignal.timeout(5_000));
+    assert.deepEqual(gateway.jobs.only.parameters, {
+      ...EVERYTHING,
+      level: 'patient',
+      organizeBy: 'Patient',
+    });
   });
 
   it('counts resources, not the headers of output that is organized', async () => {
