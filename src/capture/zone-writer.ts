@@ -1,5 +1,5 @@
 import { offset } from '../base/positions.ts';
-import { patientHash } from '../events/zone.ts';
+import { hash32 } from '../base/hash32.ts';
 import type { Zone } from '../events/zone.ts';
 import type { StoredBatch } from '../log/log.ts';
 
@@ -63,7 +63,7 @@ export class ZoneWriter {
       partition: Number(place.slice(at + 1)),
       from: offset(from),
       to: offset(to),
-      patients: Uint32Array.from(new Set([...patients].map(patientHash))).sort(),
+      patients: Uint32Array.from(new Set([...patients].map(hash32))).sort(),
     });
   }
 }

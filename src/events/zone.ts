@@ -6,7 +6,10 @@ import type { OffsetRange } from './tasks.ts';
 export interface Zone extends OffsetRange {
   readonly type: string;
   readonly partition: number;
-  /** `patientHash` of every patient whose compartment a record is in or left; ascending, without repeats. */
+  /**
+   * `hash32` of every patient whose compartment a record is in or left; ascending, without
+   * repeats. Two may share one: a zone then seems to hold more than it does, never less.
+   */
   readonly patients: Uint32Array;
 }
 
@@ -24,11 +27,4 @@ export function patientsAbout(
   if (!isCompartmentType(type)) return undefined;
   const about = leftPatients.length > 0 ? [...patients, ...leftPatients] : patients;
   return type === 'Provenance' && patients.length === 0 ? [...about, UNKNOWN_PATIENT] : about;
-}
-
-/** FNV-1a, 32 bits. Two patients may share one: a zone then seems to hold more than it does, never less. */
-export function patientHash(id: string): number {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < id.length; i++) hash = Math.imul(hash ^ id.charCodeAt(i), 0x01000193);
-  return hash >>> 0;
 }

@@ -2,13 +2,14 @@ import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import type { Cohort } from '../cohort/cohort.ts';
 import type { OffsetRange, TypeRange } from '../events/tasks.ts';
-import { patientHash, UNKNOWN_PATIENT } from '../events/zone.ts';
+import { hash32 } from '../base/hash32.ts';
+import { UNKNOWN_PATIENT } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
 import type { LogReader } from '../log/log.ts';
 
 /** A shorter gap is read: that costs less than beginning anew behind it. */
 const LEAST_GAP_BYTES = 256 << 10;
-const UNKNOWN = patientHash(UNKNOWN_PATIENT);
+const UNKNOWN = hash32(UNKNOWN_PATIENT);
 /** When more of a range than that has to be read, it is read whole: where patients lie mixed, that is as fast. */
 const WORTHWHILE_SHARE = 0.5;
 /** Gaps of a range at most: a task carries them. */
@@ -54,7 +55,7 @@ export class ZoneFilter {
 }
 
 function hashes(ids: readonly string[]): ReadonlySet<number> {
-  return new Set(ids.map(patientHash));
+  return new Set(ids.map(hash32));
 }
 
 /** The stretches of the resource topics in which nobody of a cohort is, by type and partition. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash32 } from '../base/hash32.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Organized } from '../events/tasks.ts';
 import type { FileSet } from '../files/file-set.ts';
@@ -6,7 +6,6 @@ import { report } from './file-sink.ts';
 import { replayRanges } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
-import { shapeOf } from './shape.ts';
 import type { Lines } from './shape.ts';
 
 /** The resources of one patient. */
@@ -24,9 +23,9 @@ export async function replayOrganized(run: TaskRun, organized: Organized): Promi
   const { task, cohort, codec, signal } = run;
   const blocks = new Map<string, Block>();
   const files = run.filesOf(organized.by);
-  const mine = (text: string): boolean => numberOf(text) % organized.of === organized.slice;
+  const mine = (text: string): boolean => hash32(text) % organized.of === organized.slice;
   await replayRanges(run, task.ranges, ({ type }) => {
-    const shape = shapeOf(task.filter, type, codec);
+    const shape = run.shapeOf(type);
     const sink: Sink = {
       returned: (change, key) => {
         const { patients } = codec.decode(change.bytes);
@@ -73,9 +72,4 @@ function writeBlock(files: FileSet, id: string, { itself, others }: Block): void
   );
   output.header(header);
   for (const line of itself ? [itself, ...others] : others) output.line(line, 0, line.length);
-}
-
-/** The same everywhere and for ever, since a task that is run again must come to the same bytes. */
-function numberOf(text: string): number {
-  return createHash('sha256').update(text).digest().readUInt32BE(0);
 }

@@ -8,7 +8,6 @@ import { replayRanges, scanSelected } from './replay-ranges.ts';
 import type { TaskRun } from './task-run.ts';
 import { belongsBefore, Selection } from './selection.ts';
 import type { Belongs, Fate, Selector, Version } from './selection.ts';
-import { shapeOf } from './shape.ts';
 
 /**
  * Resources that are returned because of others: first which ones, by reading the others, then those. In both passes the
@@ -24,7 +23,7 @@ export async function replayRelated(run: TaskRun, related: Related): Promise<Exp
       before: (id) => before(`${type}/${id}`),
       perhaps: (id) => perhaps(`${type}/${id}`),
     });
-    const sink = fileSink(files, shapeOf(run.task.filter, type, run.codec));
+    const sink = fileSink(files, run.shapeOf(type));
     await replayRanges(run, ranges, () => ({ selection, sink, byPatients: true }));
     written.push(...(await files.finish()));
   }

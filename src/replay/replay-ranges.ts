@@ -4,7 +4,7 @@ import { replayRange } from './replay-range.ts';
 import type { ReplayOptions, Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
 import type { Selector } from './selection.ts';
-import { shapeOf } from './shape.ts';
+import { shapesOf } from './shape.ts';
 
 /** Replays ranges one after the other, each with options of its own. */
 export async function replayRanges(
@@ -31,8 +31,9 @@ export async function scanSelected(
   onSelected: (key: string, body: () => string) => void,
 ): Promise<void> {
   const { typeFilters } = run.task.filter;
+  const shapeOf = shapesOf({ typeFilters, elements: [] }, run.codec); // whole, whatever elements are returned
   await replayRanges(run, ranges, ({ type }) => {
-    const shape = shapeOf({ typeFilters, elements: [] }, type, run.codec); // whole, whatever elements are returned
+    const shape = shapeOf(type);
     const sink: Sink = {
       ...IGNORING,
       returned: (change, key) =>

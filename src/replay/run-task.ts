@@ -11,7 +11,7 @@ import { replayRelated } from './related.ts';
 import { replayRange } from './replay-range.ts';
 import { Selection } from './selection.ts';
 import type { TaskContext, TaskRun } from './task-run.ts';
-import { shapeOf } from './shape.ts';
+import { shapesOf } from './shape.ts';
 
 /** Types whose files are being ended while the next one is replayed. */
 const MOST_ENDING = 8;
@@ -42,6 +42,7 @@ export async function runTask(task: Task, context: TaskContext): Promise<ExportF
       return files;
     },
     selectionOf: (type) => Selection.ofCohort(task.filter, cohort, type),
+    shapeOf: shapesOf(task.filter, codec),
   };
   try {
     const written: ExportFile[] = [];
@@ -67,7 +68,7 @@ async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
         codec,
         selection: run.selectionOf(type),
         byPatients: cohort !== undefined,
-        sink: fileSink(files, shapeOf(task.filter, type, codec)),
+        sink: fileSink(files, run.shapeOf(type)),
         onBatch: run.onBatch,
       };
       for (const range of ranges) {

@@ -12,16 +12,25 @@ export interface Lines {
 /** Writes what a selected resource becomes: a line, or nothing. */
 export type Shape = (lines: Lines, change: ChangePeek) => void;
 
-/** The source's own bytes, unless the request needs the inside of the resource. Compiled once a task and type. */
-export function shapeOf(
-  { typeFilters, elements }: Pick<TaskFilter, 'typeFilters' | 'elements'>,
-  type: string,
-  codec: Pick<ResourceChangeCodec, 'decode'>,
-): Shape {
-  const filter = typeFilters.some((query) => query.startsWith(`${type}?`))
-    ? compileTypeFilters(typeFilters)
-    : undefined;
-  const reduce = elements.length > 0 ? compileElements(elements) : undefined;
+type Codec = Pick<ResourceChangeCodec, 'decode'>;
+type Filter = Pick<TaskFilter, 'typeFilters' | 'elements'>;
+
+/** The shape of each type, compiled when it is first asked for and then kept. */
+export function shapesOf(filter: Filter, codec: Codec): (type: string) => Shape {
+  const known = new Map<string, Shape>();
+  return (type) => {
+    const shape = known.get(type) ?? shapeOf(filter, type, codec);
+    known.set(type, shape);
+    return shape;
+  };
+}
+
+/** The source's own bytes, unless the request needs the inside of resources of this type. */
+function shapeOf({ typeFilters, elements }: Filter, type: string, codec: Codec): Shape {
+  const queries = typeFilters.filter((query) => query.startsWith(`${type}?`));
+  const filter = queries.length > 0 ? compileTypeFilters(queries) : undefined;
+  const own = elements.filter((element) => !element.includes('.') || element.startsWith(`${type}.`));
+  const reduce = own.length > 0 ? compileElements(own) : undefined;
   if (!filter && !reduce) return asItIs;
   return (lines, change) => {
     const resource = parse(change);

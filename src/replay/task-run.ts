@@ -5,6 +5,7 @@ import type { FileSet } from '../files/file-set.ts';
 import type { LogReader } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { Selection } from './selection.ts';
+import type { Shape } from './shape.ts';
 
 export interface TaskContext {
   readonly reader: Pick<LogReader, 'readBackward'>;
@@ -28,4 +29,6 @@ export interface TaskRun extends TaskContext {
   /** Opens the files of a type; they are ended, or removed, with the task. */
   readonly filesOf: (type: string) => FileSet;
   readonly selectionOf: (type: string) => Selection;
+  /** What is made of a returned resource of the type. */
+  readonly shapeOf: (type: string) => Shape;
 }

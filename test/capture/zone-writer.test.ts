@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { ZoneWriter } from '../../src/capture/zone-writer.ts';
-import { patientHash } from '../../src/events/zone.ts';
+import { hash32 } from '../../src/base/hash32.ts';
 import type { Zone } from '../../src/events/zone.ts';
 
 const typeOf = (topic: string): string | undefined => /^hw\.resources\.(\w+)$/.exec(topic)?.[1];
@@ -50,7 +50,7 @@ describe('zones', () => {
           );
           assert.equal(reached.length, inside.length, 'whole batches');
           assert.equal(Math.max(...inside.map(({ to }) => to)), zone.to);
-          const named = new Set(inside.flatMap(({ patients }) => [...patients].map(patientHash)));
+          const named = new Set(inside.flatMap(({ patients }) => [...patients].map(hash32)));
           assert.deepEqual(new Set(zone.patients), named);
           const beforeLast = inside.slice(0, -1).reduce((sum, one) => sum + one.bytes, 0);
           assert.ok(beforeLast < 96 << 10, 'a zone ends when it is large');

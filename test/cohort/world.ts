@@ -11,7 +11,8 @@ import type { ExportParameters } from '../../src/events/request.ts';
 import { ResourceChangeCodec } from '../../src/events/resource-change-codec.ts';
 import type { ExportFile, StatusEvent } from '../../src/events/status.ts';
 import type { Task } from '../../src/events/tasks.ts';
-import { patientHash, patientsAbout } from '../../src/events/zone.ts';
+import { hash32 } from '../../src/base/hash32.ts';
+import { patientsAbout } from '../../src/events/zone.ts';
 import type { Zone } from '../../src/events/zone.ts';
 import { formatInstant } from '../../src/fhir/instant.ts';
 import type { RecordBatch, StoredRecord } from '../../src/log/log.ts';
@@ -311,9 +312,7 @@ export class World {
     const from = to - this.#zoneRecords;
     const told = topic[partition]?.filter((one) => one.offset >= from) ?? [];
     if (told.some(({ about }) => about === undefined)) return;
-    const patients = Uint32Array.from(
-      new Set(told.flatMap(({ about = [] }) => about.map(patientHash))),
-    ).sort();
+    const patients = Uint32Array.from(new Set(told.flatMap(({ about = [] }) => about.map(hash32)))).sort();
     this.#zones.push({ type, partition, from: offset(from), to: offset(to), patients });
   }
 }

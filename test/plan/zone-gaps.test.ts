@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { offset, stamp } from '../../src/base/positions.ts';
-import { patientHash, UNKNOWN_PATIENT } from '../../src/events/zone.ts';
+import { hash32 } from '../../src/base/hash32.ts';
+import { UNKNOWN_PATIENT } from '../../src/events/zone.ts';
 import type { Zone } from '../../src/events/zone.ts';
 import { partsOf } from '../../src/events/task-range.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
@@ -11,7 +12,7 @@ const MEGABYTE = 1 << 20;
 const nobody = new AbortController().signal;
 
 function zone(from: number, to: number, ...patients: string[]): Zone {
-  const hashes = Uint32Array.from(new Set(patients.map(patientHash))).sort();
+  const hashes = Uint32Array.from(new Set(patients.map(hash32))).sort();
   return { type: 'Observation', partition: 0, from: offset(from), to: offset(to), patients: hashes };
 }
 

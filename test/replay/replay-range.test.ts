@@ -17,7 +17,7 @@ import { BatchBuilder } from '../../src/log/kafka/record-batch-writer.ts';
 import { fileSink } from '../../src/replay/file-sink.ts';
 import { replayRange } from '../../src/replay/replay-range.ts';
 import { Selection } from '../../src/replay/selection.ts';
-import { shapeOf } from '../../src/replay/shape.ts';
+import { shapesOf } from '../../src/replay/shape.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 
 const ids = new Map(allTopics.map(({ subject }, i) => [subject, { id: i + 1, writers: new Map() }]));
@@ -110,7 +110,7 @@ describe('replay of a range', () => {
       codec,
       selection: Selection.ofCohort(period, undefined, 'Observation'),
       byPatients: false,
-      sink: fileSink(files, shapeOf({ typeFilters: [], elements: [] }, 'Observation', codec)),
+      sink: fileSink(files, shapesOf({ typeFilters: [], elements: [] }, codec)('Observation')),
       onBatch: () => undefined,
     });
     const written = await files.finish();
