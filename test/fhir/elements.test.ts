@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { compileElements, parseElements } from '../../src/fhir/elements.ts';
+import { sampleLines } from '../support/sample.ts';
 
-const SAMPLE = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
 const TAG = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'SUBSETTED' };
 
 describe('_elements', () => {
@@ -97,12 +94,8 @@ describe('_elements', () => {
   it('of real resources keeps nothing else', () => {
     const cut = compileElements(['status', 'code']);
     let kept = 0;
-    for (const file of readdirSync(SAMPLE).filter((name) => name.endsWith('.gz'))) {
-      const type = file.split('.')[0] ?? '';
-      for (const line of gunzipSync(readFileSync(join(SAMPLE, file)))
-        .toString()
-        .split('\n')
-        .filter(Boolean)) {
+    for (const [type, lines] of sampleLines()) {
+      for (const line of lines) {
         const resource = JSON.parse(line);
         const { meta, ...others } = cut(type, resource);
         assert.deepEqual((meta as { tag: unknown[] }).tag.at(-1), TAG);

@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { isCompartmentType, patientsOf } from '../../src/fhir/patient-compartment.ts';
-
-const SAMPLE = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
+import { sampleLines } from '../support/sample.ts';
 
 describe('the patient compartment', () => {
   it('holds the patient, by its own id', () => {
@@ -45,12 +41,8 @@ describe('the patient compartment', () => {
 
   it('of real patients: every resource of a compartment type that refers to a patient is in that one', () => {
     let checked = 0;
-    for (const file of readdirSync(SAMPLE).filter((name) => name.endsWith('.gz'))) {
-      const type = file.split('.')[0] ?? '';
-      for (const line of gunzipSync(readFileSync(join(SAMPLE, file)))
-        .toString()
-        .split('\n')
-        .filter(Boolean)) {
+    for (const [type, lines] of sampleLines()) {
+      for (const line of lines) {
         const resource = JSON.parse(line) as { id: string };
         const mentioned = new Set([...line.matchAll(/"reference":"Patient\/([^"]+)"/g)].map(([, id]) => id));
         if (type === 'Patient') mentioned.add(resource.id);

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
 import { evalFhirPath, getAllDataTypes, globalSchema, matchesSearchRequest, Operator } from '@medplum/core';
 import { canEvaluate, findSearchParameter } from '../../../src/fhir/search/search-parameters.ts';
 import { parseTypeFilter } from '../../../src/fhir/search/type-filter.ts';
+import { sampleLines } from '../../support/sample.ts';
 
 // Medplum evaluates R4's expressions as FHIRPath. It is compared with in what they find, and in those searches that it does as R4
 // says: not numbers and quantities, which it never matches, nor `eq` of periods and times, which it takes for "overlaps".
@@ -16,17 +16,11 @@ const DEFINITIONS = JSON.parse(readFileSync(join(import.meta.dirname, 'r4-defini
   expressions: Record<string, Record<string, [kind: string, expression: string]>>;
   elements: Record<string, Record<string, string>>;
 };
-const SAMPLE = join(import.meta.dirname, '..', '..', '..', 'data', 'synthea-10');
-
 /** Of each type 60 resources, or all. */
 const resources = new Map<string, Resource[]>(
-  readdirSync(SAMPLE).map((file) => {
-    const lines = gunzipSync(readFileSync(join(SAMPLE, file)))
-      .toString()
-      .split('\n')
-      .filter(Boolean);
+  [...sampleLines()].map(([type, lines]) => {
     const chosen = lines.filter((_, at) => at % Math.ceil(lines.length / 60) === 0);
-    return [file.split('.')[0] ?? '', chosen.map((line) => JSON.parse(line))];
+    return [type, chosen.map((line) => JSON.parse(line))];
   }),
 );
 
