@@ -89,8 +89,17 @@ export interface RecordBatch {
   valueEnd(index: number): number;
 }
 
+/** Which topic it is that has a name now. */
+export interface TopicIdentity {
+  /** Kafka's own; a topic that was deleted and made again has another. */
+  readonly id: string;
+  readonly partitions: number;
+}
+
 /** Reads what is committed, from given offsets, without joining a group. */
 export interface LogReader {
+  /** Topics by name, as the cluster has them now, asked anew each time; those that do not exist are left out. */
+  topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicIdentity>>;
   /**
    * End offset of what is committed, by partition number; empty when there is no such topic. A transaction's markers come
    * to its partitions some milliseconds after its commit: who has just committed may not find it in here yet.

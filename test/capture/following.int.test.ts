@@ -127,6 +127,7 @@ describe('following the write-ahead log', () => {
       messagePrefix: MESSAGE_PREFIX,
       openLog: async () => log,
       reader: {
+        topics: unused,
         ends: unused,
         offsetsAt: unused,
         follow: unused,

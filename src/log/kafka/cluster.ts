@@ -2,8 +2,8 @@ import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
 import * as protocol from './protocol.ts';
-import type { Call } from './protocol.ts';
-import { CONCURRENT_TRANSACTIONS, ProtocolError, throwIfFailed } from './protocol-error.ts';
+import type { Call, TopicMetadata } from './protocol.ts';
+import { CONCURRENT_TRANSACTIONS, ProtocolError } from './protocol-error.ts';
 
 export interface ClusterOptions {
   readonly brokers: readonly string[];
@@ -12,6 +12,9 @@ export interface ClusterOptions {
 }
 
 const UNKNOWN_TOPIC = 3;
+/** Topics in one call for metadata; the answer has a line for each partition. */
+const TOPICS_A_CALL = 200;
+const LEADER_NOT_AVAILABLE = 5;
 const ADDRESS = /^(\[[^\]]+\]|[^[\]:]+):\d+$/;
 
 /**
@@ -35,6 +38,15 @@ export class Cluster {
           `"${address}" is not host:port; correct HEADWATER_KAFKA_BROKERS`,
         );
     }
+  }
+
+  /** Topics as the cluster has them now, by name; those that do not exist are left out. */
+  async topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicMetadata>> {
+    const found = new Map<string, TopicMetadata>();
+    for (let at = 0; at < names.length; at += TOPICS_A_CALL) {
+      for (const topic of await this.#ask(names.slice(at, at + TOPICS_A_CALL))) found.set(topic.topic, topic);
+    }
+    return found;
   }
 
   /** Partition numbers of a topic; undefined when there is no such topic. */
@@ -88,16 +100,24 @@ export class Cluster {
   async #leaders(topic: string): Promise<readonly number[] | undefined> {
     const known = this.#topics.get(topic);
     if (known?.every((leader) => leader >= 0)) return known;
-    const { errorCode, brokers, leaders } = await this.call(await this.#any(), protocol.metadata(topic));
-    if (errorCode === UNKNOWN_TOPIC) return undefined;
-    try {
-      throwIfFailed('Metadata', errorCode);
-    } catch (error) {
-      throw new HeadwaterError('unavailable', `Kafka: ${messageOf(error)}`, { cause: error, subject: topic });
-    }
+    const [found] = await this.#ask([topic]);
+    return found?.leaders;
+  }
+
+  /** Asks for topics anew; those that do not exist are left out. */
+  async #ask(names: readonly string[]): Promise<TopicMetadata[]> {
+    const { brokers, topics } = await this.call(await this.#any(), protocol.metadata(names));
     this.#brokers = brokers;
-    this.#topics.set(topic, leaders);
-    return leaders;
+    const found = topics.filter(({ errorCode }) => errorCode !== UNKNOWN_TOPIC);
+    for (const { topic, errorCode, leaders } of found) {
+      // LEADER_NOT_AVAILABLE is told of each partition as well; only what is behind such a partition must wait.
+      if (errorCode !== 0 && errorCode !== LEADER_NOT_AVAILABLE) {
+        const cause = new ProtocolError(`Metadata of ${topic}`, errorCode);
+        throw new HeadwaterError('unavailable', `Kafka: ${cause.message}`, { cause, subject: topic });
+      }
+      this.#topics.set(topic, leaders);
+    }
+    return found;
   }
 
   /** Address of a broker that answers. */

@@ -81,11 +81,14 @@ export class Connection {
     this.#waiting.push({ correlation, timer: setTimeout(late, ANSWER_TIMEOUT), resolve, reject });
     const request = new WireWriter();
     request.int16(call.key).int16(call.version).int32(correlation).string(this.#clientId);
+    if (call.flexible === true) request.tags();
     call.write(request);
     this.#socket.cork();
     for (const piece of request.framed()) this.#socket.write(piece);
     this.#socket.uncork();
-    return call.read(await promise);
+    const answer = await promise;
+    if (call.flexible === true) answer.tags();
+    return call.read(answer);
   }
 
   close(): void {

@@ -3,13 +3,16 @@ import type { WireReader, WireWriter } from './wire.ts';
 
 /**
  * The calls that reading ranges and capture's transactions need, as Kafka's protocol guide has them; of each the last
- * version without tagged fields, which every broker from 2.1 to 4.x answers. `read` throws a ProtocolError where the whole
- * call failed; the errors of single partitions are in the result.
+ * version without tagged fields, except Metadata, which tells topic ids since version 10. Every broker from 2.8 to 4.x
+ * answers these versions, so nothing is negotiated. `read` throws a ProtocolError where the whole call failed; the errors of
+ * single partitions are in the result.
  */
 export interface Call<T> {
   readonly name: string;
   readonly key: number;
   readonly version: number;
+  /** Request and answer have tagged fields (KIP-482), their headers too. */
+  readonly flexible?: boolean;
   write(to: WireWriter): void;
   read(from: WireReader): T;
 }
@@ -108,51 +111,67 @@ export function produce(
   };
 }
 
-export interface ClusterMetadata {
-  readonly brokers: ReadonlyMap<number, string>;
+/** A topic as the cluster has it now. */
+export interface TopicMetadata {
+  readonly topic: string;
+  readonly errorCode: number;
+  /** 22 characters; another after the topic was deleted and made again. */
+  readonly id: string;
   /** Leader's node id by partition number; -1 when there is none now. */
   readonly leaders: readonly number[];
-  readonly errorCode: number;
 }
 
-/** Of one topic, which is not made by asking. */
-export function metadata(topic: string): Call<ClusterMetadata> {
+export interface ClusterMetadata {
+  readonly brokers: ReadonlyMap<number, string>;
+  readonly topics: readonly TopicMetadata[];
+}
+
+/** Of topics, which are not made by asking. */
+export function metadata(topics: readonly string[]): Call<ClusterMetadata> {
   return {
     name: 'Metadata',
     key: 3,
-    version: 7,
-    write: (to) => to.array([topic], (name) => to.string(name)).bool(false),
+    version: 10,
+    flexible: true,
+    write: (to) => {
+      to.compactArray(topics, (topic) => to.noUuid().compactString(topic).tags());
+      to.bool(false).bool(false).bool(false).tags(); // make no topic, tell no rights
+    },
     read: (from) => {
       from.int32(); // throttle time
-      const brokers = new Map(from.array(() => readBroker(from)));
-      from.string(); // cluster id
+      const brokers = new Map(from.compactArray(() => readBroker(from)));
+      from.compactString(); // cluster id
       from.int32(); // controller
-      const [found] = from.array(() => readTopic(from));
-      return { brokers, leaders: found?.leaders ?? [], errorCode: found?.errorCode ?? 0 };
+      return { brokers, topics: from.compactArray(() => readTopic(from)) };
     },
   };
 }
 
 function readBroker(from: WireReader): [node: number, address: string] {
   const node = from.int32();
-  const address = addressOf(from.string(), from.int32());
-  from.string(); // rack
+  const address = addressOf(from.compactString(), from.int32());
+  from.compactString(); // rack
+  from.tags();
   return [node, address];
 }
 
-function readTopic(from: WireReader) {
+function readTopic(from: WireReader): TopicMetadata {
   const errorCode = from.int16();
-  from.string();
+  const topic = from.compactString();
+  const id = from.uuid();
   from.bool(); // internal
   const leaders: number[] = [];
-  from.array(() => {
+  from.compactArray(() => {
     from.int16(); // a partition without a leader says -1 as well
     const partition = from.int32();
     leaders[partition] = from.int32();
     from.int32(); // its epoch
-    for (let list = 0; list < 3; list++) from.array(() => from.int32()); // replicas: all, in sync, offline
+    for (let list = 0; list < 3; list++) from.compactArray(() => from.int32()); // replicas: all, in sync, offline
+    from.tags();
   });
-  return { errorCode, leaders };
+  from.int32(); // rights
+  from.tags();
+  return { topic, errorCode, id, leaders };
 }
 
 /** By partition asked for: the first offset at or after a timestamp, or the end for -1; -1 when there is none. */

@@ -2,7 +2,7 @@ import { backoff, sleep } from '../../base/clock.ts';
 import { HeadwaterError, isAbort } from '../../base/errors.ts';
 import { offset, stamp } from '../../base/positions.ts';
 import type { Offset } from '../../base/positions.ts';
-import type { LogReader, Partition, RecordBatch, StoredRecord } from '../log.ts';
+import type { LogReader, Partition, RecordBatch, StoredRecord, TopicIdentity } from '../log.ts';
 import { readBackward } from './backward.ts';
 import type { Piece } from './backward.ts';
 import { Cluster } from './cluster.ts';
@@ -10,6 +10,7 @@ import type { ClusterOptions } from './cluster.ts';
 import { FetchQueue } from './fetch-queue.ts';
 import type { Fetched } from './fetch-queue.ts';
 import * as protocol from './protocol.ts';
+import type { TopicMetadata } from './protocol.ts';
 import { isAbortMarker, openBatch, splitBatches } from './record-batch-reader.ts';
 import type { RawBatch } from './record-batch-reader.ts';
 
@@ -36,6 +37,12 @@ export class RangeReader implements LogReader {
     this.#options = options;
     this.#cluster = new Cluster(options);
     this.#fetches = new FetchQueue(this.#cluster, 0);
+  }
+
+  async topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicIdentity>> {
+    const found = await retrying(this.#cluster, undefined, () => this.#cluster.topics(names));
+    const identity = ({ id, leaders }: TopicMetadata): TopicIdentity => ({ id, partitions: leaders.length });
+    return new Map([...found].map(([name, topic]) => [name, identity(topic)]));
   }
 
   async ends(topic: string): Promise<readonly Offset[]> {

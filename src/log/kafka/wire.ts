@@ -3,8 +3,8 @@ import { HeadwaterError } from '../../base/errors.ts';
 const PIECE_BYTES = 512;
 
 /**
- * Writes a request in Kafka's protocol, in the encoding before tagged fields. What is large is not copied: the request is a
- * list of buffers.
+ * Writes a request in Kafka's protocol; the `compact` forms and `tags` are for calls with tagged fields (KIP-482). What is
+ * large is not copied: the request is a list of buffers.
  */
 export class WireWriter {
   readonly #pieces: Buffer[] = [];
@@ -62,12 +62,48 @@ export class WireWriter {
     return this;
   }
 
+  compactString(value: string): this {
+    const length = Buffer.byteLength(value);
+    this.#unsigned(length + 1).#reserve(length);
+    this.#at += this.#piece.write(value, this.#at);
+    return this;
+  }
+
+  compactArray<T>(items: readonly T[], write: (item: T) => void): this {
+    this.#unsigned(items.length + 1);
+    for (const item of items) write(item);
+    return this;
+  }
+
+  /** 16 zeros: what stands for no topic id. */
+  noUuid(): this {
+    return this.int64(0n).int64(0n);
+  }
+
+  /** No tagged fields. */
+  tags(): this {
+    return this.#unsigned(0);
+  }
+
   /** All that was written, after its own length as an int32. */
   framed(): readonly Buffer[] {
     this.#close();
     const length = Buffer.allocUnsafe(4);
     length.writeInt32BE(this.#bytes);
     return [length, ...this.#pieces];
+  }
+
+  /** LEB128. */
+  #unsigned(value: number): this {
+    let rest = value;
+    for (; rest > 0x7f; rest >>>= 7) this.#byte((rest & 0x7f) | 0x80);
+    return this.#byte(rest);
+  }
+
+  #byte(value: number): this {
+    this.#reserve(1);
+    this.#at = this.#piece.writeUInt8(value, this.#at);
+    return this;
   }
 
   #reserve(bytes: number): void {
@@ -133,6 +169,45 @@ export class WireReader {
     const items: T[] = [];
     for (let count = this.int32(); count > 0; count--) items.push(read());
     return items;
+  }
+
+  /** '' also for null. */
+  compactString(): string {
+    const length = Math.max(0, this.#unsigned() - 1);
+    const from = this.#pass(length);
+    return this.#data.toString('utf8', from, from + length);
+  }
+
+  /** Empty also for null. */
+  compactArray<T>(read: () => T): T[] {
+    const items: T[] = [];
+    for (let count = this.#unsigned() - 1; count > 0; count--) items.push(read());
+    return items;
+  }
+
+  /** As Kafka's tools print it. */
+  uuid(): string {
+    const from = this.#pass(16);
+    return this.#data.toString('base64url', from, from + 16);
+  }
+
+  /** Passes over tagged fields, all of which are optional. */
+  tags(): void {
+    for (let count = this.#unsigned(); count > 0; count--) {
+      this.#unsigned(); // which
+      this.#pass(this.#unsigned());
+    }
+  }
+
+  /** LEB128. */
+  #unsigned(): number {
+    let value = 0;
+    for (let shift = 0; shift < 35; shift += 7) {
+      const byte = this.#data.readUInt8(this.#pass(1));
+      value += (byte & 0x7f) * 2 ** shift;
+      if (byte < 0x80) return value;
+    }
+    throw new HeadwaterError('corrupt', 'a number in an answer of Kafka does not end');
   }
 
   #pass(bytes: number): number {
