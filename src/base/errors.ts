@@ -1,18 +1,54 @@
-/** Every code an error of Headwater can carry. The code says what to do; the message names the input or setting. */
+/**
+ * Every code an error of Headwater can carry. The code decides what happens; the message names the input or setting to change.
+ * `remedyFor` maps codes to actions, `clientMessage` to what a client may read.
+ */
 export type ErrorCode =
   | 'bad-request' // the client sent something that has to change
   | 'not-found'
   | 'too-many' // a limit was reached; try again later
   | 'bad-config' // a setting is missing or wrong
+  | 'refused' // a server refuses the credentials, or a right is missing; the message names the setting or the right
   | 'unavailable' // a server Headwater depends on does not answer; try again
   | 'fenced' // another instance has taken over
   | 'conflict' // what exists contradicts what is declared
   | 'corrupt' // stored bytes are not what was written
+  | 'gone' // the log no longer holds what a job or a position needs
   | 'unsupported' // the source does something that cannot be followed
-  | 'limit' // a resource or message is too large
+  | 'limit' // a resource, record or message is too large
   | 'internal';
 
+/**
+ * What to do about an error, whoever meets it:
+ * - `retry`: a server is away or busy. Do the same again with backoff, however long it takes.
+ * - `fail`: the same input fails again. Fail the job that it belongs to; if it names no job, log it and go on.
+ * - `stop`: a person has to change a setting, a right or a server. End the process with one line.
+ */
+export type Remedy = 'retry' | 'fail' | 'stop';
+
+const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
+  'bad-request': 'fail',
+  'not-found': 'fail',
+  'too-many': 'retry',
+  'bad-config': 'stop',
+  refused: 'stop',
+  unavailable: 'retry',
+  fenced: 'retry',
+  conflict: 'stop',
+  corrupt: 'fail',
+  gone: 'fail',
+  unsupported: 'fail',
+  limit: 'fail',
+  internal: 'fail',
+};
+
 const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['unavailable', 'too-many']);
+
+/** System errors of a network or a disk that may recover. A full disk counts: it fails no job before the job's deadline. */
+const PASSING: ReadonlySet<string> = new Set([
+  ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'ETIMEDOUT', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN'],
+  ...['EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH', 'ENETDOWN', 'ENETRESET'],
+  ...['ENOSPC', 'EDQUOT', 'EIO', 'EROFS', 'ESTALE', 'EACCES', 'EPERM', 'EBUSY', 'EAGAIN', 'EMFILE', 'ENFILE'],
+]);
 
 export interface HeadwaterErrorOptions {
   readonly cause?: unknown;
@@ -34,6 +70,24 @@ export class HeadwaterError extends Error {
     this.retryable = options.retryable ?? RETRYABLE.has(code);
     this.subject = options.subject;
   }
+}
+
+/** The one place that decides between retrying, failing the job and stopping the process. Takes anything thrown. */
+export function remedyFor(error: unknown): Remedy {
+  if (error instanceof HeadwaterError) return REMEDIES[error.code];
+  if (error instanceof AggregateError) return error.errors.some(isPassing) ? 'retry' : 'fail';
+  return isPassing(error) ? 'retry' : 'fail';
+}
+
+/** Whether it is certain that the same input fails again. An error without a code may be a bug or a coincidence. */
+export function isCertain(error: unknown): boolean {
+  return error instanceof HeadwaterError && error.code !== 'internal';
+}
+
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code } = error as { code?: unknown };
+  return (typeof code === 'string' && PASSING.has(code)) || isPassing(error.cause);
 }
 
 /** The message of anything thrown. */

@@ -1,5 +1,6 @@
 import { backoff, sleep } from './clock.ts';
-import { HeadwaterError, isAbort, messageOf } from './errors.ts';
+import { HeadwaterError, isAbort, messageOf, remedyFor } from './errors.ts';
+import { probeMessage } from './public-message.ts';
 
 /** Structured logging, as pino does it; nothing of a resource's content nor a secret may go in. */
 export interface Logger {
@@ -17,6 +18,8 @@ export interface Service {
 
 /** A service that was ready for this long, in ms, and then fails is started again without the patience its earlier failures earned. */
 const STEADY = 30_000;
+/** A server that refuses a login which it took before may be changing its passwords; in ms. */
+const REFUSED_PATIENCE = 60_000;
 
 export type ServiceState = 'starting' | 'running' | 'waiting';
 
@@ -38,20 +41,32 @@ export interface HealthReporter {
 /**
  * Keeps a service running: what it throws is logged and it starts afresh after a backoff, from what it has stored.
  * A crash of the process is the same thing, only slower; so there is one way to recover and it is used often.
- * `bad-config` and `conflict` are not retried: they end the supervisor with the error.
+ * What a person has to change (`remedyFor` says `stop`) is not retried: it ends the supervisor with the error. Refused
+ * credentials end it at once at the start, and after a minute once the service has worked.
  */
 export class Supervisor {
   readonly name: string;
   #state: ServiceState = 'starting';
   #reason: string | undefined;
   #failures = 0;
+  /** The service has worked, or has run for long. */
+  #established = false;
+  /** Since when the credentials are refused without a pause. */
+  #refusedSince: number | undefined;
   readonly #start: (health: HealthReporter) => Service;
   readonly #logger: Logger;
+  readonly #refusedPatience: number;
 
-  constructor(name: string, logger: Logger, start: (health: HealthReporter) => Service) {
+  constructor(
+    name: string,
+    logger: Logger,
+    start: (health: HealthReporter) => Service,
+    refusedPatience = REFUSED_PATIENCE,
+  ) {
     this.name = name;
     this.#logger = logger;
     this.#start = start;
+    this.#refusedPatience = refusedPatience;
   }
 
   get health(): ServiceHealth {
@@ -63,31 +78,51 @@ export class Supervisor {
     let readyAt = Infinity;
     const ready = (): void => {
       readyAt = Date.now();
+      this.#established = true;
       this.#state = 'running';
       this.#reason = undefined;
     };
     while (!signal.aborted) {
+      const begun = Date.now();
       try {
         await this.#start({ ready }).run(signal);
         if (signal.aborted) return;
         throw new HeadwaterError('internal', `${this.name} ended by itself`);
       } catch (error) {
         if (isAbort(error, signal)) return;
-        if (Date.now() - readyAt > STEADY) attempt = 0;
+        const now = Date.now();
+        if (now - readyAt > STEADY) {
+          attempt = 0;
+          this.#refusedSince = undefined;
+        }
+        if (now - begun > STEADY) this.#established = true;
         readyAt = Infinity;
         this.#failures++;
         this.#state = 'waiting';
-        this.#reason = messageOf(error);
-        const fatal =
-          error instanceof HeadwaterError && (error.code === 'bad-config' || error.code === 'conflict');
-        const words = `${this.name}: ${messageOf(error)}`;
-        // What passes by itself, as a server that is not up yet, needs no stack trace.
-        if (!fatal && error instanceof HeadwaterError && error.retryable)
-          this.#logger.warn({ service: this.name, code: error.code, attempt }, words);
-        else this.#logger.error({ service: this.name, err: error, attempt }, words);
+        this.#reason = probeMessage(error);
+        const fatal = this.#isFatal(error, now);
+        this.#log(error, { fatal, attempt });
         if (fatal) throw error;
         await sleep(backoff(attempt++, Math.random), signal).catch(() => undefined);
       }
     }
+  }
+
+  #isFatal(error: unknown, now: number): boolean {
+    if (remedyFor(error) !== 'stop') {
+      this.#refusedSince = undefined;
+      return false;
+    }
+    if (!(error instanceof HeadwaterError) || error.code !== 'refused' || !this.#established) return true;
+    this.#refusedSince ??= now;
+    return now - this.#refusedSince > this.#refusedPatience;
+  }
+
+  #log(error: unknown, { fatal, attempt }: { readonly fatal: boolean; readonly attempt: number }): void {
+    const words = `${this.name}: ${messageOf(error)}`;
+    // What passes by itself, as a server that is not up yet, needs no stack trace.
+    if (!fatal && error instanceof HeadwaterError && error.retryable)
+      this.#logger.warn({ service: this.name, code: error.code, attempt }, words);
+    else this.#logger.error({ service: this.name, err: error, attempt }, words);
   }
 }

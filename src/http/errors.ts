@@ -1,5 +1,6 @@
 import { HeadwaterError } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
+import { clientMessage } from '../base/public-message.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { IssueCode, OperationOutcome } from '../fhir/operation-outcome.ts';
 
@@ -27,11 +28,7 @@ const KINDS: Partial<Record<ErrorCode, Kind>> = {
 const OURS: ErrorAnswer = {
   status: 500,
   retryAfter: undefined,
-  outcome: operationOutcome(
-    'error',
-    'exception',
-    'The server met an error it did not expect; its log says which.',
-  ),
+  outcome: operationOutcome('error', 'exception', clientMessage('internal', '')),
 };
 
 /** What a client is told of anything thrown. */
@@ -39,13 +36,10 @@ export function answerTo(error: unknown): ErrorAnswer {
   if (error instanceof HeadwaterError) {
     const kind = KINDS[error.code];
     if (!kind) return OURS;
-    // Why a server behind us is away is for the log: such messages carry addresses and names.
-    const words =
-      error.code === 'unavailable' ? 'A server this one needs is not available; try again.' : error.message;
     return {
       status: kind.status,
       retryAfter: kind.retryAfter,
-      outcome: operationOutcome('error', kind.issue, words),
+      outcome: operationOutcome('error', kind.issue, clientMessage(error.code, error.message)),
     };
   }
   return answerToHttpError(error) ?? OURS;

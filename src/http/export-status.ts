@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { Context } from 'koa';
 import { HeadwaterError } from '../base/errors.ts';
+import { clientMessage } from '../base/public-message.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { JobView } from '../jobs/job.ts';
 import { manifestOf } from '../manifest/manifest.ts';
@@ -89,10 +90,7 @@ function sendFailure(ctx: Context, { jobId, failure }: JobView): void {
   if (code === 'not-found') sendOutcome(ctx, 404, operationOutcome('error', 'not-found', message));
   else if (code === 'bad-request') sendOutcome(ctx, 400, operationOutcome('error', 'invalid', message));
   else {
-    const why =
-      code === 'internal'
-        ? `The export failed; the server's log says why under job ${jobId}.`
-        : `The export failed (${code}): ${message}`;
+    const why = `The export ${jobId} failed (${code}): ${clientMessage(code, message)}`;
     sendOutcome(ctx, 500, operationOutcome('error', 'exception', why));
   }
 }

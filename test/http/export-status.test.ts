@@ -86,7 +86,7 @@ describe('export status', () => {
   const failures = [
     ['not-found', 404, 'there is no Group/g'],
     ['bad-request', 400, 'Patient/x is no member of Group/g'],
-    ['unavailable', 500, 'no progress for 10 minutes'],
+    ['deadline', 500, 'no progress for 10 minutes'],
     ['limit', 500, 'too large'],
   ] as const;
   for (const [code, status, message] of failures) {
@@ -99,7 +99,13 @@ describe('export status', () => {
   it('is 500 without insides when the export failed by an error of ours', async () => {
     const message = "Cannot read properties of undefined (reading 'x')";
     gateway.jobs.set(jobId, { state: 'failed', failure: { code: 'internal', message } });
-    await assertOutcome(await gateway.ask(statusUrl), 500, new RegExp(`^((?!undefined).)*${jobId}\\.$`));
+    await assertOutcome(await gateway.ask(statusUrl), 500, new RegExp(`^(?=.*${jobId})((?!undefined).)*$`));
+  });
+
+  it('is 500 without the address of a server that an export failed for', async () => {
+    const message = 'Kafka does not answer at kafka-3.internal:9092';
+    gateway.jobs.set(jobId, { state: 'failed', failure: { code: 'unavailable', message } });
+    await assertOutcome(await gateway.ask(statusUrl), 500, /^((?!kafka|9092).)*$/);
   });
 
   it('is 503 and transient, not failed, when only the asking failed', async () => {

@@ -220,14 +220,18 @@ function throwOnError(code: number, partition: Partition, from: number): void {
   if (code === 0) return;
   const where = `${partition.topic}/${partition.partition}`;
   if (code === OFFSET_OUT_OF_RANGE) {
-    throw new HeadwaterError('conflict', `${where} does not hold offset ${from} (deleted or never written)`, {
+    throw new HeadwaterError('gone', `${where} does not hold offset ${from} (deleted or never written)`, {
       subject: where,
     });
   }
-  throw new HeadwaterError('unavailable', `Kafka answers error ${code} for ${where}`, {
-    subject: where,
-    retryable: !AUTHORIZATION_FAILED.has(code),
-  });
+  if (AUTHORIZATION_FAILED.has(code)) {
+    throw new HeadwaterError(
+      'refused',
+      `Kafka refuses to let this user read ${where}: grant Read on topic ${partition.topic}`,
+      { subject: where },
+    );
+  }
+  throw new HeadwaterError('unavailable', `Kafka answers error ${code} for ${where}`, { subject: where });
 }
 
 /** A broker that restarts is away for some seconds; longer than the attempts last is for the caller to decide. */
