@@ -15,7 +15,8 @@ const MAY_IMPORT = {
   log: [...VOCABULARY, '^src/config/', '^topics/'],
   storage: [...VOCABULARY, '^src/config/'],
   auth: [...VOCABULARY, ...PORTS],
-  capture: [...VOCABULARY, ...PORTS],
+  database: ['^src/base/'],
+  capture: [...VOCABULARY, ...PORTS, '^src/database/'],
   cohort: [...VOCABULARY, ...PORTS],
   // Planner and workers must mean the same patients.
   plan: [...VOCABULARY, ...PORTS, '^src/cohort/'],
@@ -28,7 +29,7 @@ const MAY_IMPORT = {
     '^src/files/',
     '^src/log/kafka/(range-reader|cluster)\\.ts$',
   ],
-  jobs: [...VOCABULARY, ...PORTS],
+  jobs: [...VOCABULARY, ...PORTS, '^src/database/'],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
   http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/auth/'],
   client: ['^src/base/', '^src/fhir/'],

@@ -27,7 +27,9 @@ export class Capture implements Service {
       logger.info({}, 'another capture leads; waiting');
       health.ready(); // to stand by is to be well
     };
-    const lead = await source.lead(signal, onWaiting);
+    const onSilent = ({ pid }: { readonly pid: number }): void =>
+      logger.warn({ pid }, 'the capture that leads is silent; its session was ended');
+    const lead = await source.lead(signal, { onWaiting, onSilent });
     try {
       await this.#follow(AbortSignal.any([signal, lead.lost]));
       if (!signal.aborted) lead.lost.throwIfAborted();

@@ -3,6 +3,7 @@ import { release } from '../base/buffers.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { formatLsn, lsn } from '../base/positions.ts';
 import type { Lsn } from '../base/positions.ts';
+import { openSession } from '../database/session.ts';
 import { decodeWalMessage } from './pgoutput.ts';
 import type { WalMessage } from './pgoutput.ts';
 
@@ -60,7 +61,7 @@ export class ReplicationStream {
     url: string,
     options: { slot: string; publication: string; from: Lsn },
   ): Promise<ReplicationStream> {
-    const client = await connectReplication(url);
+    const client = await openSession(url, 'stream');
     const stream = new ReplicationStream(client, options.from);
     const started = new Promise<void>((resolve) => stream.#connection.once('replicationStart', resolve));
     const query = client.query(
@@ -188,25 +189,4 @@ export class ReplicationStream {
     this.#wake?.();
     this.#wake = undefined;
   }
-}
-
-/** A connection that understands replication commands. Throws `unavailable`. */
-export async function connectReplication(url: string): Promise<pg.Client> {
-  const client = new pg.Client({
-    connectionString: url,
-    replication: 'database',
-    connectionTimeoutMillis: 5_000,
-    keepAlive: true,
-  } as pg.ClientConfig);
-  client.on('error', () => undefined); // a query in flight rejects with it
-  try {
-    await client.connect();
-  } catch (error) {
-    throw new HeadwaterError(
-      'unavailable',
-      `the source database does not answer: ${(error as Error).message}`,
-      { cause: error },
-    );
-  }
-  return client;
 }

@@ -1,9 +1,12 @@
 import pg from 'pg';
 import { sleep } from '../base/clock.ts';
-import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { HeadwaterError } from '../base/errors.ts';
 import { parseLsn } from '../base/positions.ts';
 import type { Lsn } from '../base/positions.ts';
-import { connectReplication } from './replication-stream.ts';
+import { unavailable } from '../database/errors.ts';
+import { Lead } from '../database/lead.ts';
+import type { LeadOptions } from '../database/lead.ts';
+import { openSession } from '../database/session.ts';
 import type { SourceMapping } from './source-mapping.ts';
 
 export interface SlotState {
@@ -19,15 +22,8 @@ export interface NewSlot {
   release(): Promise<void>;
 }
 
-/** Between two tries to lead, in ms. */
-const STAND_BY = 500;
-
-/** The right to be the one capture of a slot. It belongs to a database session: a crash ends both. */
-export interface Lead {
-  /** Fires when the session has broken, and with it the right. */
-  readonly lost: AbortSignal;
-  release(): Promise<void>;
-}
+/** Between two looks whether an ended session is gone, in ms. */
+const END_POLL = 50;
 
 interface TableState {
   readonly relkind: string;
@@ -66,26 +62,32 @@ export class Source {
   }
 
   /** Waits until no other capture of this slot leads. Two at a time would only fence each other in turn. */
-  async lead(signal: AbortSignal, onWaiting: () => void): Promise<Lead> {
-    const client = await this.#connect();
-    const lost = new AbortController();
-    client.on('end', () =>
-      lost.abort(new HeadwaterError('unavailable', 'the session that made this capture the one broke')),
+  async lead(signal: AbortSignal, waits: Pick<LeadOptions, 'onWaiting' | 'onSilent'>): Promise<Lead> {
+    const lead = await Lead.acquire(
+      { ...waits, url: this.#url, name: `headwater capture ${this.#slot}` },
+      signal,
     );
     try {
-      for (let told = false; ; told = true) {
-        const { rows } = await client.query<{ mine: boolean }>(
-          'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS mine',
-          [`headwater capture ${this.#slot}`],
-        );
-        if (rows[0]?.mine) return { lost: lost.signal, release: () => client.end() };
-        if (!told) onWaiting();
-        await sleep(STAND_BY, signal);
-      }
+      await this.#endReaders(signal);
+      return lead;
     } catch (error) {
-      await client.end();
-      throw signal.aborted ? error : asUnavailable(error);
+      await lead.release();
+      throw error;
     }
+  }
+
+  /** Whoever reads the slot of the one that leads has led before: it is frozen, or its host has vanished. */
+  async #endReaders(signal: AbortSignal): Promise<void> {
+    await this.#query(async (client) => {
+      for (;;) {
+        const { rowCount } = await client.query(
+          'SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL',
+          [this.#slot],
+        );
+        if (rowCount === 0) return;
+        await sleep(END_POLL, signal);
+      }
+    });
   }
 
   /** Tells this database from another one that has taken its place. */
@@ -153,7 +155,7 @@ export class Source {
   }
 
   async createSlot(): Promise<NewSlot> {
-    const client = await connectReplication(this.#url);
+    const client = await openSession(this.#url, 'stream');
     try {
       const { rows } = await client.query<{ consistent_point: string; snapshot_name: string }>(
         `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(this.#slot)} LOGICAL pgoutput (SNAPSHOT 'export')`,
@@ -167,23 +169,20 @@ export class Source {
       };
     } catch (error) {
       await client.end();
-      throw asUnavailable(error);
+      throw unavailable(error);
     }
   }
 
   /** A connection in a read-only transaction that sees the database as the snapshot does. The caller ends it. */
   async atSnapshot(snapshot: string): Promise<pg.Client> {
-    const client = await this.#connect();
+    const client = await openSession(this.#url, 'load');
     try {
       await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
       await client.query(`SET TRANSACTION SNAPSHOT ${pg.escapeLiteral(snapshot)}`);
-      await client.query(
-        `SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO'; SET LOCAL statement_timeout = 0`,
-      );
       return client;
     } catch (error) {
       await client.end();
-      throw asUnavailable(error);
+      throw unavailable(error);
     }
   }
 
@@ -228,40 +227,17 @@ export class Source {
   }
 
   async #query<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
-    const client = await this.#connect();
+    const client = await openSession(this.#url, 'catalog');
     try {
       return await work(client);
     } catch (error) {
-      throw asUnavailable(error);
+      throw unavailable(error);
     } finally {
       await client.end();
-    }
-  }
-
-  async #connect(): Promise<pg.Client> {
-    const client = new pg.Client({
-      connectionString: this.#url,
-      connectionTimeoutMillis: 5_000,
-      application_name: 'headwater-capture',
-    });
-    client.on('error', () => undefined); // a query in flight rejects with it
-    try {
-      await client.connect();
-      return client;
-    } catch (error) {
-      throw new HeadwaterError('unavailable', `the source database does not answer: ${messageOf(error)}`, {
-        cause: error,
-      });
     }
   }
 }
 
 function qualified(schema: string, table: string): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
-}
-
-function asUnavailable(error: unknown): HeadwaterError {
-  return error instanceof HeadwaterError
-    ? error
-    : new HeadwaterError('unavailable', `the source database: ${messageOf(error)}`, { cause: error });
 }

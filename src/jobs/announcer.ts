@@ -8,7 +8,7 @@ import type { LogReader, NewRecord } from '../log/log.ts';
 import type { OpenTransactionalAppender, TransactionalAppender } from '../log/transactional-appender.ts';
 import { ANNOUNCED_KEY, dropAnnounced, readAnnounced } from './announced.ts';
 import type { Queryable } from './job-rows.ts';
-import type { Leader } from './leader.ts';
+import type { Lead } from '../database/lead.ts';
 import type { JobTables } from './schema.ts';
 
 export interface AnnouncerOptions {
@@ -55,7 +55,7 @@ export class Announcer {
     this.#wake.dispatchEvent(new Event('rows'));
   }
 
-  async run(leader: Leader, signal: AbortSignal): Promise<void> {
+  async run(leader: Lead, signal: AbortSignal): Promise<void> {
     const { tables, reader, topics, codecs } = this.#options;
     const appender = await this.#options.openAppender(this.#options.transactionalId);
     try {

@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { asking } from './database.ts';
+import { asking } from '../database/pool.ts';
 import type { JobState } from './job.ts';
 import type { JobTables } from './schema.ts';
 

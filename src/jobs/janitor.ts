@@ -7,7 +7,7 @@ import type { Codec } from '../events/schema-ids.ts';
 import type { StatusEvent } from '../events/status.ts';
 import type { LogReader, Publisher } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { asking } from './database.ts';
+import { asking } from '../database/pool.ts';
 import { endedFolders, expiredJobs, needlessFolders, overdueJobs, overdueRequests } from './due.ts';
 import type { Overdue } from './due.ts';
 import { FolderSweep } from './folder-sweep.ts';

@@ -1,17 +1,22 @@
-import type { ClientConfig } from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
+import { Lead } from '../database/lead.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { LogReader } from '../log/log.ts';
 import type { Announcer } from './announcer.ts';
-import { Leader } from './leader.ts';
 import { Projection } from './projection.ts';
 import type { ProjectionOptions } from './projection.ts';
+import type { JobTables } from './schema.ts';
 import { together } from './together.ts';
 
+/** Of the lock that the one writer of these tables holds. */
+export function leadName({ schema }: JobTables): string {
+  return `headwater lead ${schema}`;
+}
+
 export interface ProjectorOptions extends ProjectionOptions {
-  readonly database: ClientConfig;
+  readonly databaseUrl: string;
   readonly reader: Pick<LogReader, 'ends' | 'follow'>;
   readonly statusTopic: string;
   /** Of this run. */
@@ -39,12 +44,17 @@ export class Projector implements Service {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { database, tables, health, logger } = this.#options;
+    const { databaseUrl, tables, health, logger } = this.#options;
     const onWaiting = (): void => {
       logger.info({ service: this.name }, 'another projector leads; waiting');
       health.ready(); // to stand by is to be well
     };
-    const leader = await Leader.acquire({ database, tables, onWaiting }, signal);
+    const onSilent = ({ pid }: { readonly pid: number }): void =>
+      logger.warn({ service: this.name, pid }, 'the projector that leads is silent; its session was ended');
+    const leader = await Lead.acquire(
+      { url: databaseUrl, name: leadName(tables), onWaiting, onSilent },
+      signal,
+    );
     try {
       await this.#lead(leader, AbortSignal.any([signal, leader.lost]));
     } catch (error) {
@@ -56,7 +66,7 @@ export class Projector implements Service {
     }
   }
 
-  async #lead(leader: Leader, signal: AbortSignal): Promise<void> {
+  async #lead(leader: Lead, signal: AbortSignal): Promise<void> {
     const { reader, statusTopic, announcer, health } = this.#options;
     const projection = new Projection(this.#options);
     const partitions = await reader.ends(statusTopic);
@@ -77,7 +87,7 @@ export class Projector implements Service {
 
   async #follow(
     part: {
-      readonly leader: Leader;
+      readonly leader: Lead;
       readonly projection: Projection;
       readonly partition: number;
       readonly from: Offset | undefined;

@@ -1,14 +1,14 @@
-import type { ClientConfig } from 'pg';
 import { offset } from '../base/positions.ts';
+import { Lead } from '../database/lead.ts';
 import type { LogReader } from '../log/log.ts';
 import { dropAnnounced, readAnnounced } from './announced.ts';
 import type { AnnouncedOptions } from './announced.ts';
-import { Leader } from './leader.ts';
 import { Projection } from './projection.ts';
 import type { ProjectionOptions } from './projection.ts';
+import { leadName } from './projector.ts';
 
 export interface RebuildOptions extends ProjectionOptions {
-  readonly database: ClientConfig;
+  readonly databaseUrl: string;
   readonly reader: Pick<LogReader, 'ends' | 'read'>;
   readonly statusTopic: string;
   readonly announced: Pick<AnnouncedOptions, 'topic' | 'codec'>;
@@ -26,9 +26,9 @@ export interface Rebuilt {
  * afterwards from the offsets stored here. What was announced before is not announced again.
  */
 export async function rebuild(options: RebuildOptions, signal: AbortSignal): Promise<Rebuilt> {
-  const { tables, reader, statusTopic } = options;
-  const database = { ...options.database, query_timeout: 0 }; // emptying large tables takes its time
-  const leader = await Leader.acquire({ database, tables, takeOver: true }, signal);
+  const { tables, reader, statusTopic, databaseUrl: url } = options;
+  const statementMs = 0; // emptying large tables takes its time
+  const leader = await Lead.acquire({ url, name: leadName(tables), takeOver: true, statementMs }, signal);
   const all = AbortSignal.any([signal, leader.lost]);
   try {
     const announced = await readAnnounced({ reader, ...options.announced }, all);

@@ -4,7 +4,7 @@ import { HeadwaterError } from '../base/errors.ts';
 import { MESSAGE_PREFIX } from '../events/commands.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
-import { asking, transaction } from './database.ts';
+import { asking, transaction } from '../database/pool.ts';
 import type { Jobs, JobView, SubmitRequest } from './job.ts';
 import { jobAsJson, jobOf, parametersOf } from './job-rows.ts';
 import type { JobRow, Queryable } from './job-rows.ts';

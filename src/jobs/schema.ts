@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
-import { transaction } from './database.ts';
+import { transaction } from '../database/pool.ts';
 
 /** Qualified, quoted names of what `migrate` makes. */
 export interface JobTables {

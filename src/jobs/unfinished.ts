@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { asking } from './database.ts';
+import { asking } from '../database/pool.ts';
 import type { JobTables } from './schema.ts';
 
 /** How many requests have no plan yet, and how many jobs are being worked on. Throws `unavailable`. */

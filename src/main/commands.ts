@@ -7,7 +7,6 @@ import { progressLine } from '../client/progress.ts';
 import type { Role } from '../config/roles.ts';
 import { printableSettings, readSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
-import { clientConfig } from '../jobs/database.ts';
 import { rebuild } from '../jobs/rebuild.ts';
 import { DEFAULT_SCHEMA, jobTables } from '../jobs/schema.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
@@ -95,7 +94,7 @@ export async function rebuildTables(options: Json): Promise<number> {
         tables: jobTables(DEFAULT_SCHEMA),
         codec: control.status,
         manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
-        database: clientConfig({ connectionString: settings.sourceUrl }),
+        databaseUrl: settings.sourceUrl,
         reader: log.reader,
         statusTopic: log.names.status,
         announced: { topic: log.names.announced, codec: control.announced },

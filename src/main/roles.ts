@@ -11,7 +11,6 @@ import type { Settings } from '../config/settings.ts';
 import { MESSAGE_PREFIX } from '../events/commands.ts';
 import { parseRequestMessage } from '../events/request-message.ts';
 import { Announcer } from '../jobs/announcer.ts';
-import { clientConfig } from '../jobs/database.ts';
 import { Janitor } from '../jobs/janitor.ts';
 import { Projector } from '../jobs/projector.ts';
 import { JobRequests } from '../jobs/requests.ts';
@@ -224,7 +223,7 @@ async function projector(
     tables,
     codec: control.status,
     manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
-    database: clientConfig({ connectionString: settings.sourceUrl }),
+    databaseUrl: settings.sourceUrl,
     reader,
     statusTopic: names.status,
     announcer,

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
-import { openPool } from '../jobs/database.ts';
+import { openPool } from '../database/pool.ts';
 import { LogAccess } from './log-access.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
@@ -33,7 +33,7 @@ export class Shared {
   }
 
   get pool(): pg.Pool {
-    return (this.#pool ??= openPool({ connectionString: this.settings.sourceUrl }, this.logger));
+    return (this.#pool ??= openPool({ url: this.settings.sourceUrl }, this.logger));
   }
 
   async close(): Promise<void> {

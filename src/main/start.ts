@@ -9,6 +9,7 @@ import { runExport } from '../client/export-client.ts';
 import { loadDirectory } from '../client/load.ts';
 import { readSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
+import { openSession } from '../database/session.ts';
 import { stackStatus } from '../stack/commands.ts';
 import { headwaterDirectory } from '../stack/contract.ts';
 import type { Stack } from '../stack/contract.ts';
@@ -92,8 +93,7 @@ async function loadSample(settings: Settings, signal: AbortSignal): Promise<void
 }
 
 async function hasResources({ sourceUrl, sourceTable }: Settings): Promise<boolean> {
-  const client = new pg.Client({ connectionString: sourceUrl });
-  await client.connect();
+  const client = await openSession(sourceUrl, 'catalog');
   try {
     const name = sourceTable
       .split('.')

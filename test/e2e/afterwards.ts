@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { offset } from '../../src/base/positions.ts';
 import type { ExportEvent } from '../../src/events/export-event.ts';
-import { clientConfig } from '../../src/jobs/database.ts';
 import { rebuild } from '../../src/jobs/rebuild.ts';
 import { jobTables } from '../../src/jobs/schema.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
@@ -81,7 +80,7 @@ export async function rebuildTables({ log, settings }: Headwater): Promise<void>
       tables,
       codec: control.status,
       manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
-      database: clientConfig({ connectionString: settings.sourceUrl }),
+      databaseUrl: settings.sourceUrl,
       reader: log.reader,
       statusTopic: log.names.status,
       announced: { topic: log.names.announced, codec: control.announced },

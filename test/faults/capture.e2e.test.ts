@@ -144,6 +144,6 @@ describe('killing capture', function () {
 async function endCapture(headwater: Deployment): Promise<void> {
   await headwater.query(
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-     WHERE datname = current_database() AND (application_name = 'headwater-capture' OR backend_type = 'walsender')`,
+     WHERE datname = current_database() AND (application_name LIKE 'headwater capture %' OR backend_type = 'walsender')`,
   );
 }

@@ -7,7 +7,7 @@ import { controlCodecs } from '../../src/events/control-codec.ts';
 import type { ControlCodecs } from '../../src/events/control-codec.ts';
 import type { ExportEvent } from '../../src/events/export-event.ts';
 import type { StatusEvent } from '../../src/events/status.ts';
-import { clientConfig, openPool } from '../../src/jobs/database.ts';
+import { openPool } from '../../src/database/pool.ts';
 import { Announcer } from '../../src/jobs/announcer.ts';
 import type { JobView } from '../../src/jobs/job.ts';
 import { Projector } from '../../src/jobs/projector.ts';
@@ -28,7 +28,7 @@ export const PARTITIONS = 3;
 
 /** A schema and topics of a test's own. */
 export interface JobServers {
-  readonly database: ReturnType<typeof clientConfig>;
+  readonly databaseUrl: string;
   readonly pool: Pool;
   readonly tables: JobTables;
   readonly reader: RangeReader;
@@ -59,8 +59,7 @@ export async function jobServers(): Promise<JobServers> {
   const { postgresUrl, kafkaBrokers } = sharedStack();
   const prefix = uniqueName('jobs');
   const tables = jobTables(uniqueIdentifier('jobs'));
-  const database = clientConfig({ connectionString: postgresUrl });
-  const pool = openPool({ connectionString: postgresUrl }, quiet);
+  const pool = openPool({ url: postgresUrl }, quiet);
   await migrate(pool, tables);
   const kafka = createKafka({ brokers: kafkaBrokers, clientId: prefix }, quiet);
   const topics = {
@@ -89,7 +88,7 @@ export async function jobServers(): Promise<JobServers> {
     return all;
   };
   return {
-    database,
+    databaseUrl: postgresUrl,
     pool,
     tables,
     reader,
@@ -125,7 +124,7 @@ export async function jobServers(): Promise<JobServers> {
 
 /** Not started. */
 export function makeProjector(servers: JobServers): Projector {
-  const { tables, database, reader, openAppender, codecs, topics, prefix } = servers;
+  const { tables, databaseUrl, reader, openAppender, codecs, topics, prefix } = servers;
   const announcer = new Announcer({
     tables,
     reader,
@@ -137,7 +136,7 @@ export function makeProjector(servers: JobServers): Projector {
   });
   return new Projector({
     tables,
-    database,
+    databaseUrl,
     reader,
     announcer,
     manifest,

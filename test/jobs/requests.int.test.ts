@@ -5,7 +5,7 @@ import type { Pool } from 'pg';
 import { HeadwaterError } from '../../src/base/errors.ts';
 import type { RequestMessage } from '../../src/events/commands.ts';
 import type { SubmitRequest } from '../../src/jobs/job.ts';
-import { openPool } from '../../src/jobs/database.ts';
+import { openPool } from '../../src/database/pool.ts';
 import { saveJob } from '../../src/jobs/job-rows.ts';
 import { fold } from '../../src/jobs/fold.ts';
 import type { JobRecord } from '../../src/jobs/fold.ts';
@@ -33,7 +33,7 @@ describe('requests', () => {
   let messagePrefix: string;
 
   beforeEach(async () => {
-    pool = openPool({ connectionString: sharedStack().postgresUrl, size: 20 }, quiet);
+    pool = openPool({ url: sharedStack().postgresUrl, size: 20 }, quiet);
     tables = jobTables(uniqueIdentifier('requests'));
     messagePrefix = uniqueName('headwater');
     await migrate(pool, tables);
@@ -225,7 +225,7 @@ describe('requests', () => {
       error instanceof HeadwaterError && error.code === 'unavailable' && error.retryable;
     for (const port of [1, open]) {
       const away = openPool(
-        { connectionString: `postgresql://u:secret@127.0.0.1:${port}/x`, connectTimeoutMs: 300 },
+        { url: `postgresql://u:secret@127.0.0.1:${port}/x`, connectTimeoutMs: 300 },
         quiet,
       );
       const jobs = requests({ pool: away });
@@ -238,7 +238,7 @@ describe('requests', () => {
   });
 
   it('is unavailable when the session is ended from outside, and works again with the next request', async () => {
-    const own = openPool({ connectionString: sharedStack().postgresUrl, size: 1 }, quiet);
+    const own = openPool({ url: sharedStack().postgresUrl, size: 1 }, quiet);
     const jobs = requests({ pool: own });
     await jobs.submit(REQUEST);
     const { rows } = await own.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');

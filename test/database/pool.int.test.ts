@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import type { Pool, PoolClient } from 'pg';
-import { asking, openPool, transaction } from '../../src/jobs/database.ts';
+import { asking, openPool, transaction } from '../../src/database/pool.ts';
 import { sharedStack } from '../support/stack.ts';
-import { quiet } from './job-servers.ts';
+import { quiet } from '../jobs/job-servers.ts';
 
 describe('a pool of database connections', () => {
   let pool: Pool;
   let other: Pool;
-  const open = (): Pool => openPool({ connectionString: sharedStack().postgresUrl, size: 1 }, quiet);
+  const open = (): Pool => openPool({ url: sharedStack().postgresUrl, size: 1 }, quiet);
   const pidOf = async (client: Pool | PoolClient): Promise<number | undefined> =>
     (await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid')).rows[0]?.pid;
   const terminate = (pid: number | undefined): Promise<unknown> =>

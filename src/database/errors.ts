@@ -1,0 +1,52 @@
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+
+/** SQLSTATE classes and codes by which PostgreSQL says "not now" rather than "not so". */
+const AWAY_STATE = /^(08|53|57P0|57014|55P03|55006|40001|40P01|25006|25P0[34])/;
+/** The login is refused: the password is wrong, or pg_hba.conf has no line for it. */
+const REFUSED_STATE = /^28/;
+const AWAY_SYSTEM = new Set([
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'ETIMEDOUT',
+  'EPIPE',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOENT',
+  'EACCES',
+]);
+/** pg's own errors have no code. */
+const AWAY_MESSAGE =
+  /terminated|timeout|not queryable|Client has encountered a connection error|Cannot use a pool after/i;
+
+/** `unavailable` for an error that says that the database is away; undefined for any other. */
+export function awayError(error: unknown): HeadwaterError | undefined {
+  if (error instanceof HeadwaterError || !(error instanceof Error)) return undefined;
+  const causes = error instanceof AggregateError ? (error.errors as unknown[]) : [error];
+  const away = causes.some((cause) => {
+    const { code } = cause as { code?: unknown };
+    if (typeof code === 'string') return AWAY_SYSTEM.has(code) || AWAY_STATE.test(code);
+    return AWAY_MESSAGE.test(messageOf(cause));
+  });
+  if (!away) return undefined;
+  return new HeadwaterError('unavailable', `the database does not answer: ${messageOf(error)}`, {
+    cause: error,
+  });
+}
+
+/** What a failed attempt to open a session or to work in it means for a service: wait, or change the configuration. */
+export function unavailable(error: unknown): HeadwaterError {
+  if (error instanceof HeadwaterError) return error;
+  const away = awayError(error);
+  if (away) return away;
+  const { code } = error as { code?: unknown };
+  if (typeof code === 'string' && REFUSED_STATE.test(code)) {
+    return new HeadwaterError(
+      'bad-config',
+      `PostgreSQL refuses the login of HEADWATER_SOURCE_URL: ${messageOf(error)}`,
+      { cause: error },
+    );
+  }
+  return new HeadwaterError('unavailable', `the database: ${messageOf(error)}`, { cause: error });
+}

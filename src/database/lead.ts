@@ -1,0 +1,160 @@
+import type pg from 'pg';
+import type { ClientBase } from 'pg';
+import { sleep } from '../base/clock.ts';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { unavailable } from './errors.ts';
+import { openSession } from './session.ts';
+
+/** Between two tries to lead, in ms. */
+const POLL = 500;
+const TAKE_OVER_POLL = 50;
+/** A leader says this often that it lives, and is replaced when it has been silent for the lease, in ms. */
+const BEAT = 3_000;
+const LEASE = 15_000;
+
+export interface LeadOptions {
+  readonly url: string;
+  /** Of the lock in this database: what is led, and the installation's name. */
+  readonly name: string;
+  /** Ends the session of whoever leads instead of waiting for it; that one starts again and waits. */
+  readonly takeOver?: boolean;
+  /** Called once when another leads and this one has to wait. */
+  readonly onWaiting?: () => void;
+  /** Called when the session of a silent leader was ended. */
+  readonly onSilent?: (holder: { readonly pid: number }) => void;
+  /** Of the session's statements, in ms; 0 is without limit. */
+  readonly statementMs?: number;
+  /** In ms. */
+  readonly lease?: { readonly beat: number; readonly length: number };
+}
+
+/**
+ * The right to be the one capture or projector of an installation. The lock belongs to a database session: a crash ends both.
+ * The lease is what PostgreSQL knows of that session: a leader that lives sends a statement every few seconds, and a standby
+ * ends the session of one that has not done so for the lease, because it is frozen or its host has vanished. When it wakes, it
+ * finds `lost`, and can write nothing: the projector writes over this very session, capture is fenced by Kafka.
+ */
+export class Lead {
+  /** Fires when the session has ended and with it the right. */
+  readonly lost: AbortSignal;
+  readonly #client: pg.Client;
+  readonly #lose: (why: string) => void;
+  readonly #timer: NodeJS.Timeout;
+  #last: Promise<unknown> = Promise.resolve();
+  #busy = false;
+
+  private constructor(client: pg.Client, beat: number) {
+    const lost = new AbortController();
+    this.#client = client;
+    this.lost = lost.signal;
+    this.#lose = (why) =>
+      lost.abort(new HeadwaterError('unavailable', `the database session that leads has ended: ${why}`));
+    client.on('error', (error) => this.#lose(messageOf(error)));
+    client.on('end', () => this.#lose('the server closed it'));
+    this.#timer = setInterval(() => this.#beat(), beat);
+  }
+
+  /** Waits until nobody else leads. Throws `unavailable` or `bad-config`. */
+  static async acquire(options: LeadOptions, signal: AbortSignal): Promise<Lead> {
+    const { url, lease, statementMs, name: applicationName } = options;
+    const client = await openSession(url, 'lead', {
+      applicationName,
+      ...(statementMs === undefined ? {} : { statementMs }),
+    });
+    try {
+      await lock(client, options, signal);
+      return new Lead(client, lease?.beat ?? BEAT);
+    } catch (error) {
+      await close(client);
+      signal.throwIfAborted();
+      throw unavailable(error);
+    }
+  }
+
+  /** One transaction at a time, in the order of the calls. A failure ends the leadership: what is in doubt is read again. */
+  transaction<T>(work: (client: Pick<ClientBase, 'query'>) => Promise<T>): Promise<T> {
+    const result = this.#next(async () => {
+      this.lost.throwIfAborted();
+      await this.#client.query('BEGIN');
+      const value = await work(this.#client);
+      await this.#client.query('COMMIT');
+      return value;
+    });
+    result.catch(() => undefined);
+    return result;
+  }
+
+  async release(): Promise<void> {
+    clearInterval(this.#timer);
+    await close(this.#client);
+  }
+
+  #next<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#last.then(async () => {
+      this.#busy = true;
+      try {
+        return await work();
+      } finally {
+        this.#busy = false;
+      }
+    });
+    this.#last = result;
+    return result;
+  }
+
+  /** The statements of a transaction are signs of life by themselves. */
+  #beat(): void {
+    if (this.#busy || this.lost.aborted) return;
+    this.#next(() => this.#client.query(HEARTBEAT)).catch((error: unknown) => this.#lose(messageOf(error)));
+  }
+}
+
+/** A server that does not answer this is away, whatever other statements may take. */
+const HEARTBEAT = { text: 'SELECT 1', query_timeout: 10_000 };
+
+async function lock(client: pg.Client, options: LeadOptions, signal: AbortSignal): Promise<void> {
+  const { name, takeOver = false, onWaiting, onSilent } = options;
+  const silentFor = takeOver ? 0 : (options.lease?.length ?? LEASE);
+  for (let told = false; ; told = true) {
+    const { rows } = await client.query<{ locked: boolean }>(
+      'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked',
+      [name],
+    );
+    if (rows[0]?.locked === true) return;
+    if (!told && !takeOver) onWaiting?.();
+    for (const holder of await endHolders(client, name, { silentFor })) if (!takeOver) onSilent?.(holder);
+    await sleep(takeOver ? TAKE_OVER_POLL : POLL, signal);
+  }
+}
+
+/**
+ * Ends the session that holds the lock if its client has been silent for so long: PostgreSQL waits for a statement, or for the
+ * client to read an answer. A bigint key is shown in `pg_locks` as two halves, with objsubid 1.
+ */
+async function endHolders(
+  client: pg.Client,
+  name: string,
+  { silentFor }: { readonly silentFor: number },
+): Promise<{ pid: number }[]> {
+  const { rows } = await client.query<{ pid: number }>(
+    `WITH silent AS MATERIALIZED (
+       SELECT pid FROM pg_locks JOIN pg_stat_activity a USING (pid), (SELECT hashtextextended($1, 0) AS key) k
+       WHERE locktype = 'advisory' AND granted AND objsubid = 1
+         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+         AND classid::bigint = ((k.key >> 32) & 4294967295) AND objid::bigint = (k.key & 4294967295)
+         AND ($2::float8 = 0 OR state_change < clock_timestamp() - $2::float8 * interval '1 ms'
+           AND (state <> 'active' OR wait_event_type = 'Client')))
+     SELECT pid, pg_terminate_backend(pid) FROM silent`,
+    [name, silentFor],
+  );
+  return rows;
+}
+
+/** Says goodbye, but does not wait long for a server that may be gone. */
+async function close(client: pg.Client): Promise<void> {
+  const answered = new AbortController();
+  const goodbye = client.end().finally(() => {
+    answered.abort();
+  });
+  await Promise.race([goodbye, sleep(1_000, answered.signal)]).catch(() => undefined);
+}
