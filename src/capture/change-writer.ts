@@ -14,6 +14,10 @@ import { ZoneWriter } from './zone-writer.ts';
 /** What the log must offer to capture: one open transaction, and knowledge of where the partitions end. */
 export interface CaptureLog {
   readonly pendingBytes: number;
+  /** For how long Kafka has held the transaction open, in ms; 0 while it holds none. */
+  readonly openMs: number;
+  /** After which Kafka aborts a transaction, in ms. */
+  readonly transactionTimeoutMs: number;
   declare(topic: string, ends: readonly number[]): void;
   declared(topic: string): boolean;
   ends(topic: string): readonly number[];

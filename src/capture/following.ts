@@ -4,12 +4,12 @@ import type { Lsn, Stamp } from '../base/positions.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { CaptureLog } from './change-writer.ts';
 import { ChangeWriter } from './change-writer.ts';
-import { FLUSH_BYTES, TRANSACTION_BYTES } from './capture-options.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import { changesOf } from './change.ts';
 import { CommandWriter } from './command-writer.ts';
 import { ConfirmedPosition } from './confirmed-position.ts';
 import { deleteLive } from './live-keys.ts';
+import { LogSender } from './log-sender.ts';
 import type { Relation, Tuple, WalMessage } from './pgoutput.ts';
 import type { Position } from '../events/position.ts';
 import { ReplicationStream } from './replication-stream.ts';
@@ -29,10 +29,7 @@ export class Following {
   readonly #confirmed: ConfirmedPosition;
   readonly #start: Position;
   readonly #rows = new Map<number, RowReader | null>();
-  readonly #broken = new AbortController();
-  /** The flush or commit under way: one at a time, while adding goes on. */
-  #sending: Promise<void> = Promise.resolve();
-  #transactionBytes = 0;
+  readonly #sender: LogSender;
   #handedOver: Lsn;
   #requests: RequestMessage[] = [];
   #transaction: { readonly lsn: Lsn; readonly time: number; readonly stamp: Stamp; readonly skip: boolean };
@@ -41,6 +38,7 @@ export class Following {
   constructor(options: CaptureOptions, log: CaptureLog, start: Position) {
     this.#options = options;
     this.#log = log;
+    this.#sender = new LogSender(log, () => this.#commitPart());
     this.#start = start;
     this.#stamps = new StampClock(start.stamp);
     this.#confirmed = new ConfirmedPosition(start.lsn);
@@ -67,20 +65,21 @@ export class Following {
     for (const type of await topics.list()) if (!this.#writer.ready(type)) await this.#writer.prepare(type);
     const { slot, publication } = source;
     const stream = await ReplicationStream.start(source.url, { slot, publication, from: this.#start.lsn });
-    const either = AbortSignal.any([signal, this.#broken.signal]);
+    const { broken } = this.#sender;
+    const either = AbortSignal.any([signal, broken]);
     try {
       health.ready();
       while (!signal.aborted) {
-        for (const event of await stream.take(either)) {
+        for (const event of await this.#sender.during(stream.take(either))) {
           if (event.kind === 'advanced') this.#confirmed.advancedTo(event.position);
           else await this.#receive(event.message, signal);
         }
         await this.#store(stream);
       }
     } catch (error) {
-      throw this.#broken.signal.aborted ? this.#broken.signal.reason : error;
+      throw broken.aborted ? broken.reason : error;
     } finally {
-      await this.#sending.catch(() => undefined);
+      await this.#sender.idle().catch(() => undefined);
       await stream.close();
     }
   }
@@ -124,7 +123,8 @@ export class Following {
   /** What this log lacks (large bodies that an update left alone, what a delete deleted) is nowhere: only a reload is exact. */
   async #giveUpStream({ schema, table }: Relation): Promise<never> {
     this.#addPosition(lsn(0n));
-    await this.#sent(() => this.#log.commit());
+    await this.#sender.commit(() => this.#log.commit());
+    await this.#sender.idle();
     throw new HeadwaterError(
       'unsupported',
       `REPLICA IDENTITY of ${schema}.${table} is not FULL any more; all is loaded again`,
@@ -139,13 +139,10 @@ export class Following {
     const before = old && reader.read(old);
     const after = row && reader.read(row);
     for (const change of changesOf(before, after, { stamp, lsn: at }, limits)) {
-      if (!this.#writer.ready(change.type)) await this.#writer.prepare(change.type);
+      if (!this.#writer.ready(change.type)) await this.#sender.during(this.#writer.prepare(change.type));
       this.#writer.write(change);
     }
-    if (this.#log.pendingBytes < FLUSH_BYTES) return;
-    this.#transactionBytes += this.#log.pendingBytes;
-    if (this.#transactionBytes < TRANSACTION_BYTES) return this.#send(() => this.#log.flush());
-    return this.#commitPart();
+    return this.#sender.sendWhenDue();
   }
 
   #request(content: Buffer): void {
@@ -163,8 +160,8 @@ export class Following {
   async #truncate(oids: readonly number[], signal: AbortSignal): Promise<void> {
     const truncated = oids.flatMap((oid) => this.#rows.get(oid)?.mapping ?? []);
     if (truncated.length === 0) return;
-    await this.#commitPart();
-    await this.#sending;
+    await this.#sender.commit(() => this.#commitPart());
+    await this.#sender.idle();
     const { stamp, lsn: at } = this.#transaction;
     for (const mapping of truncated) {
       const types = 'constant' in mapping.type ? [mapping.type.constant] : await this.#options.topics.list();
@@ -172,6 +169,7 @@ export class Following {
         await deleteLive({
           ...this.#options,
           log: this.#log,
+          sender: this.#sender,
           writer: this.#writer,
           type,
           point: { stamp, lsn: at },
@@ -184,9 +182,7 @@ export class Following {
     const { lsn: at, time, skip } = this.#transaction;
     if (!skip) {
       for (const request of this.#requests) {
-        await this.#commands.write(request, { lsn: at, commitTime: time }, () =>
-          this.#sent(() => this.#log.flush()),
-        );
+        await this.#commands.write(request, { lsn: at, commitTime: time }, () => this.#sender.flush());
       }
       this.#options.metrics.reached(this.#stamps.last, endLsn);
     }
@@ -203,9 +199,8 @@ export class Following {
       reached = idle;
     }
     const position = reached;
-    await this.#send(async () => {
+    await this.#sender.commit(async () => {
       this.#idleStoredAt = this.#options.clock();
-      this.#transactionBytes = 0;
       await this.#commit(position);
       stream.confirm(position);
     });
@@ -217,10 +212,7 @@ export class Following {
    */
   #commitPart(): Promise<void> {
     const { reached } = this.#confirmed;
-    return this.#send(() => {
-      this.#transactionBytes = 0;
-      return reached > this.#handedOver ? this.#commit(reached) : this.#log.commit();
-    });
+    return reached > this.#handedOver ? this.#commit(reached) : this.#log.commit();
   }
 
   async #commit(position: Lsn): Promise<void> {
@@ -239,18 +231,5 @@ export class Following {
       key: Buffer.from(slot),
       value: positions.encode(position),
     });
-  }
-
-  /** Waits for the flush or commit under way, then starts the next and does not wait for it. */
-  async #send(work: () => Promise<void>): Promise<void> {
-    await this.#sending;
-    this.#sending = work();
-    this.#sending.catch((error: unknown) => this.#broken.abort(error));
-  }
-
-  /** As `#send`, but waits. */
-  async #sent(work: () => Promise<void>): Promise<void> {
-    await this.#send(work);
-    await this.#sending;
   }
 }

@@ -2,10 +2,10 @@ import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import type { LogReader } from '../log/log.ts';
-import { FLUSH_BYTES } from './capture-options.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { ChangePoint } from './change.ts';
 import type { CaptureLog, ChangeWriter } from './change-writer.ts';
+import type { LogSender } from './log-sender.ts';
 
 /** A resource that is in the log and, by the log, not deleted. */
 export interface LiveKey {
@@ -45,6 +45,7 @@ export async function* liveKeys(
 export async function deleteLive(
   options: Pick<CaptureOptions, 'reader' | 'topics' | 'decodeChange'> & {
     readonly log: CaptureLog;
+    readonly sender: LogSender;
     readonly signal: AbortSignal;
     readonly writer: ChangeWriter;
     readonly type: string;
@@ -52,11 +53,12 @@ export async function deleteLive(
     readonly isGhost?: (key: LiveKey, partition: number) => boolean;
   },
 ): Promise<void> {
-  const { topics, log, writer, type, point, signal } = options;
+  const { topics, log, sender, writer, type, point, signal } = options;
   const topic = topics.topicOf(type);
   // The log's own ends: to a reader the last commit may not be decided yet, and what it lacks would be taken for gone.
   for (const [partition, to] of log.ends(topic).entries()) {
-    for await (const keys of liveKeys(options, { topic, partition, to: offset(to) }, signal)) {
+    const live = liveKeys(options, { topic, partition, to: offset(to) }, signal);
+    for await (const keys of sender.each(live)) {
       for (const key of keys) {
         if (options.isGhost && !options.isGhost(key, partition)) continue;
         writer.write({
@@ -66,10 +68,10 @@ export async function deleteLive(
           change: deletionOf(key, point),
         });
       }
-      if (log.pendingBytes > FLUSH_BYTES) await log.flush();
+      await sender.sendWhenDue();
     }
   }
-  await log.flush();
+  await sender.flush();
 }
 
 function deletionOf(key: LiveKey, point: ChangePoint) {

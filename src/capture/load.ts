@@ -2,7 +2,6 @@ import pg from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
 import { lsn, stamp } from '../base/positions.ts';
 import type { Lsn } from '../base/positions.ts';
-import { FLUSH_BYTES, TRANSACTION_BYTES } from './capture-options.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { ChangePoint } from './change.ts';
 import { loadedChange } from './change.ts';
@@ -12,6 +11,8 @@ import { CommandWriter } from './command-writer.ts';
 import { copyRows } from './copy-rows.ts';
 import { deleteLive } from './live-keys.ts';
 import type { LiveKey } from './live-keys.ts';
+import { LogSender } from './log-sender.ts';
+import type { RequestMessage } from '../events/commands.ts';
 import type { Position } from '../events/position.ts';
 import type { StartMode } from './position.ts';
 import { requestsBefore } from './requests.ts';
@@ -60,10 +61,13 @@ export async function load(options: LoadOptions): Promise<Position> {
       const now = await databaseTime(client);
       const stamps = new StampClock(stored?.stamp ?? stamp(now));
       const point = { stamp: stamps.change(now), lsn: slot.consistentPoint };
-      await copyAll(options, client, writer, point);
-      if (mode === 'reload') await deleteGhosts(options, writer, before, point);
+      const sender = new LogSender(log);
+      const loading = { ...options, writer, sender, point };
+      await copyAll(loading, client);
+      if (mode === 'reload') await deleteGhosts(loading, before);
+      const requests = await unansweredRequests(options, client); // read before anything is added: it can take long
       writer.closeZones();
-      await writeRequests(options, client, { writer, stamps, at: slot.consistentPoint, now });
+      await writeRequests(options, requests, { writer, stamps, at: slot.consistentPoint, now });
       const position = {
         slot: source.slot,
         systemId,
@@ -81,86 +85,49 @@ export async function load(options: LoadOptions): Promise<Position> {
   }
 }
 
-async function copyAll(
-  options: LoadOptions,
-  client: pg.Client,
-  writer: ChangeWriter,
-  point: ChangePoint,
-): Promise<void> {
-  const { log, source, signal, mode } = options;
+/** A load with what it writes through. */
+interface Loading extends LoadOptions {
+  readonly writer: ChangeWriter;
+  readonly sender: LogSender;
+  readonly point: ChangePoint;
+}
+
+async function copyAll(options: Loading, client: pg.Client): Promise<void> {
+  const { source, signal, mode, writer, sender, point } = options;
   const operation = mode === 'first-load' ? 'snapshot' : 'update';
   const limits = { maxBytes: options.maxResourceBytes };
-  const sender = new Sender(log);
   let resources = 0;
   let bytes = 0;
   for (const mapping of source.mapping) {
-    for await (const rows of copyRows(client, mapping)) {
+    for await (const rows of sender.each(copyRows(client, mapping))) {
       signal.throwIfAborted();
       for (const row of rows) {
-        if (!writer.ready(row.type)) await writer.prepare(row.type);
+        if (!writer.ready(row.type)) await sender.during(writer.prepare(row.type));
         const change = loadedChange(operation, row, point, limits);
         writer.write(change);
         bytes += change.change.body?.length ?? 0;
       }
       resources += rows.length;
-      await sender.sendWhenFull();
+      await sender.sendWhenDue();
       options.onLoad?.({ resources, bytes });
     }
   }
-  await sender.finish();
+  await sender.commit(() => options.log.commit());
+  await sender.idle();
   options.logger.info({ resources, bytes }, `${mode}: ${resources} resources`);
 }
 
-/** Sends while more is added: one flush or commit under way at a time. */
-class Sender {
-  readonly #log: CaptureLog;
-  #sending: Promise<void> = Promise.resolve();
-  #bytes = 0;
-
-  constructor(log: CaptureLog) {
-    this.#log = log;
-  }
-
-  async sendWhenFull(): Promise<void> {
-    if (this.#log.pendingBytes < FLUSH_BYTES) return;
-    await this.#sending;
-    this.#bytes += this.#log.pendingBytes;
-    if (this.#bytes >= TRANSACTION_BYTES) {
-      this.#bytes = 0;
-      this.#sending = this.#log.commit();
-    } else {
-      this.#sending = this.#log.flush();
-    }
-    this.#sending.catch(() => undefined); // the next send, or `finish`, throws it
-  }
-
-  async finish(): Promise<void> {
-    await this.#sending;
-    await this.#log.commit();
-  }
-}
-
 /** A delete for every key whose newest record is older than the reload: the source did not show it. */
-async function deleteGhosts(
-  options: LoadOptions,
-  writer: ChangeWriter,
-  before: ReadonlyMap<string, readonly number[]>,
-  point: ChangePoint,
-): Promise<void> {
+async function deleteGhosts(options: Loading, before: ReadonlyMap<string, readonly number[]>): Promise<void> {
   for (const [type, ends] of before) {
     const isGhost = (key: LiveKey, partition: number): boolean => key.offset < (ends[partition] ?? 0);
-    await deleteLive({ ...options, writer, type, point, isGhost });
+    await deleteLive({ ...options, type, isGhost });
   }
 }
 
-/** Requests whose messages the new slot cannot show. Their cut is the load itself. */
-async function writeRequests(
-  options: LoadOptions,
-  client: pg.Client,
-  made: { writer: ChangeWriter; stamps: StampClock; at: Lsn; now: number },
-): Promise<void> {
-  const { log, signal } = options;
-  const { reader, commandsTopic: topic } = options;
+/** Requests whose messages the new slot cannot show. */
+async function unansweredRequests(options: LoadOptions, client: pg.Client): Promise<RequestMessage[]> {
+  const { reader, commandsTopic: topic, signal } = options;
   const known = new Set<string>();
   const starts = await reader.offsetsAt(topic, 0); // old commands are deleted, so the log need not begin at offset 0
   for (const [partition, to] of (await reader.ends(topic)).entries()) {
@@ -168,15 +135,19 @@ async function writeRequests(
     for await (const records of reader.read(range, signal))
       for (const { key } of records) known.add(key.toString());
   }
-  const commands = new CommandWriter({
-    log,
-    writer: made.writer,
-    stamps: made.stamps,
-    topic,
-    encode: options.encodeCommand,
-  });
   const since = options.clock() - options.maxExportMs;
-  for (const request of await requestsBefore(client, options.schema, { known, since })) {
+  return requestsBefore(client, options.schema, { known, since });
+}
+
+/** Their cut is the load itself. They are committed with its position: a load that is done again makes other cuts. */
+async function writeRequests(
+  options: LoadOptions,
+  requests: readonly RequestMessage[],
+  made: { writer: ChangeWriter; stamps: StampClock; at: Lsn; now: number },
+): Promise<void> {
+  const { log, commandsTopic: topic, encodeCommand: encode } = options;
+  const commands = new CommandWriter({ log, writer: made.writer, stamps: made.stamps, topic, encode });
+  for (const request of requests) {
     await commands.write(request, { lsn: made.at, commitTime: made.now }, () => log.flush());
   }
 }

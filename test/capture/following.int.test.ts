@@ -19,6 +19,8 @@ class MemoryLog implements CaptureLog {
   onStored: CaptureLog['onStored'] = () => undefined;
   readonly committed: string[][] = [];
   readonly pendingBytes = 0;
+  readonly openMs = 0;
+  readonly transactionTimeoutMs = 60_000;
   #open: string[] = [];
 
   declare(): void {}

@@ -58,32 +58,42 @@ export class CaptureAppender {
   readonly #transactionalId: string;
   readonly #producer: ProducerIdentity;
   readonly #coordinator: string;
+  /** In ms. */
+  readonly transactionTimeoutMs: number;
   readonly #partitions = new Map<string, PartitionState[]>();
   #pendingBytes = 0;
   #onStored: ((batch: StoredBatch) => void) | undefined;
   #opened = false;
+  /** When Kafka opened the transaction, by `performance.now()`. */
+  #openSince: number | undefined;
 
   private constructor(
     cluster: Cluster,
-    transactionalId: string,
+    transaction: { readonly id: string; readonly timeoutMs: number },
     producer: ProducerIdentity,
     coordinator: string,
   ) {
     this.#cluster = cluster;
-    this.#transactionalId = transactionalId;
+    this.#transactionalId = transaction.id;
+    this.transactionTimeoutMs = transaction.timeoutMs;
     this.#producer = producer;
     this.#coordinator = coordinator;
   }
 
-  static async open(options: ClusterOptions, transactionalId: string): Promise<CaptureAppender> {
+  /** @param timeoutMs after which Kafka aborts a transaction */
+  static async open(
+    options: ClusterOptions,
+    transactionalId: string,
+    timeoutMs = TRANSACTION_TIMEOUT,
+  ): Promise<CaptureAppender> {
     const cluster = new Cluster(options);
     try {
       return await patiently(async () => {
         const coordinator = await cluster.coordinator(transactionalId);
-        const call = protocol.initProducerId(transactionalId, TRANSACTION_TIMEOUT);
+        const call = protocol.initProducerId(transactionalId, timeoutMs);
         return new CaptureAppender(
           cluster,
-          transactionalId,
+          { id: transactionalId, timeoutMs },
           await cluster.call(coordinator, call),
           coordinator,
         );
@@ -97,6 +107,11 @@ export class CaptureAppender {
   /** Raw bytes added and not yet flushed. */
   get pendingBytes(): number {
     return this.#pendingBytes;
+  }
+
+  /** For how long Kafka has held the transaction open, in ms; 0 while it holds none. */
+  get openMs(): number {
+    return this.#openSince === undefined ? 0 : performance.now() - this.#openSince;
   }
 
   /** Learns of a topic before the first record for it; its records go to murmur2(key) mod `partitions`. */
@@ -185,6 +200,7 @@ export class CaptureAppender {
     await this.flush();
     if (!opened) return;
     await this.#end(true);
+    this.#openSince = undefined;
     for (const states of this.#partitions.values()) for (const state of states) state.inTransaction = false;
   }
 
@@ -238,6 +254,7 @@ export class CaptureAppender {
   async #addPartitions(states: readonly PartitionState[]): Promise<void> {
     const added = states.filter((state) => !state.inTransaction);
     if (added.length === 0) return;
+    this.#openSince ??= performance.now();
     const call = protocol.addPartitionsToTransaction(this.#transactionalId, this.#producer, added);
     await patiently(() => this.#cluster.call(this.#coordinator, call));
     for (const state of added) state.inTransaction = true;

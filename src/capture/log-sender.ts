@@ -1,0 +1,104 @@
+import { FLUSH_BYTES, TRANSACTION_BYTES } from './capture-options.ts';
+import type { CaptureLog } from './change-writer.ts';
+
+/** Part of Kafka's transaction timeout after which a transaction is committed. The rest is for the commit and its retries. */
+const MAX_OPEN_SHARE = 1 / 4;
+
+/**
+ * Role: sends what is added to the log, one flush or commit at a time, while adding goes on.
+ * Invariant: no Kafka transaction stays open for longer than a fraction of its timeout, whatever capture waits for. The broker would
+ * abort an older one and refuse the producer.
+ * A crash: what was not committed is aborted. A part that was committed is repeated.
+ */
+export class LogSender {
+  readonly #log: CaptureLog;
+  readonly #commitPart: () => Promise<void>;
+  readonly #broken = new AbortController();
+  #sending: Promise<void> = Promise.resolve();
+  #underWay = 0;
+  /** Sent in the open Kafka transaction. */
+  #bytes = 0;
+
+  /** @param commitPart commits in the middle of what belongs together */
+  constructor(log: CaptureLog, commitPart: () => Promise<void> = () => log.commit()) {
+    this.#log = log;
+    this.#commitPart = commitPart;
+  }
+
+  /** Fires with the error of a flush or commit that failed. */
+  get broken(): AbortSignal {
+    return this.#broken.signal;
+  }
+
+  /** Between two records: sends what has gathered, and commits when the transaction has become large or old. */
+  async sendWhenDue(): Promise<void> {
+    const { pendingBytes } = this.#log;
+    const old = this.#isOld();
+    if (pendingBytes < FLUSH_BYTES && !old) return;
+    this.#bytes += pendingBytes;
+    if (old || this.#bytes >= TRANSACTION_BYTES) return this.commit(this.#commitPart);
+    return this.#next(() => this.#log.flush());
+  }
+
+  /** Waits for something, during which nothing is added, and commits meanwhile when the transaction becomes old. */
+  async during<T>(wait: Promise<T>): Promise<T> {
+    const commitWhenOld = (): void => {
+      if (this.#underWay === 0 && this.#isOld()) this.commit(this.#commitPart).catch(() => undefined);
+    };
+    const timer = setInterval(commitWhenOld, this.#maxOpenMs / 4);
+    try {
+      return await wait;
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
+  /** Hands over what the source has, and waits for it as `during` does. */
+  async *each<T>(source: AsyncIterable<T>): AsyncIterable<T> {
+    const iterator = source[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        const next = await this.during(iterator.next());
+        if (next.done) return;
+        yield next.value;
+      }
+    } finally {
+      await iterator.return?.();
+    }
+  }
+
+  /** Waits for the flush or commit under way, then starts this commit and does not wait for it. */
+  commit(work: () => Promise<void>): Promise<void> {
+    return this.#next(() => {
+      this.#bytes = 0;
+      return work();
+    });
+  }
+
+  /** Everything added so far is stored when it resolves. */
+  async flush(): Promise<void> {
+    await this.#next(() => this.#log.flush());
+    await this.idle();
+  }
+
+  /** Waits until nothing is under way; throws what failed. */
+  idle(): Promise<void> {
+    return this.#sending;
+  }
+
+  async #next(work: () => Promise<void>): Promise<void> {
+    const before = this.#sending;
+    this.#underWay++;
+    this.#sending = before.then(work).finally(() => this.#underWay--);
+    this.#sending.catch((error: unknown) => this.#broken.abort(error));
+    await before;
+  }
+
+  #isOld(): boolean {
+    return this.#log.openMs > this.#maxOpenMs;
+  }
+
+  get #maxOpenMs(): number {
+    return this.#log.transactionTimeoutMs * MAX_OPEN_SHARE;
+  }
+}
