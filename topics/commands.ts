@@ -1,7 +1,7 @@
 import type { AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
 import { days, MEBIBYTE } from './durations.ts';
-import { exportParametersSchema, lsnSchema, NAMESPACE } from './records.ts';
+import { epochSchema, exportParametersSchema, lsnSchema, NAMESPACE } from './records.ts';
 
 const cutSchema: AvroSchema = {
   type: 'record',
@@ -20,10 +20,12 @@ const cutSchema: AvroSchema = {
             { name: 'type', type: 'string' },
             { name: 'ends', type: { type: 'array', items: 'long' }, doc: 'End offset by partition number' },
             { name: 'meanBytes', type: 'double', doc: 'Mean size of a resource; 0 when not known' },
+            { name: 'topicId', type: 'string', default: '', doc: "Kafka's id of the topic" },
           ],
         },
       },
     },
+    { name: 'epoch', type: ['null', epochSchema], default: null },
   ],
 };
 

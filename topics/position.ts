@@ -1,7 +1,7 @@
 import type { AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
 import { hours, MEBIBYTE } from './durations.ts';
-import { lsnSchema, NAMESPACE } from './records.ts';
+import { epochSchema, lsnSchema, NAMESPACE } from './records.ts';
 
 export const positionSchema: AvroSchema = {
   type: 'record',
@@ -32,6 +32,47 @@ export const positionSchema: AvroSchema = {
         },
       },
     },
+    { name: 'timeline', type: 'int', default: 0, doc: "PostgreSQL's; 0 = not known" },
+    {
+      name: 'pending',
+      type: 'string',
+      default: 'none',
+      doc: 'none, first-load or reload: what has to be done first',
+    },
+    { name: 'epoch', type: ['null', epochSchema], default: null },
+    {
+      name: 'topics',
+      doc: 'Resource topics at least this long',
+      default: [],
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'TopicState',
+          fields: [
+            { name: 'type', type: 'string' },
+            { name: 'id', type: 'string', doc: "Kafka's id of the topic" },
+            { name: 'ends', type: { type: 'array', items: 'long' }, doc: 'By partition number' },
+          ],
+        },
+      },
+    },
+    {
+      name: 'coverage',
+      doc: 'What in the catalog of the source decides what the stream shows',
+      default: [],
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'CoverageFact',
+          fields: [
+            { name: 'subject', type: 'string' },
+            { name: 'value', type: 'string' },
+          ],
+        },
+      },
+    },
   ],
 };
 
@@ -39,7 +80,7 @@ export const position: TopicDeclaration = {
   name: 'position',
   subject: 'position',
   schema: positionSchema,
-  key: 'name of the replication slot',
+  key: 'the topic prefix',
   partitions: () => 1,
   config: () => ({
     'cleanup.policy': 'compact',

@@ -6,6 +6,15 @@ export const NAMESPACE = 'headwater';
 export const LSN = 'lsn';
 export const lsnSchema: AvroSchema = { type: 'long', logicalType: LSN };
 
+export const epochSchema: AvroSchema = {
+  type: 'record',
+  name: 'Epoch',
+  fields: [
+    { name: 'id', type: 'string' },
+    { name: 'began', type: 'long', doc: 'Stamp of the first load' },
+  ],
+};
+
 const strings: AvroSchema = { type: 'array', items: 'string' };
 
 /** Records that more than one schema holds. */

@@ -48,6 +48,7 @@ export const statusEventSchema: AvroSchema = {
           { name: 'transactionTime', type: 'long' },
           { name: 'lsn', type: lsnSchema },
           { name: 'tasks', type: plannedTasksSchema },
+          { name: 'epoch', type: 'string', default: '' },
         ),
         event('ExportFailed', ...failure),
         event('ExportCancelled'),

@@ -40,6 +40,14 @@ export function parseLsn(text: string): Lsn {
   return ((BigInt(`0x${match[1] ?? ''}`) << 32n) | BigInt(`0x${match[2] ?? ''}`)) as Lsn;
 }
 
+/** The life of a log from one first load to the next. What an earlier epoch held is gone, deletes included. */
+export interface Epoch {
+  /** Random. */
+  readonly id: string;
+  /** Stamp of the first load: every record of the epoch has this one or a later one. */
+  readonly began: Stamp;
+}
+
 /**
  * A consistent snapshot of the log: where every resource partition ended when the export request passed capture.
  * `ends` maps a resource type to the end offset of each of its partitions, by partition number.
@@ -50,4 +58,8 @@ export interface Cut {
   readonly ends: ReadonlyMap<string, readonly Offset[]>;
   /** Mean size of a resource of each type in bytes, for planning and progress only. */
   readonly meanBytes: ReadonlyMap<string, number>;
+  /** Kafka's id of each type's topic: another id now means that the topic was deleted and made again. Absent in old cuts. */
+  readonly topicIds?: ReadonlyMap<string, string>;
+  /** Absent in old cuts. */
+  readonly epoch?: Epoch;
 }

@@ -40,6 +40,8 @@ export interface CaptureOptions {
   readonly maxExportMs: number;
   readonly metrics: CaptureMetrics;
   readonly clock: Clock;
+  /** A random id. */
+  readonly newId: () => string;
   readonly logger: Logger;
   readonly health: HealthReporter;
   /** Told while a load runs. */

@@ -47,7 +47,7 @@ export class Capture implements Service {
     const log = await openLog();
     try {
       const systemId = await source.systemId();
-      const stored = await positions.read(source.slot);
+      const stored = await positions.read();
       const mode = startMode(stored, systemId, await source.slotState());
       logger.info({ mode, lsn: stored && formatLsn(stored.lsn) }, `capture starts: ${mode}`);
       const start =

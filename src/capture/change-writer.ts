@@ -2,8 +2,8 @@ import type { Clock } from '../base/clock.ts';
 import { release } from '../base/buffers.ts';
 import type { Logger } from '../base/service.ts';
 import { offset } from '../base/positions.ts';
-import type { Cut, Lsn, Offset, Stamp } from '../base/positions.ts';
-import type { TypeCount } from '../events/position.ts';
+import type { Cut, Epoch, Lsn, Offset, Stamp } from '../base/positions.ts';
+import type { TopicState, TypeCount } from '../events/position.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import { patientsAbout } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
@@ -34,13 +34,19 @@ export interface CaptureLog {
   close(): Promise<void>;
 }
 
+export interface ResourceTopic {
+  /** Another one after the topic was deleted and made again. */
+  readonly id: string;
+  readonly ends: readonly Offset[];
+}
+
 /** Resource topics: found, made, and named. */
 export interface ResourceTopics {
   topicOf(type: string): string;
   /** Where it is told which patients a stretch of a resource topic is about. */
   readonly zones: string;
-  /** Makes the topic if it is not there; resolves to the ends of its partitions. */
-  ensure(type: string): Promise<readonly Offset[]>;
+  /** Makes the topic if it is not there; resolves to its id and the ends of its partitions. */
+  ensure(type: string): Promise<ResourceTopic>;
 }
 
 export interface CaptureMetrics {
@@ -63,6 +69,8 @@ export class ChangeWriter {
   readonly #logger: Logger;
   readonly #totals: Map<string, Mutable<TypeCount>>;
   readonly #zones: ZoneWriter;
+  readonly #epoch: Epoch;
+  readonly #topicIds = new Map<string, string>();
 
   constructor(options: {
     log: CaptureLog;
@@ -78,7 +86,9 @@ export class ChangeWriter {
     metrics: CaptureMetrics;
     logger: Logger;
     totals: readonly TypeCount[];
+    epoch: Epoch;
   }) {
+    this.#epoch = options.epoch;
     this.#log = options.log;
     this.#topics = options.topics;
     this.#encode = options.encode;
@@ -99,7 +109,9 @@ export class ChangeWriter {
   }
 
   async prepare(type: string): Promise<void> {
-    this.#log.declare(this.#topics.topicOf(type), await this.#topics.ensure(type));
+    const { id, ends } = await this.#topics.ensure(type);
+    this.#log.declare(this.#topics.topicOf(type), ends);
+    this.#topicIds.set(type, id);
   }
 
   /** Tells of everything stored so far, with the next commit. */
@@ -137,7 +149,18 @@ export class ChangeWriter {
       time,
       ends: new Map(types.map((type) => [type, this.#log.ends(this.#topics.topicOf(type)).map(offset)])),
       meanBytes: new Map(types.map((type) => [type, mean(this.#totals.get(type))])),
+      topicIds: new Map(this.#topicIds),
+      epoch: this.#epoch,
     };
+  }
+
+  /** For the position. */
+  topicStates(): TopicState[] {
+    return [...this.#topicIds].map(([type, id]) => ({
+      type,
+      id,
+      ends: this.#log.ends(this.#topics.topicOf(type)),
+    }));
   }
 
   /** For the position: goes into the same transaction as what was counted. */

@@ -1,5 +1,5 @@
 import { HeadwaterError, messageOf } from '../base/errors.ts';
-import { lsn } from '../base/positions.ts';
+import { lsn, stamp } from '../base/positions.ts';
 import type { Lsn, Stamp } from '../base/positions.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { CaptureLog } from './change-writer.ts';
@@ -12,6 +12,7 @@ import { deleteLive } from './live-keys.ts';
 import { LogSender } from './log-sender.ts';
 import type { Relation, Tuple, WalMessage } from './pgoutput.ts';
 import type { Position } from '../events/position.ts';
+import { positionRecord } from './position.ts';
 import { ReplicationStream } from './replication-stream.ts';
 import { RowReader } from './source-mapping.ts';
 import { StampClock } from './stamp-clock.ts';
@@ -50,6 +51,7 @@ export class Following {
       encode: options.encodeChange,
       tellsZones: true,
       totals: start.types,
+      epoch: start.epoch ?? { id: '', began: stamp(0) },
     });
     this.#commands = new CommandWriter({
       log,
@@ -224,12 +226,13 @@ export class Following {
 
   #addPosition(reached: Lsn): void {
     const { positions, clock } = this.#options;
-    const { slot, systemId } = this.#start;
-    const position = { slot, systemId, lsn: reached, stamp: this.#stamps.last, types: this.#writer.totals() };
-    this.#log.add(positions.topic, {
-      timestamp: clock(),
-      key: Buffer.from(slot),
-      value: positions.encode(position),
-    });
+    const position: Position = {
+      ...this.#start,
+      lsn: reached,
+      stamp: this.#stamps.last,
+      types: this.#writer.totals(),
+      topics: this.#writer.topicStates(),
+    };
+    this.#log.add(positions.topic, positionRecord(positions, position, clock()));
   }
 }

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
 import { lsn, stamp } from '../base/positions.ts';
-import type { Lsn } from '../base/positions.ts';
+import type { Epoch, Lsn } from '../base/positions.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { ChangePoint } from './change.ts';
 import { loadedChange } from './change.ts';
@@ -13,7 +13,9 @@ import { deleteLive } from './live-keys.ts';
 import type { LiveKey } from './live-keys.ts';
 import { LogSender } from './log-sender.ts';
 import type { RequestMessage } from '../events/commands.ts';
+import { EMPTY_POSITION } from '../events/position.ts';
 import type { Position } from '../events/position.ts';
+import { positionRecord } from './position.ts';
 import type { StartMode } from './position.ts';
 import { requestsBefore } from './requests.ts';
 import { StampClock } from './stamp-clock.ts';
@@ -30,30 +32,20 @@ export interface LoadOptions extends CaptureOptions {
  * Loads everything the source holds, as a new slot's snapshot shows it, and returns the position from which the slot's
  * stream goes on. A first load begins with emptied topics, so a key is met once; a reload adds to the log, and what the log
  * has and the source no longer has is deleted.
- * A crash: no position, or one of LSN 0, is stored until the end, so it is done again.
+ * A crash: the position names the load as pending until the end, so it is done again.
  */
 export async function load(options: LoadOptions): Promise<Position> {
   const { source, log, mode, stored, systemId } = options;
+  await storePosition(options, {
+    ...EMPTY_POSITION,
+    ...stored,
+    slot: source.slot,
+    systemId,
+    lsn: lsn(0n),
+    pending: mode,
+  });
   await source.dropSlot();
   if (mode === 'first-load') await options.topics.deleteAll();
-  else
-    await storePosition(options, {
-      slot: source.slot,
-      systemId,
-      lsn: lsn(0n),
-      stamp: stored?.stamp ?? stamp(0),
-      types: stored?.types ?? [],
-    });
-  const writer = new ChangeWriter({
-    ...options,
-    encode: options.encodeChange,
-    tellsZones: mode === 'first-load',
-    totals: mode === 'reload' ? (stored?.types ?? []) : [],
-  });
-  for (const type of await options.topics.list()) await writer.prepare(type);
-  const before = new Map(
-    (await options.topics.list()).map((type) => [type, log.ends(options.topics.topicOf(type))]),
-  );
   const slot = await source.createSlot();
   try {
     const client = await source.atSnapshot(slot.snapshot);
@@ -61,6 +53,15 @@ export async function load(options: LoadOptions): Promise<Position> {
       const now = await databaseTime(client);
       const stamps = new StampClock(stored?.stamp ?? stamp(now));
       const point = { stamp: stamps.change(now), lsn: slot.consistentPoint };
+      const epoch = epochOf(options, point);
+      const writer = new ChangeWriter({
+        ...options,
+        encode: options.encodeChange,
+        tellsZones: mode === 'first-load',
+        totals: mode === 'reload' ? (stored?.types ?? []) : [],
+        epoch,
+      });
+      const before = await endsBefore(options, writer);
       const sender = new LogSender(log);
       const loading = { ...options, writer, sender, point };
       await copyAll(loading, client);
@@ -68,12 +69,15 @@ export async function load(options: LoadOptions): Promise<Position> {
       const requests = await unansweredRequests(options, client); // read before anything is added: it can take long
       writer.closeZones();
       await writeRequests(options, requests, { writer, stamps, at: slot.consistentPoint, now });
-      const position = {
+      const position: Position = {
+        ...EMPTY_POSITION,
         slot: source.slot,
         systemId,
         lsn: slot.consistentPoint,
         stamp: stamps.last,
+        epoch,
         types: writer.totals(),
+        topics: writer.topicStates(),
       };
       await storePosition(options, position);
       return position;
@@ -83,6 +87,21 @@ export async function load(options: LoadOptions): Promise<Position> {
   } finally {
     await slot.release();
   }
+}
+
+/** A first load begins an epoch; a reload goes on with the one there is. */
+function epochOf({ mode, stored, newId }: LoadOptions, point: ChangePoint): Epoch {
+  return (mode === 'reload' ? stored?.epoch : undefined) ?? { id: newId(), began: point.stamp };
+}
+
+/** Where the topics of each type end before anything is written. */
+async function endsBefore(
+  { log, topics }: LoadOptions,
+  writer: ChangeWriter,
+): Promise<ReadonlyMap<string, readonly number[]>> {
+  const types = await topics.list();
+  for (const type of types) await writer.prepare(type);
+  return new Map(types.map((type) => [type, log.ends(topics.topicOf(type))]));
 }
 
 /** A load with what it writes through. */
@@ -152,13 +171,8 @@ async function writeRequests(
   }
 }
 
-async function storePosition(options: LoadOptions, position: Position): Promise<void> {
-  const { log, positions, clock } = options;
-  log.add(positions.topic, {
-    timestamp: clock(),
-    key: Buffer.from(position.slot),
-    value: positions.encode(position),
-  });
+async function storePosition({ log, positions, clock }: LoadOptions, position: Position): Promise<void> {
+  log.add(positions.topic, positionRecord(positions, position, clock()));
   await log.commit();
 }
 

@@ -3,9 +3,20 @@ import type { Position } from '../events/position.ts';
 
 export interface PositionStore {
   /** What was committed last; undefined before the first load. */
-  read(slot: string): Promise<Position | undefined>;
+  read(): Promise<Position | undefined>;
   readonly topic: string;
+  /** Of the position's records: the log has one position, whatever slot it is of. */
+  readonly key: string;
   encode(position: Position): Buffer;
+}
+
+/** A position as a record for the log. */
+export function positionRecord(
+  { key, encode }: Pick<PositionStore, 'key' | 'encode'>,
+  position: Position,
+  timestamp: number,
+): { timestamp: number; key: Buffer; value: Buffer } {
+  return { timestamp, key: Buffer.from(key), value: encode(position) };
 }
 
 export type StartMode =
@@ -18,7 +29,7 @@ export type StartMode =
 /**
  * | # | stored position | slot                                         | start      |
  * |---|-----------------|----------------------------------------------|------------|
- * | 1 | none            | any                                          | first-load |
+ * | 1 | none, or an interrupted first load | any                                          | first-load |
  * | 2 | lsn 0 (a reload was interrupted) | any                         | reload     |
  * | 3 | of another database | any                                      | reload     |
  * | 4 | yes             | none, lost, or confirmed past the position   | reload     |
@@ -29,8 +40,8 @@ export function startMode(
   systemId: string,
   slot: { readonly lost: boolean; readonly confirmed: Lsn } | undefined,
 ): StartMode {
-  if (!position) return 'first-load'; // 1
-  if (position.lsn === 0n || position.systemId !== systemId) return 'reload'; // 2, 3
+  if (!position || position.pending === 'first-load') return 'first-load'; // 1
+  if (position.pending === 'reload' || position.lsn === 0n || position.systemId !== systemId) return 'reload'; // 2, 3
   if (!slot || slot.lost || slot.confirmed > position.lsn) return 'reload'; // 4
   return 'stream'; // 5
 }

@@ -8,7 +8,7 @@ import { taskSchema } from '../../topics/tasks.ts';
 import { zoneSchema } from '../../topics/zones.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { lsn, offset, stamp } from '../base/positions.ts';
-import type { Cut } from '../base/positions.ts';
+import type { Cut, Epoch } from '../base/positions.ts';
 import type { Announced } from './announced.ts';
 import { AvroFrame } from './avro.ts';
 import type { AvroSchema } from './avro-schema.ts';
@@ -99,20 +99,31 @@ interface WireCut {
     readonly type: string;
     readonly ends: readonly number[];
     readonly meanBytes: number;
+    readonly topicId: string;
   }[];
+  readonly epoch: Epoch | null;
 }
 
 const cutToWire = (cut: Cut): WireCut => ({
   lsn: cut.lsn,
   time: cut.time,
-  ends: [...cut.ends].map(([type, ends]) => ({ type, ends, meanBytes: cut.meanBytes.get(type) ?? 0 })),
+  ends: [...cut.ends].map(([type, ends]) => ({
+    type,
+    ends,
+    meanBytes: cut.meanBytes.get(type) ?? 0,
+    topicId: cut.topicIds?.get(type) ?? '',
+  })),
+  epoch: orNull(cut.epoch),
 });
 const cutFromWire = (wire: WireCut): Cut => ({
   lsn: lsn(wire.lsn),
   time: stamp(wire.time),
   ends: new Map(wire.ends.map(({ type, ends }) => [type, ends.map(offset)])),
   meanBytes: new Map(wire.ends.flatMap(({ type, meanBytes }) => (meanBytes > 0 ? [[type, meanBytes]] : []))),
+  topicIds: new Map(wire.ends.flatMap(({ type, topicId }) => (topicId === '' ? [] : [[type, topicId]]))),
+  ...(wire.epoch && { epoch: epochFromWire(wire.epoch) }),
 });
+const epochFromWire = ({ id, began }: Epoch): Epoch => ({ id, began: stamp(began) });
 
 type Requested = Extract<Command, { kind: 'ExportRequested' }>;
 type CancelRequested = Extract<Command, { kind: 'ExportCancelRequested' }>;
@@ -192,9 +203,17 @@ const statusMapping: Mapping<StatusEvent, WireEvent<WireStatus>> = {
   },
 };
 
-const positionMapping: Mapping<Position, Position> = {
-  toWire: (position) => position,
-  fromWire: (wire) => ({ ...wire, types: wire.types.map(plain) }),
+type WirePosition = Omit<Position, 'epoch'> & { readonly epoch: Epoch | null };
+
+const positionMapping: Mapping<Position, WirePosition> = {
+  toWire: (position) => ({ ...position, epoch: orNull(position.epoch) }),
+  fromWire: (wire) => ({
+    ...wire,
+    epoch: wire.epoch ? epochFromWire(wire.epoch) : undefined,
+    types: wire.types.map(plain),
+    topics: wire.topics.map(plain),
+    coverage: wire.coverage.map(plain),
+  }),
 };
 
 type WireExportEvent = Omit<ExportEvent, 'kind' | 'transactionTime' | 'file' | 'manifest' | 'failure'> & {

@@ -1,4 +1,5 @@
-import type { Lsn, Stamp } from '../base/positions.ts';
+import { lsn, stamp } from '../base/positions.ts';
+import type { Epoch, Lsn, Stamp } from '../base/positions.ts';
 
 /** What capture wrote of one resource type since the log began, cumulative. */
 export interface TypeCount {
@@ -8,13 +9,57 @@ export interface TypeCount {
   readonly bytes: number;
 }
 
-/** How far capture got, in `headwater.position`, key = slot. Written in the Kafka transaction of the changes up to there. */
+/** A resource topic as capture knows it. */
+export interface TopicState {
+  readonly type: string;
+  /** Kafka's id of the topic. */
+  readonly id: string;
+  /** By partition number. The partition ends there or later. */
+  readonly ends: readonly number[];
+}
+
+/** One thing in the source's catalog that decides what the stream shows, such as a table or a column, and its identity. */
+export interface CoverageFact {
+  readonly subject: string;
+  readonly value: string;
+}
+
+/**
+ * What has to be done before the stream can be followed. `first-load`: a first load was interrupted, or a reset was asked
+ * for. `reload`: a reload was interrupted or asked for, or the stream cannot tell what has happened.
+ */
+export type PendingLoad = 'none' | 'first-load' | 'reload';
+
+/** How far capture got, in `headwater.position`, key = topic prefix. Written in the Kafka transaction of the changes up to there. */
 export interface Position {
+  /** Replication slot; '' when any may follow (an operator asked for a load). */
   readonly slot: string;
-  /** PostgreSQL's system identifier: the same LSN of another database means nothing. */
+  /** PostgreSQL's system identifier and the database's oid: the same LSN of another database means nothing. '' = any. */
   readonly systemId: string;
+  /** PostgreSQL's timeline: the same LSN of another timeline may be another change. 0 = not known. */
+  readonly timeline: number;
   /** Every source transaction that ends at or before this is in the log. */
   readonly lsn: Lsn;
   readonly stamp: Stamp;
+  readonly pending: PendingLoad;
+  /** undefined only in a position of an earlier release. */
+  readonly epoch: Epoch | undefined;
   readonly types: readonly TypeCount[];
+  readonly topics: readonly TopicState[];
+  /** What was proved when the stream or load began: everything up to `lsn` was in the stream as long as these hold. */
+  readonly coverage: readonly CoverageFact[];
 }
+
+/** What is known of a log before the first load. */
+export const EMPTY_POSITION: Position = {
+  slot: '',
+  systemId: '',
+  timeline: 0,
+  lsn: lsn(0n),
+  stamp: stamp(0),
+  pending: 'none',
+  epoch: undefined,
+  types: [],
+  topics: [],
+  coverage: [],
+};

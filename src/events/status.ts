@@ -34,6 +34,8 @@ export interface ExportPlanned extends StatusBase {
   readonly folder: string;
   readonly transactionTime: Stamp;
   readonly lsn: Lsn;
+  /** Id of the log's epoch; absent or '' where the cut has none. */
+  readonly epoch?: string;
   readonly tasks: readonly { readonly taskId: string; readonly lane: Lane; readonly plannedBytes: number }[];
 }
 

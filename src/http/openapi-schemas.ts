@@ -115,12 +115,19 @@ const MANIFEST = record(
       description: 'Only with allowPartialManifests.',
       maxItems: 1,
     },
-    extension: record({
-      typeFilters: {
-        ...list({ type: 'string' }),
-        description: 'The searches that _typeFilter was understood as.',
+    extension: record(
+      {
+        typeFilters: {
+          ...list({ type: 'string' }),
+          description: 'The searches that _typeFilter was understood as.',
+        },
+        epoch: {
+          type: 'string',
+          description: 'Of the log; _since completes only an export of the same epoch.',
+        },
       },
-    }),
+      ['typeFilters', 'epoch'],
+    ),
   },
   ['outputOrganizedBy', 'deleted', 'link', 'extension'],
 );

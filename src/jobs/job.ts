@@ -19,6 +19,8 @@ export interface JobView {
   readonly endedAt: number | undefined;
   /** The cut's time; undefined while accepted. */
   readonly transactionTime: Stamp | undefined;
+  /** Id of the log's epoch; absent or '' when it is not known. */
+  readonly epoch?: string | undefined;
   /** 0 to 1, by bytes. */
   readonly progress: number;
   /** In the order of type, task, file number; only those of completed tasks. */

@@ -17,6 +17,7 @@ export function viewOf(request: RequestFacts, job: JobRecord | undefined): JobVi
     state: job?.state ?? 'accepted',
     endedAt: job?.endedAt,
     transactionTime: job?.plan?.transactionTime,
+    epoch: job?.plan?.epoch,
     progress: job === undefined ? 0 : progressOf(job),
     files: job === undefined ? [] : filesOf(job),
     filesByTask: job === undefined ? [] : filesByTask(job),

@@ -1,8 +1,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HeadwaterError } from '../base/errors.ts';
 import { offset } from '../base/positions.ts';
-import type { Offset } from '../base/positions.ts';
 import type { CaptureOptions } from '../capture/capture-options.ts';
+import type { ResourceTopic } from '../capture/change-writer.ts';
 import type { Position } from '../events/position.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import { CaptureAppender } from '../log/kafka/capture-appender.ts';
@@ -14,12 +14,12 @@ const METADATA_PATIENCE = 10_000;
 export function captureLog(
   log: LogAccess,
   codec: Codec<Position>,
-  slot: string,
+  prefix: string,
 ): Pick<CaptureOptions, 'openLog' | 'topics' | 'positions'> {
   const { names, reader, admin, cluster } = log;
   return {
     openLog: async () => {
-      const appender = await CaptureAppender.open(cluster, `${names.position}.${slot}`);
+      const appender = await CaptureAppender.open(cluster, `${prefix}.capture`);
       for (const topic of [names.position, names.commands, names.zones])
         appender.declare(topic, await reader.ends(topic));
       return appender;
@@ -29,7 +29,7 @@ export function captureLog(
       zones: names.zones,
       ensure: async (type) => {
         const { topic, partitions } = await admin.ensureResourceTopic(type);
-        return endsOnceKnown(log, topic, partitions);
+        return onceKnown(log, topic, partitions);
       },
       list: () => admin.listResourceTypes(),
       deleteAll: async () => {
@@ -40,36 +40,39 @@ export function captureLog(
     positions: {
       topic: names.position,
       encode: (position) => codec.encode(position),
-      read: (name) => readPosition(log, codec, name),
+      key: prefix,
+      read: () => readPosition(log, codec),
     },
   };
 }
 
 /** A topic is there before every broker knows of all its partitions. */
-async function endsOnceKnown(log: LogAccess, topic: string, partitions: number): Promise<readonly Offset[]> {
+async function onceKnown(log: LogAccess, topic: string, partitions: number): Promise<ResourceTopic> {
   const deadline = Date.now() + METADATA_PATIENCE;
   for (;;) {
+    const found = (await log.reader.topics([topic])).get(topic);
     const ends = await log.reader.ends(topic);
-    if (ends.length === partitions && ends.every((end) => end !== undefined)) return ends;
+    if (found && ends.length === partitions && ends.every((end) => end !== undefined))
+      return { id: found.id, ends };
     if (Date.now() > deadline)
       throw new HeadwaterError('unavailable', `Kafka does not know ${topic} yet`, { subject: topic });
     await delay(10);
   }
 }
 
-async function readPosition(
-  log: LogAccess,
-  codec: Codec<Position>,
-  slot: string,
-): Promise<Position | undefined> {
+/** The newest one, whatever its key: an earlier release keyed it by slot. */
+async function readPosition(log: LogAccess, codec: Codec<Position>): Promise<Position | undefined> {
   const topic = log.names.position;
   const { signal } = new AbortController();
-  for (const [partition, to] of (await log.reader.ends(topic)).entries()) {
+  const ends = await log.reader.ends(topic);
+  // The topic was made or found when this process started: a broker that has restarted may not know it yet.
+  if (ends.length === 0)
+    throw new HeadwaterError('unavailable', `Kafka does not know ${topic} yet`, { subject: topic });
+  for (const [partition, to] of ends.entries()) {
     for await (const batch of log.reader.readBackward({ topic, partition, from: offset(0), to }, signal)) {
-      for (let i = batch.end - 1; i >= batch.begin; i--) {
-        if (batch.keyText(i) === slot)
-          return codec.decode(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
-      }
+      const last = batch.end - 1;
+      if (last >= batch.begin)
+        return codec.decode(batch.data.subarray(batch.valueStart(last), batch.valueEnd(last)));
     }
   }
   return undefined;

@@ -25,8 +25,12 @@ export interface Manifest {
   readonly deleted?: readonly ManifestFile[];
   readonly error: readonly ManifestFile[];
   readonly link?: readonly { readonly relation: 'next'; readonly url: string }[];
-  /** What was understood of the request's filters. */
-  readonly extension?: { readonly typeFilters: readonly string[] };
+  readonly extension?: {
+    /** What was understood of the request's filters. */
+    readonly typeFilters?: readonly string[];
+    /** Of the log. An increment completes only an export of the same epoch. */
+    readonly epoch?: string;
+  };
 }
 
 /** Where a client finds files and further pages. */
@@ -52,7 +56,7 @@ export function manifestOf(job: JobView, urls: ManifestUrls, page?: number): Man
   const number = page ?? 1;
   const listed = pages[number - 1];
   if (listed === undefined) return undefined;
-  const { since, organizeBy, typeFilters } = job.parameters;
+  const { since, organizeBy } = job.parameters;
   const files = (kind: FileKind): ManifestFile[] =>
     listed
       .filter((file) => file.kind === kind)
@@ -66,8 +70,13 @@ export function manifestOf(job: JobView, urls: ManifestUrls, page?: number): Man
     ...(since !== undefined && { deleted: files('deleted') }),
     error: files('error'),
     ...(number < pages.length && { link: [{ relation: 'next', url: urls.page(number + 1) }] }),
-    ...(typeFilters.length > 0 && { extension: { typeFilters } }),
+    ...extensionOf(job),
   };
+}
+
+function extensionOf({ epoch = '', parameters: { typeFilters } }: JobView): Pick<Manifest, 'extension'> {
+  if (epoch === '' && typeFilters.length === 0) return {};
+  return { extension: { ...(typeFilters.length > 0 && { typeFilters }), ...(epoch !== '' && { epoch }) } };
 }
 
 /** The manifest of a completed job, on one page. */

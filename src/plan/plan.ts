@@ -85,6 +85,7 @@ export function plan(command: ExportCommand, settings: PlanSettings, at: number,
     folder,
     transactionTime: command.cut.time,
     lsn: command.cut.lsn,
+    ...(command.cut.epoch && { epoch: command.cut.epoch.id }),
     tasks: tasks.map(({ taskId, plannedBytes }) => ({ taskId, lane, plannedBytes })),
   };
   return { planned, tasks };

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
-import { formatLsn, stamp } from '../../src/base/positions.ts';
+import { formatLsn } from '../../src/base/positions.ts';
 import type { CaptureOptions } from '../../src/capture/capture-options.ts';
 import type { CaptureLog } from '../../src/capture/change-writer.ts';
 import { Following } from '../../src/capture/following.ts';
 import { Source } from '../../src/capture/source.ts';
 import { presetMapping } from '../../src/capture/source-mapping.ts';
 import { MESSAGE_PREFIX } from '../../src/events/commands.ts';
+import { EMPTY_POSITION } from '../../src/events/position.ts';
 import { parseRequestMessage } from '../../src/events/request-message.ts';
 import { uniqueIdentifier } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
@@ -81,13 +82,7 @@ describe('following the write-ahead log', () => {
     await client.query('TRUNCATE resource'); // is committed in part, since the log is read for it
     const log = new MemoryLog();
     const stop = new AbortController();
-    const start = {
-      slot: name,
-      systemId: '',
-      lsn: slot.consistentPoint,
-      stamp: stamp(0),
-      types: [],
-    };
+    const start = { ...EMPTY_POSITION, slot: name, lsn: slot.consistentPoint };
     const { rows } = await client.query<{ end: string }>('SELECT pg_current_wal_lsn() AS end');
     const end = rows[0]?.end ?? '';
     const following = new Following(
@@ -140,12 +135,13 @@ describe('following the write-ahead log', () => {
       topics: {
         topicOf: (type) => type,
         zones: 'zones',
-        ensure: async () => [],
+        ensure: async () => ({ id: 'id', ends: [] }),
         list: async () => [],
         deleteAll: async () => undefined,
       },
       positions: {
         topic: 'position',
+        key: 'prefix',
         read: async () => undefined,
         encode: ({ lsn }) => {
           onPosition(formatLsn(lsn));
@@ -162,6 +158,7 @@ describe('following the write-ahead log', () => {
       maxExportMs: 3_600_000,
       metrics: { change: nothing, problem: nothing, reached: nothing },
       clock: Date.now,
+      newId: () => 'id',
       logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
       health: { ready: nothing },
     };

@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { lsn, stamp } from '../../src/base/positions.ts';
+import { EMPTY_POSITION } from '../../src/events/position.ts';
 import { startMode } from '../../src/capture/position.ts';
 
 describe('how capture starts', () => {
-  const stored = { slot: 's', systemId: 'A', lsn: lsn(100n), stamp: stamp(1), types: [] };
+  const stored = { ...EMPTY_POSITION, slot: 's', systemId: 'A', lsn: lsn(100n), stamp: stamp(1) };
   const slot = (confirmed: bigint, lost = false) => ({ lost, confirmed: lsn(confirmed) });
 
   it('loads everything when nothing is stored, whatever the slot', () => {

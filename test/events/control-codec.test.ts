@@ -3,12 +3,13 @@ import fc from 'fast-check';
 import { allTopics } from '../../topics/all.ts';
 import { HeadwaterError } from '../../src/base/errors.ts';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
-import type { Cut } from '../../src/base/positions.ts';
+import type { Cut, Epoch } from '../../src/base/positions.ts';
 import type { Announced } from '../../src/events/announced.ts';
 import type { Command } from '../../src/events/commands.ts';
 import { controlCodecs } from '../../src/events/control-codec.ts';
 import type { ExportEvent, ExportEventKind } from '../../src/events/export-event.ts';
 import { cloudEventHeaders } from '../../src/events/export-event.ts';
+import { EMPTY_POSITION } from '../../src/events/position.ts';
 import type { Position } from '../../src/events/position.ts';
 import type { ExportParameters } from '../../src/events/request.ts';
 import type { Codec, SchemaIds } from '../../src/events/schema-ids.ts';
@@ -59,16 +60,23 @@ const file: fc.Arbitrary<ExportFile> = record({
   bytes: size,
   sha256: text,
 });
+const epoch: fc.Arbitrary<Epoch> = record({ id: text, began: stamps });
 const cut: fc.Arbitrary<Cut> = record({
   lsn: lsns,
   time: stamps,
-  ends: fc.uniqueArray(fc.tuple(text, fc.array(offsets), fc.double({ min: 0, max: 1e9, noNaN: true })), {
-    selector: ([type]) => type,
-  }),
-}).map(({ ends, ...rest }) => ({
+  epoch: optional(epoch),
+  ends: fc.uniqueArray(
+    fc.tuple(text, fc.array(offsets), fc.double({ min: 0, max: 1e9, noNaN: true }), text),
+    {
+      selector: ([type]) => type,
+    },
+  ),
+}).map(({ ends, epoch: one, ...rest }) => ({
   ...rest,
+  ...(one && { epoch: one }),
   ends: new Map(ends.map(([type, list]) => [type, list])),
   meanBytes: new Map(ends.flatMap(([type, , mean]) => (mean > 0 ? [[type, mean]] : []))),
+  topicIds: new Map(ends.flatMap(([type, , , id]) => (id === '' ? [] : [[type, id]]))),
 }));
 
 const commands: fc.Arbitrary<Command> = fc.oneof(
@@ -130,6 +138,7 @@ const statusEvents: fc.Arbitrary<StatusEvent> = fc.oneof(
     transactionTime: stamps,
     lsn: lsns,
     tasks: fc.array(record({ taskId: text, lane, plannedBytes: size })),
+    epoch: text,
   }),
   record({ ...base, kind: fc.constant('ExportFailed' as const), code: text, message: text }),
   record({ ...base, kind: fc.constant('ExportCancelled' as const) }),
@@ -150,7 +159,12 @@ const positions: fc.Arbitrary<Position> = record({
   systemId: text,
   lsn: lsns,
   stamp: stamps,
+  timeline: fc.nat(),
+  pending: fc.constantFrom('none' as const, 'first-load' as const, 'reload' as const),
+  epoch: optional(epoch),
   types: fc.array(record({ type: text, records: size, bytes: size })),
+  topics: fc.array(record({ type: text, id: text, ends: fc.array(offsets) })),
+  coverage: fc.array(record({ subject: text, value: text })),
 });
 
 const kinds: readonly ExportEventKind[] = [
@@ -203,18 +217,12 @@ describe('the codecs of control records', () => {
   });
 
   it('keep an LSN beyond what a double holds', () => {
-    const position: Position = {
-      slot: 's',
-      systemId: '1',
-      lsn: lsn(2n ** 63n - 1n),
-      stamp: stamp(0),
-      types: [],
-    };
+    const position: Position = { ...EMPTY_POSITION, lsn: lsn(2n ** 63n - 1n) };
     assert.equal(codecs.position.decode(codecs.position.encode(position)).lsn, 2n ** 63n - 1n);
   });
 
   it('refuse an LSN that is no long', () => {
-    const position: Position = { slot: 's', systemId: '1', lsn: lsn(2n ** 63n), stamp: stamp(0), types: [] };
+    const position: Position = { ...EMPTY_POSITION, lsn: lsn(2n ** 63n) };
     assert.throws(() => codecs.position.encode(position));
   });
 
