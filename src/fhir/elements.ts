@@ -1,24 +1,33 @@
 import { readFileSync } from 'node:fs';
 import { HeadwaterError } from '../base/errors.ts';
 import { isResourceType } from './resource-types.ts';
+import { subset } from './subset.ts';
 
 /** What `_elements` asks for: names of root elements, by type; under `undefined` those meant for every type. */
 export type Elements = ReadonlyMap<string | undefined, ReadonlySet<string>>;
 
-type Resource = Readonly<Record<string, unknown>>;
+interface RootElement {
+  /** What clients may call it: of a choice of types `value`, `value[x]` and `valueQuantity`. */
+  readonly names: readonly string[];
+  /** What it is called in JSON: of a choice, one name for each type. */
+  readonly keys: readonly string[];
+  /** Mandatory, a modifier, or asked for by an invariant: it stays whatever is wanted. */
+  readonly stays: boolean;
+}
 
-const SUBSETTED = {
-  system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue',
-  code: 'SUBSETTED',
-};
-
-/** R4's root elements by type, `!` after those that are mandatory, `[x]` after those with a choice of type. */
+/** R4's root elements by type, as `generate.mjs` writes them. */
 // Read here: as an imported module its type would have hundreds of members.
-const TABLE: ReadonlyMap<string, readonly string[]> = new Map(
+const TABLE: ReadonlyMap<string, readonly RootElement[]> = new Map(
   Object.entries(
     JSON.parse(readFileSync(new URL('elements-r4.json', import.meta.url), 'utf8')) as Record<string, string>,
-  ).map(([type, elements]) => [type, elements.split(' ')]),
+  ).map(([type, elements]) => [type, elements.split(' ').map(rootElement)]),
 );
+
+function rootElement(text: string): RootElement {
+  const [, name = '', types, mark] = /^(\w+)(?:\[(.*)\])?([!?*]?)$/.exec(text) ?? [];
+  const keys = types?.split('|').map((type) => name + type.charAt(0).toUpperCase() + type.slice(1)) ?? [name];
+  return { names: types === undefined ? keys : [name, `${name}[x]`, ...keys], keys, stays: mark !== '' };
+}
 
 /** Reads the values of `_elements`, each one or several of `element` and `Type.element`; throws bad-request naming a wrong one. */
 export function parseElements(values: readonly string[]): Elements {
@@ -27,74 +36,34 @@ export function parseElements(values: readonly string[]): Elements {
     const [, type, name = ''] = /^(?:([^.]*)\.)?([^.]*)$/.exec(text) ?? [];
     if (name === '') refuse(`"${text}" is no root element; write element or Type.element.`);
     if (type !== undefined && !isResourceType(type)) refuse(`FHIR R4 has no resource type "${type}".`);
-    const base = name.replace(/\[x\]$/, '');
     const types = type === undefined ? [...TABLE.keys()] : [type];
-    if (base !== 'resourceType' && !types.some((candidate) => namesOf(candidate).includes(base))) {
+    if (name !== 'resourceType' && !types.some((candidate) => isRootElement(candidate, name)))
       refuse(`FHIR R4 has no root element "${name}" in ${type ?? 'any resource type'}.`);
-    }
-    elements.set(type, (elements.get(type) ?? new Set()).add(base));
+    elements.set(type, (elements.get(type) ?? new Set()).add(name));
   }
   return elements;
 }
 
+function isRootElement(type: string, name: string): boolean {
+  return TABLE.get(type)?.some(({ names }) => names.includes(name)) ?? false;
+}
+
+/** Cuts the bytes [start, end) of a resource's JSON down. Throws `corrupt` for what is no JSON object. */
+export type Reduce = (bytes: Buffer, start: number, end: number) => Buffer;
+
 /**
- * Compiles `_elements` to what cuts a resource down to the elements asked for, the mandatory ones, id and meta, and tags it
- * SUBSETTED. A resource of a type that is not addressed is returned itself. Throws what `parseElements` throws.
+ * Compiles `_elements` to what cuts resources of a type down to the elements asked for, those that stay, id and meta, and tags them
+ * SUBSETTED; undefined when the type is not addressed. Throws what `parseElements` throws.
  */
-export function compileElements(values: readonly string[]): (type: string, resource: Resource) => Resource {
+export function compileElements(values: readonly string[], type: string): Reduce | undefined {
   const elements = parseElements(values);
-  const keepers = new Map<string, (key: string) => boolean>();
-  return (type, resource) => {
-    if (!elements.has(undefined) && !elements.has(type)) return resource;
-    const keep = keepers.get(type) ?? keeper(type, elements);
-    keepers.set(type, keep);
-    return subset(resource, keep);
-  };
-}
-
-function subset(resource: Resource, keep: (key: string) => boolean): Resource {
-  const { resourceType, id, meta, ...others } = resource;
-  const kept = Object.entries(others).filter(([key]) => keep(key));
-  return {
-    resourceType,
-    ...(id === undefined ? {} : { id }),
-    meta: tagged(meta),
-    ...Object.fromEntries(kept),
-  };
-}
-
-function tagged(meta: unknown): Record<string, unknown> {
-  const known = (meta ?? {}) as Record<string, unknown>;
-  const tags = Array.isArray(known['tag']) ? (known['tag'] as readonly unknown[]) : [];
-  return tags.some(isSubsetted) ? known : { ...known, tag: [...tags, SUBSETTED] };
-}
-
-function isSubsetted(tag: unknown): boolean {
-  const { system, code } = (tag ?? {}) as { system?: unknown; code?: unknown };
-  return system === SUBSETTED.system && code === SUBSETTED.code;
-}
-
-/** Does a property of the JSON belong to an element to keep? `_birthDate` goes with `birthDate`, `valueQuantity` with `value`. */
-function keeper(type: string, elements: Elements): (key: string) => boolean {
+  if (!elements.has(undefined) && !elements.has(type)) return undefined;
   const wanted = new Set([...(elements.get(undefined) ?? []), ...(elements.get(type) ?? [])]);
-  const kept = (TABLE.get(type) ?? []).filter((row) => row.endsWith('!') || wanted.has(nameOf(row)));
-  const plain = new Set(kept.filter((row) => !row.includes('[x]')).map(nameOf));
-  const choices = kept.filter((row) => row.includes('[x]')).map(nameOf);
-  return (key) => {
-    const name = key.startsWith('_') ? key.slice(1) : key;
-    return (
-      plain.has(name) ||
-      choices.some((base) => name.startsWith(base) && /^[A-Z]/.test(name.slice(base.length)))
-    );
-  };
-}
-
-function namesOf(type: string): string[] {
-  return (TABLE.get(type) ?? []).map(nameOf);
-}
-
-function nameOf(row: string): string {
-  return row.replace(/!$/, '').replace('[x]', '');
+  const kept = (TABLE.get(type) ?? [])
+    .filter(({ names, stays }) => stays || names.some((name) => wanted.has(name)))
+    .flatMap(({ keys }) => keys);
+  const keys = new Set(kept.flatMap((key) => [key, `_${key}`])); // `_birthDate` goes with `birthDate`
+  return (bytes, start, end) => subset(bytes, { start, end }, keys);
 }
 
 function refuse(message: string): never {

@@ -69,7 +69,7 @@ export const OPERATION_PARAMETERS: readonly OperationParameter[] = [
     max: '*',
     levels: EVERY,
     documentation:
-      'Root elements to return, as `element` for every type that has it or `Type.element`. resourceType, id, meta and mandatory elements are kept; what was reduced has the tag SUBSETTED.',
+      'Root elements to return, as `element` for every type that has it or `Type.element`. Of a choice of types value, value[x] and valueQuantity mean the same. resourceType, id, meta, mandatory elements and modifiers are kept, and contained resources that kept elements refer to; what was reduced has the tag SUBSETTED.',
     example: 'Patient.birthDate,id',
   },
   {

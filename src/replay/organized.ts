@@ -2,7 +2,7 @@ import { hash32 } from '../base/hash32.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Organized } from '../events/tasks.ts';
 import type { FileSet } from '../files/file-set.ts';
-import { report } from './file-sink.ts';
+import { report, shaped, unshaped } from './file-sink.ts';
 import { replayRanges } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
@@ -30,7 +30,9 @@ export async function replayOrganized(run: TaskRun, organized: Organized): Promi
       returned: (change, key) => {
         const { patients } = codec.decode(change.bytes);
         const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
-        if (owners.length > 0) shape(intoBlocks(blocks, owners, key), change);
+        if (owners.length === 0) return;
+        const problem = shaped(shape, intoBlocks(blocks, owners, key), change);
+        if (problem !== undefined && mine(key)) report(files, 'error', unshaped(key, problem));
       },
       // Every task of the job meets it; it is one task's to report.
       reported: (kind, key, resource) => {

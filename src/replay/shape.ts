@@ -1,3 +1,4 @@
+import { HeadwaterError } from '../base/errors.ts';
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { TaskFilter } from '../events/tasks.ts';
 import { compileElements } from '../fhir/elements.ts';
@@ -9,7 +10,7 @@ export interface Lines {
   line(data: Buffer, start: number, end: number): void;
 }
 
-/** Writes what a selected resource becomes: a line, or nothing. */
+/** Writes what a selected resource becomes: a line, or nothing. Throws `corrupt` for what is not JSON, which capture lets never pass. */
 export type Shape = (lines: Lines, change: ChangePeek) => void;
 
 type Codec = Pick<ResourceChangeCodec, 'decode'>;
@@ -30,17 +31,15 @@ function shapeOf({ typeFilters, elements }: Filter, type: string, codec: Codec):
   const queries = typeFilters.filter((query) => query.startsWith(`${type}?`));
   const filter = queries.length > 0 ? compileTypeFilters(queries) : undefined;
   const own = elements.filter((element) => !element.includes('.') || element.startsWith(`${type}.`));
-  const reduce = own.length > 0 ? compileElements(own) : undefined;
+  const reduce = own.length > 0 ? compileElements(own, type) : undefined;
   if (!filter && !reduce) return asItIs;
   return (lines, change) => {
-    const resource = parse(change);
-    if (filter && !filter.matches(type, resource, codec.decode(change.bytes).lastUpdated)) return;
-    const reduced = reduce ? reduce(type, resource) : resource;
-    if (reduced === resource) {
+    if (filter && !filter.matches(type, parse(change), codec.decode(change.bytes).lastUpdated)) return;
+    if (!reduce) {
       asItIs(lines, change);
       return;
     }
-    const line = Buffer.from(JSON.stringify(reduced));
+    const line = reduce(change.bytes, change.bodyStart, change.bodyEnd);
     lines.line(line, 0, line.length);
   };
 }
@@ -49,7 +48,10 @@ function asItIs(lines: Lines, { bytes, bodyStart, bodyEnd }: ChangePeek): void {
   lines.line(bytes, bodyStart, bodyEnd);
 }
 
-/** Capture has let nothing but JSON objects pass. */
 function parse({ bytes, bodyStart, bodyEnd }: ChangePeek): Record<string, unknown> {
-  return JSON.parse(bytes.toString('utf8', bodyStart, bodyEnd)) as Record<string, unknown>;
+  try {
+    return JSON.parse(bytes.toString('utf8', bodyStart, bodyEnd)) as Record<string, unknown>;
+  } catch {
+    throw new HeadwaterError('corrupt', 'it is not JSON'); // the error's message would quote it
+  }
 }

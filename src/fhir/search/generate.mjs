@@ -23,6 +23,10 @@ function elementDefinition(xml) {
   return {
     path: value(own, 'path'),
     min: Number(value(own, 'min')),
+    isModifier: value(own, 'isModifier') === 'true',
+    invariants: blocks(own, 'constraint>')
+      .filter((constraint) => value(constraint, 'severity') === 'error')
+      .map((constraint) => value(constraint, 'expression') ?? ''),
     contentReference: value(own, 'contentReference'),
     type: blocks(own, 'type>').map((type) => ({ code: value(type, 'code') })),
     valueSet: value(blocks(own, 'binding>')[0] ?? '', 'valueSet'),
@@ -190,6 +194,21 @@ function entry(parameter, type) {
   return targets && targets.length < 100 ? { ...base, paths, targets } : { ...base, paths };
 }
 
+/** `status!`, a mandatory one; `active?`, a modifier; `name*`, asked for by an invariant; `value[Quantity|string]`, a choice. */
+function rootElement({ path, min, isModifier, type }, invariants) {
+  const choice = `[${type.map(({ code }) => code).join('|')}]`;
+  const [, element] = path.split('.');
+  const name = element.replace('[x]', '');
+  const mark = min > 0 ? '!' : isModifier ? '?' : asksFor(invariants, name) ? '*' : '';
+  return element.replace('[x]', choice) + mark;
+}
+
+/** As org-1 does for name and identifier: `(identifier.count() + name.count()) > 0`. */
+function asksFor(invariants, name) {
+  const present = new RegExp(`(?<![\\w.])${name}\\.(exists|count)\\(\\)(?!\\.not)`);
+  return invariants.some((expression) => !expression.includes(' implies ') && present.test(expression));
+}
+
 const parameters = JSON.parse(read('sp/search-parameters.json')).entry.map(({ resource }) => resource);
 const byUrl = new Map(parameters.map((parameter) => [parameter.url, parameter]));
 const table = {};
@@ -200,7 +219,7 @@ for (const type of ['Resource', ...RESOURCES.sort()]) {
   if (type === 'Resource') continue; // what every type has
   elements[type] = [...elementsOf(type).values()]
     .filter(({ path }) => path.split('.').length === 2)
-    .map(({ path, min }) => path.slice(type.length + 1) + (min > 0 ? '!' : ''))
+    .map((element) => rootElement(element, elementsOf(type).get(type).invariants))
     .join(' ');
 }
 
