@@ -18,6 +18,23 @@ export interface KafkaOptions extends ServerOptions {
 /** A message may be larger than any resource topic allows (16 MiB), so that the topic's own limit decides. */
 const MAX_MESSAGE_BYTES = 33_554_432;
 
+/** Of every broker, however many there are. */
+export const COMMON_PROPERTIES = {
+  'auto.create.topics.enable': 'false',
+  'message.max.bytes': String(MAX_MESSAGE_BYTES),
+  'replica.fetch.max.bytes': String(MAX_MESSAGE_BYTES),
+  'log.cleaner.enable': 'true',
+  'log.cleaner.backoff.ms': '500',
+  'log.retention.ms': '-1', // every topic says for itself how long it keeps
+  'group.initial.rebalance.delay.ms': '0',
+};
+
+/** A killed broker is let in again when its old session has run out: 9 s by default, which fault tests would wait for. */
+export const TEST_PROPERTIES = {
+  'broker.session.timeout.ms': '3000',
+  'broker.heartbeat.interval.ms': '500',
+};
+
 export interface PropertiesOptions {
   readonly port: number;
   readonly controllerPort: number;
@@ -39,13 +56,7 @@ export function kafkaProperties(options: PropertiesOptions): string {
     'listener.security.protocol.map': 'CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT',
     'inter.broker.listener.name': 'PLAINTEXT',
     'log.dirs': options.data,
-    'auto.create.topics.enable': 'false',
-    'message.max.bytes': String(MAX_MESSAGE_BYTES),
-    'replica.fetch.max.bytes': String(MAX_MESSAGE_BYTES),
-    'log.cleaner.enable': 'true',
-    'log.cleaner.backoff.ms': '500',
-    'log.retention.ms': '-1', // every topic says for itself how long it keeps
-    'group.initial.rebalance.delay.ms': '0',
+    ...COMMON_PROPERTIES,
     'offsets.topic.num.partitions': '5',
     'offsets.topic.replication.factor': '1',
     'transaction.state.log.num.partitions': '5',
@@ -53,11 +64,7 @@ export function kafkaProperties(options: PropertiesOptions): string {
     'transaction.state.log.min.isr': '1',
     'share.coordinator.state.topic.replication.factor': '1',
     'share.coordinator.state.topic.min.isr': '1',
-    // A killed broker is let in again when its old session has run out: 9 s by default, which fault tests would wait for.
-    ...(options.purpose === 'tests' && {
-      'broker.session.timeout.ms': '3000',
-      'broker.heartbeat.interval.ms': '500',
-    }),
+    ...(options.purpose === 'tests' && TEST_PROPERTIES),
   });
 }
 
