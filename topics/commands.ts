@@ -9,6 +9,7 @@ const cutSchema: AvroSchema = {
   fields: [
     { name: 'lsn', type: lsnSchema },
     { name: 'time', type: 'long', doc: 'Stamp; the transactionTime of the export' },
+    { name: 'reloaded', type: ['null', 'long'], default: null, doc: 'Stamp of the last reload before' },
     {
       name: 'ends',
       type: {

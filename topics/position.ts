@@ -16,6 +16,7 @@ export const positionSchema: AvroSchema = {
       doc: 'Every source transaction that ends at or before this is in the log',
     },
     { name: 'stamp', type: 'long', doc: 'Stamp of the last one' },
+    { name: 'reloaded', type: ['null', 'long'], default: null, doc: 'Stamp of the last reload' },
     {
       name: 'types',
       doc: 'What was written so far, cumulative',

@@ -62,4 +62,9 @@ export interface Cut {
   readonly topicIds?: ReadonlyMap<string, string>;
   /** Absent in old cuts. */
   readonly epoch?: Epoch;
+  /**
+   * Stamp of the last reload before the cut. What a reload wrote does not say whose the resource was before: a reader that
+   * needs to know looks at the versions before the reload.
+   */
+  readonly reloaded?: Stamp | undefined;
 }

@@ -70,6 +70,7 @@ export class ChangeWriter {
   readonly #totals: Map<string, Mutable<TypeCount>>;
   readonly #zones: ZoneWriter;
   readonly #epoch: Epoch;
+  readonly #reloaded: Stamp | undefined;
   readonly #topicIds = new Map<string, string>();
 
   constructor(options: {
@@ -87,8 +88,11 @@ export class ChangeWriter {
     logger: Logger;
     totals: readonly TypeCount[];
     epoch: Epoch;
+    /** Stamp of the last reload. */
+    reloaded: Stamp | undefined;
   }) {
     this.#epoch = options.epoch;
+    this.#reloaded = options.reloaded;
     this.#log = options.log;
     this.#topics = options.topics;
     this.#encode = options.encode;
@@ -151,6 +155,7 @@ export class ChangeWriter {
       meanBytes: new Map(types.map((type) => [type, mean(this.#totals.get(type))])),
       topicIds: new Map(this.#topicIds),
       epoch: this.#epoch,
+      reloaded: this.#reloaded,
     };
   }
 

@@ -52,6 +52,7 @@ export class Following {
       tellsZones: true,
       totals: start.types,
       epoch: start.epoch ?? { id: '', began: stamp(0) },
+      reloaded: start.reloaded,
     });
     this.#commands = new CommandWriter({
       log,

@@ -54,12 +54,14 @@ export async function load(options: LoadOptions): Promise<Position> {
       const stamps = new StampClock(stored?.stamp ?? stamp(now));
       const point = { stamp: stamps.change(now), lsn: slot.consistentPoint };
       const epoch = epochOf(options, point);
+      const reloaded = mode === 'reload' ? point.stamp : undefined;
       const writer = new ChangeWriter({
         ...options,
         encode: options.encodeChange,
         tellsZones: mode === 'first-load',
         totals: mode === 'reload' ? (stored?.types ?? []) : [],
         epoch,
+        reloaded,
       });
       const before = await endsBefore(options, writer);
       const sender = new LogSender(log);
@@ -76,6 +78,7 @@ export async function load(options: LoadOptions): Promise<Position> {
         lsn: slot.consistentPoint,
         stamp: stamps.last,
         epoch,
+        reloaded,
         types: writer.totals(),
         topics: writer.topicStates(),
       };

@@ -8,7 +8,7 @@ import { taskSchema } from '../../topics/tasks.ts';
 import { zoneSchema } from '../../topics/zones.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { lsn, offset, stamp } from '../base/positions.ts';
-import type { Cut, Epoch } from '../base/positions.ts';
+import type { Cut, Epoch, Stamp } from '../base/positions.ts';
 import type { Announced } from './announced.ts';
 import { AvroFrame } from './avro.ts';
 import type { AvroSchema } from './avro-schema.ts';
@@ -95,6 +95,7 @@ type WireParameters = Wire<ExportParameters>;
 interface WireCut {
   readonly lsn: bigint;
   readonly time: number;
+  readonly reloaded: number | null;
   readonly ends: readonly {
     readonly type: string;
     readonly ends: readonly number[];
@@ -114,10 +115,12 @@ const cutToWire = (cut: Cut): WireCut => ({
     topicId: cut.topicIds?.get(type) ?? '',
   })),
   epoch: orNull(cut.epoch),
+  reloaded: orNull(cut.reloaded),
 });
 const cutFromWire = (wire: WireCut): Cut => ({
   lsn: lsn(wire.lsn),
   time: stamp(wire.time),
+  reloaded: wire.reloaded === null ? undefined : stamp(wire.reloaded),
   ends: new Map(wire.ends.map(({ type, ends }) => [type, ends.map(offset)])),
   meanBytes: new Map(wire.ends.flatMap(({ type, meanBytes }) => (meanBytes > 0 ? [[type, meanBytes]] : []))),
   topicIds: new Map(wire.ends.flatMap(({ type, topicId }) => (topicId === '' ? [] : [[type, topicId]]))),
@@ -203,13 +206,17 @@ const statusMapping: Mapping<StatusEvent, WireEvent<WireStatus>> = {
   },
 };
 
-type WirePosition = Omit<Position, 'epoch'> & { readonly epoch: Epoch | null };
+type WirePosition = Omit<Position, 'epoch' | 'reloaded'> & {
+  readonly epoch: Epoch | null;
+  readonly reloaded: Stamp | null;
+};
 
 const positionMapping: Mapping<Position, WirePosition> = {
-  toWire: (position) => ({ ...position, epoch: orNull(position.epoch) }),
+  toWire: (position) => ({ ...position, epoch: orNull(position.epoch), reloaded: orNull(position.reloaded) }),
   fromWire: (wire) => ({
     ...wire,
     epoch: wire.epoch ? epochFromWire(wire.epoch) : undefined,
+    reloaded: orUndefined(wire.reloaded),
     types: wire.types.map(plain),
     topics: wire.topics.map(plain),
     coverage: wire.coverage.map(plain),

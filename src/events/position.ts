@@ -44,6 +44,8 @@ export interface Position {
   readonly pending: PendingLoad;
   /** undefined only in a position of an earlier release. */
   readonly epoch: Epoch | undefined;
+  /** Stamp of the last reload, see `Cut`. */
+  readonly reloaded?: Stamp | undefined;
   readonly types: readonly TypeCount[];
   readonly topics: readonly TopicState[];
   /** What was proved when the stream or load began: everything up to `lsn` was in the stream as long as these hold. */

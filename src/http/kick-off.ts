@@ -13,7 +13,7 @@ import type { RawParameter } from './raw-parameters.ts';
 /** `GET|POST …/$export`: checks everything, then one transaction, then 202 with the place to ask. */
 export async function kickOff(
   ctx: Context,
-  { settings, jobs, clock }: GatewayContext,
+  { settings, jobs }: GatewayContext,
   target: ExportTarget,
 ): Promise<void> {
   checkAccept(ctx.get('Accept'), settings.strictAccept);
@@ -21,7 +21,6 @@ export async function kickOff(
   if (settings.requirePrefer) checkPrefer(preferences);
   const separateStatus = preferences.has('separate-export-status');
   const parsed = parseExportParameters([...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)], target, {
-    now: clock(),
     lenient: preferences.has('handling=lenient'),
     containers: settings.containers,
   });

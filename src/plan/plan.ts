@@ -186,10 +186,21 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
   return drafts;
 }
 
-/** Whether somebody joined or left between `since` and the cut. */
-export function movedSince({ since, cohort }: Pick<Findings, 'since' | 'cohort'>): boolean {
-  if (since === undefined || cohort === undefined) return false;
-  return cohort.members !== cohort.before || cohort.groups !== cohort.groupsBefore;
+/**
+ * Whether records from before `since` count as well.
+ * all: a reload came after `since`. What it wrote does not say whose a resource was before, nor whether a filter let it through.
+ * movers: somebody joined or left a group.
+ */
+export function looksBefore(
+  { parameters, cut }: ExportCommand,
+  { since, cohort }: Pick<Findings, 'since' | 'cohort'>,
+): 'all' | 'movers' | 'no' {
+  if (since === undefined) return 'no';
+  const selective = cohort !== undefined || parameters.typeFilters.length > 0;
+  if (selective && cut.reloaded !== undefined && cut.reloaded > since.time) return 'all';
+  if (cohort === undefined) return 'no';
+  const moved = cohort.members !== cohort.before || cohort.groups !== cohort.groupsBefore;
+  return moved ? 'movers' : 'no';
 }
 
 function organizedDrafts(

@@ -13,7 +13,7 @@ import type { GapsOf, Lane, Task } from '../events/tasks.ts';
 import type { Zone } from '../events/zone.ts';
 import { parseInstant } from '../fhir/instant.ts';
 import type { LogReader, NewRecord, Outcome, QueuedRecord, WorkQueue } from '../log/log.ts';
-import { movedSince, plan, plannedTypes, scopeOf } from './plan.ts';
+import { looksBefore, plan, plannedTypes, scopeOf } from './plan.ts';
 import type { ExportCommand, Findings, PlanSettings, Since } from './plan.ts';
 import { ZoneFilter, ZoneGaps } from './zone-gaps.ts';
 
@@ -92,6 +92,7 @@ export class Planner implements Service {
     const { since: sinceText, until: untilText, patients } = command.parameters;
     const time = instantOf('_since', sinceText);
     const until = instantOf('_until', untilText);
+    refuseFuture(time, command.cut.time);
     const scope = scopeOf(command);
     const log = this.#log();
     const cohort =
@@ -105,9 +106,15 @@ export class Planner implements Service {
         log,
         signal,
       });
-    // What is older counts as well when somebody has joined or left.
-    const from = movedSince({ since, cohort }) ? new Map() : since?.from;
-    return { since: since && from && { time: since.time, from }, until, cohort, empty, known };
+    const before = looksBefore(command, { since, cohort });
+    const from = before === 'no' ? since?.from : new Map();
+    return {
+      since: since && from && { time: since.time, from },
+      until,
+      cohort,
+      empty,
+      known: before === 'all' ? empty : known,
+    };
   }
 
   /**
@@ -174,6 +181,20 @@ export class Planner implements Service {
 
 /** What a client has to change; everything else is tried again. */
 const THE_CLIENTS: ReadonlySet<string> = new Set(['bad-request', 'not-found']);
+
+/** How far a client's clock may be ahead of the log's. */
+const CLOCK_TOLERANCE_MS = 60_000;
+
+/** The log's clock decides, not that of a process: every `transactionTime` ever given out is before the time of a later cut. */
+function refuseFuture(since: number | undefined, cut: number): void {
+  if (since === undefined || since <= cut + CLOCK_TOLERANCE_MS) return;
+  const [asked, now] = [since, cut].map((time) => new Date(time).toISOString());
+  throw new HeadwaterError(
+    'bad-request',
+    `_since: ${asked} is in the future; the time of the log is ${now}. Use the transactionTime of an earlier export.`,
+    { subject: '_since' },
+  );
+}
 
 /** The gateway checks instants; a command from elsewhere must fail rather than export everything. */
 function instantOf(name: string, text: string | undefined): number | undefined {

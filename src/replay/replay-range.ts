@@ -81,8 +81,8 @@ function versionOf(change: ChangePeek, { codec, byPatients, selection }: ReplayO
   if (!byPatients && (operation !== 'snapshot' || !selection.timed))
     return { operation, changedAt: stamp, patients: NOBODY, leftPatients: NOBODY };
   const { lastUpdated, patients, leftPatients } = codec.decode(change.bytes);
-  // What the first load found was committed at a time nobody knows now; the source's own lastUpdated is the nearest to it.
-  const changedAt = operation === 'snapshot' ? (lastUpdated ?? stamp) : stamp;
+  // Nobody knows when a resource that the first load found was committed: by its own lastUpdated, but not after the load.
+  const changedAt = operation === 'snapshot' ? Math.min(lastUpdated ?? stamp, stamp) : stamp;
   return { operation, changedAt, patients, leftPatients };
 }
 

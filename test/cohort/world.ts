@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { allTopics } from '../../topics/all.ts';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
-import type { Cut, Offset } from '../../src/base/positions.ts';
+import type { Cut, Offset, Stamp } from '../../src/base/positions.ts';
 import { changesOf, loadedChange } from '../../src/capture/change.ts';
 import type { KeyedChange } from '../../src/capture/change.ts';
 import type { SourceRow } from '../../src/capture/source-mapping.ts';
@@ -30,6 +30,8 @@ const LIMITS = { maxBytes: 4_000 };
 /** So large that the shortest stretch is worth leaving out. */
 const MEAN_BYTES = 1e6;
 const ZONES = 'zones';
+/** When a resource that the load finds was changed last, in ms after the load: applications write what they like. */
+const LAST_UPDATED: Readonly<Record<string, number>> = { p1: 5, o1: 1e9, p2: -5, a1: -1e9 };
 const BEGINNING = Date.UTC(2026, 0, 1);
 
 export interface Json {
@@ -83,6 +85,7 @@ export class World {
   readonly #zoneRecords: number;
   readonly #codec: ResourceChangeCodec;
   #time = BEGINNING;
+  #reloaded: Stamp | undefined;
   #lsn = 0n;
 
   /** @param zoneRecords Infinity = the log tells nothing of where patients are */
@@ -125,15 +128,19 @@ export class World {
   /** What is there before there is a log, as the first load finds it. */
   load(writes: readonly Write[]): void {
     const point = { stamp: this.#clock.change(this.#time), lsn: lsn(++this.#lsn) };
-    for (const write of writes) this.#store(write, point.stamp);
-    for (const row of this.rows.values())
-      this.#append(loadedChange('snapshot', sourceRow(row), point, LIMITS));
+    const lastUpdated = ({ id }: { readonly id: string }): number => point.stamp + (LAST_UPDATED[id] ?? 0);
+    for (const write of writes) this.#store(write, Math.min(lastUpdated(write), point.stamp));
+    for (const row of this.rows.values()) {
+      const loaded = { ...sourceRow(row), lastUpdated: lastUpdated(row) };
+      this.#append(loadedChange('snapshot', loaded, point, LIMITS));
+    }
   }
 
   /** What capture has not seen, since its slot was lost: everything is told anew, but not where patients are. */
   reload(writes: readonly Write[]): void {
     const point = { stamp: this.#clock.change(this.#time), lsn: lsn(++this.#lsn) };
     const before = new Map(this.rows);
+    this.#reloaded = point.stamp;
     for (const write of writes) this.#store(write, point.stamp);
     for (const [key, row] of this.rows) {
       this.rows.set(key, { ...row, changedAt: point.stamp });
@@ -169,7 +176,8 @@ export class World {
   cut(): Cut {
     const ends = new Map([...this.#ends].map(([type, list]) => [type, list.map(offset)]));
     const meanBytes = new Map([...ends.keys()].map((type) => [type, MEAN_BYTES]));
-    return { lsn: lsn(++this.#lsn), time: this.#clock.cut(this.#time), ends, meanBytes };
+    const time = this.#clock.cut(this.#time);
+    return { lsn: lsn(++this.#lsn), time, ends, meanBytes, reloaded: this.#reloaded };
   }
 
   /** @param taskRecords what a task reads at most, if it can be helped */

@@ -64,6 +64,7 @@ const epoch: fc.Arbitrary<Epoch> = record({ id: text, began: stamps });
 const cut: fc.Arbitrary<Cut> = record({
   lsn: lsns,
   time: stamps,
+  reloaded: optional(stamps),
   epoch: optional(epoch),
   ends: fc.uniqueArray(
     fc.tuple(text, fc.array(offsets), fc.double({ min: 0, max: 1e9, noNaN: true }), text),
@@ -162,6 +163,7 @@ const positions: fc.Arbitrary<Position> = record({
   timeline: fc.nat(),
   pending: fc.constantFrom('none' as const, 'first-load' as const, 'reload' as const),
   epoch: optional(epoch),
+  reloaded: optional(stamps),
   types: fc.array(record({ type: text, records: size, bytes: size })),
   topics: fc.array(record({ type: text, id: text, ends: fc.array(offsets) })),
   coverage: fc.array(record({ subject: text, value: text })),

@@ -145,7 +145,6 @@ describe('kick-off', () => {
     ['_since=2024-01-01', /_since: "2024-01-01"/],
     ['_since=2024-01-01T00:00:00', /_since: "2024-01-01T00:00:00"/],
     ['_since=2023-02-29T00:00:00Z', /_since: "2023-02-29T00:00:00Z"/],
-    ['_since=2999-01-01T00:00:00Z', /_since: "2999-01-01T00:00:00Z" is in the future/],
     ['_since=2024-01-01T00:00:00Z&_since=2024-01-01T00:00:00Z', /_since is given 2 times, last as "2024/],
     ['_until=now', /_until: "now"/],
     [

@@ -140,9 +140,25 @@ describe('planner', () => {
     assert.equal(tasks(included)[0]?.ranges[0]?.from, 1);
   });
 
-  it('given _since after the cut, plans nothing, though the log has gone on', async () => {
-    const outcome = await when(requested([1], '2100-01-01T00:00:00Z'), [[1, 2, 3]]);
+  it('given _since a little after the cut, plans nothing, though the log has gone on', async () => {
+    const outcome = await when(requested([1], '1970-01-01T00:01:00Z'), [[1, 2, 3]]);
     assert.deepEqual(tasks(outcome), []);
+  });
+
+  it('refuses a _since later than the time of the log, whatever the clock of the process says', async () => {
+    const [event] = events(await when(requested([1], '1970-01-01T00:02:00Z')));
+    assert(event?.kind === 'ExportFailed');
+    assert.equal(event.code, 'bad-request');
+    assert.match(
+      event.message,
+      /_since: 1970-01-01T00:02:00.000Z is in the future; the time of the log is 1970-01-01T00:00:09.000Z/,
+    );
+    const ahead = requested([3], '2099-12-31T23:59:59Z');
+    assert(ahead.kind === 'ExportRequested');
+    const time = stamp(Date.UTC(2100, 0, 1)); // the database's clock jumped ahead
+    const outcome = await when({ ...ahead, cut: { ...ahead.cut, time } }, [[time, time, time]]);
+    assert.equal(events(outcome)[0]?.kind, 'ExportPlanned');
+    assert.equal(tasks(outcome).length, 1);
   });
 
   it('given a _since that is no instant, fails the export instead of exporting everything', async () => {

@@ -27,13 +27,16 @@ interface Change {
   readonly id: string;
   readonly operation: Operation;
   readonly stamp: number;
+  readonly lastUpdated: number | null;
   readonly body: string | undefined;
 }
 
 /** A history of one partition: the first load, then changes; a delete only of what is there, stamps that never go back. */
 const history = fc
   .record({
-    loaded: fc.uniqueArray(fc.integer({ min: 0, max: 9 })),
+    loaded: fc.uniqueArray(fc.tuple(fc.integer({ min: 0, max: 9 }), fc.constantFrom(null, 5, 10, 30)), {
+      selector: ([id]) => id,
+    }),
     steps: fc.array(
       fc.record({
         id: fc.integer({ min: 0, max: 9 }),
@@ -45,10 +48,11 @@ const history = fc
     ),
   })
   .map(({ loaded, steps }) => {
-    const changes: Change[] = loaded.map((id) => ({
+    const changes: Change[] = loaded.map(([id, lastUpdated]) => ({
       id: `r${id}`,
       operation: 'snapshot',
       stamp: 10,
+      lastUpdated,
       body: `{"load":${id}}`,
     }));
     const live = new Set(changes.map(({ id }) => id));
@@ -59,7 +63,7 @@ const history = fc
       if (step.delete && !live.has(id)) continue;
       const operation = step.delete ? 'delete' : live.has(id) ? 'update' : 'create';
       const body = step.delete || step.oversize ? undefined : `{"step":${n},"text":"é☃"}`;
-      changes.push({ id, operation, stamp: at, body });
+      changes.push({ id, operation, stamp: at, lastUpdated: null, body });
       if (step.delete) live.delete(id);
       else live.add(id);
     }
@@ -75,7 +79,7 @@ async function* newestFirst(changes: readonly Change[], size: number): AsyncIter
         stamp: stamp(change.stamp),
         lsn: lsn(1n),
         versionId: '1',
-        lastUpdated: change.operation === 'snapshot' ? 5 : null,
+        lastUpdated: change.lastUpdated,
         oversizeBytes: change.body === undefined && change.operation !== 'delete' ? 99 : null,
         patients: ['p'],
         leftPatients: [],
@@ -142,7 +146,8 @@ describe('replay of a range', () => {
           const { lines } = await replay(changes, { ...shape, ...(since !== undefined && { since }) });
           const newest = new Map(changes.map((change) => [change.id, change]));
           const changed = [...newest.values()].filter(
-            (change) => since === undefined || (change.operation === 'snapshot' ? 5 : change.stamp) > since,
+            (change) =>
+              since === undefined || Math.min(change.lastUpdated ?? change.stamp, change.stamp) > since,
           );
           const bodies = changed.flatMap(({ body }) => body ?? []);
           assert.deepEqual(lines['output']?.sort(), bodies.sort());
