@@ -3,6 +3,7 @@ import { HeadwaterError } from '../../base/errors.ts';
 import type { StoredBatch } from '../log.ts';
 import { Cluster, protocolCode } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
+import { errorName } from './error-names.ts';
 import { murmur2 } from './murmur2.ts';
 import * as protocol from './protocol.ts';
 import type { ProducerIdentity } from './protocol.ts';
@@ -285,9 +286,13 @@ function produceError(code: number, topic: string, partition: number): Headwater
   const where = `${topic}/${partition}`;
   if (FENCED.has(code))
     return new HeadwaterError('fenced', 'another capture has taken over', { subject: where });
-  return new HeadwaterError('unavailable', `Kafka answers error ${code} to an append to ${where}`, {
-    subject: where,
-  });
+  return new HeadwaterError(
+    'unavailable',
+    `Kafka answers error ${code} (${errorName(code)}) to an append to ${where}`,
+    {
+      subject: where,
+    },
+  );
 }
 
 /**

@@ -1,6 +1,7 @@
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
+import { kafkaError } from './kafka-error.ts';
 import * as protocol from './protocol.ts';
 import type { Call, TopicMetadata } from './protocol.ts';
 import { CONCURRENT_TRANSACTIONS, ProtocolError } from './protocol-error.ts';
@@ -70,14 +71,14 @@ export class Cluster {
     return this.call(await this.#any(), protocol.findCoordinator(transactionalId));
   }
 
-  /** Calls the broker at an address; whatever goes wrong is a HeadwaterError `unavailable`, with its cause. */
+  /** Calls the broker at an address; whatever goes wrong is a HeadwaterError, with its cause. */
   async call<T>(address: string, call: Call<T>): Promise<T> {
     try {
       const connection = await this.#connect(address);
       return await connection.send(call);
     } catch (error) {
       if (protocolCode(error) !== CONCURRENT_TRANSACTIONS) this.forget();
-      throw new HeadwaterError('unavailable', `Kafka: ${messageOf(error)}`, { cause: error });
+      throw kafkaError(error, `asking ${address}`);
     }
   }
 
@@ -113,7 +114,7 @@ export class Cluster {
       // LEADER_NOT_AVAILABLE is told of each partition as well; only what is behind such a partition must wait.
       if (errorCode !== 0 && errorCode !== LEADER_NOT_AVAILABLE) {
         const cause = new ProtocolError(`Metadata of ${topic}`, errorCode);
-        throw new HeadwaterError('unavailable', `Kafka: ${cause.message}`, { cause, subject: topic });
+        throw kafkaError(cause, `looking for ${topic}`, { topic });
       }
       this.#topics.set(topic, leaders);
     }
@@ -131,6 +132,8 @@ export class Cluster {
         cause = error;
       }
     }
+    const refusal = kafkaError(cause, 'connecting');
+    if (refusal.code === 'refused') throw refusal;
     const where = this.#options.brokers.join(',');
     throw new HeadwaterError('unavailable', `Kafka does not answer at ${where}: ${messageOf(cause)}`, {
       cause,

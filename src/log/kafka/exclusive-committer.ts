@@ -4,7 +4,8 @@ import { backoff, sleep } from '../../base/clock.ts';
 import { offset } from '../../base/positions.ts';
 import type { Offset } from '../../base/positions.ts';
 import type { Outcome, Partition } from '../log.ts';
-import { errorTypes, kafkaError } from './kafka-client.ts';
+import { errorTypes, kafkaError } from './kafka-error.ts';
+import type { KafkaResources } from './kafka-error.ts';
 import { topicMessages } from './publisher.ts';
 
 const ALL_REPLICAS = -1;
@@ -56,7 +57,7 @@ export class ExclusiveCommitter {
       return new ExclusiveCommitter(options, producer, await committed(options));
     } catch (error) {
       await producer.disconnect().catch(() => undefined);
-      throw kafkaError(error, `taking over ${partition.topic}/${partition.partition}`);
+      throw kafkaError(error, `taking over ${partition.topic}/${partition.partition}`, resourcesOf(options));
     }
   }
 
@@ -72,7 +73,7 @@ export class ExclusiveCommitter {
       await transaction.commit();
     } catch (error) {
       await transaction?.abort().catch(() => undefined); // so that readers need not wait for the next `open`
-      throw kafkaError(error, `committing ${topic}/${partition} up to ${next}`);
+      throw kafkaError(error, `committing ${topic}/${partition} up to ${next}`, resourcesOf(this.#options));
     }
   }
 
@@ -97,6 +98,11 @@ export class ExclusiveCommitter {
       }
     }
   }
+}
+
+/** What an authorization error may be about. The outcomes' topics are others, which Kafka does not name. */
+function resourcesOf({ group, transactionalId }: CommitterOptions): KafkaResources {
+  return { group, transactionalId };
 }
 
 async function committed({ admin, group, partition }: CommitterOptions): Promise<Offset | undefined> {

@@ -3,7 +3,6 @@ import zlib from 'node:zlib';
 import { createRequire } from 'node:module';
 import kafkajs from 'kafkajs';
 import type { Kafka, KafkaConfig, RetryOptions, SASLOptions } from 'kafkajs';
-import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import type { Logger } from '../../base/service.ts';
 
 const zstdCompress = promisify(zlib.zstdCompress);
@@ -35,7 +34,7 @@ kafkajs.CompressionCodecs[kafkajs.CompressionTypes.ZSTD] = () => ({
 });
 
 export function createKafka({ brokers, clientId, ssl, sasl }: KafkaSettings, logger: Logger): Kafka {
-  stopIdleTimers();
+  mend();
   return new kafkajs.Kafka({
     brokers: [...brokers],
     clientId,
@@ -59,66 +58,47 @@ export function createKafka({ brokers, clientId, ssl, sasl }: KafkaSettings, log
   });
 }
 
-/** What kafkajs threw, as the one error of this project. */
-export function kafkaError(error: unknown, doing: string): HeadwaterError {
-  if (error instanceof HeadwaterError) return error;
-  const types = errorTypes(error);
-  const message = `Kafka, ${doing}: ${messageOf(error)}`;
-  if (types.some((type) => FENCED.has(type))) {
-    return new HeadwaterError('fenced', `Kafka, ${doing}: another process has taken over`, { cause: error });
-  }
-  if (types.some((type) => TOO_LARGE.has(type)))
-    return new HeadwaterError('limit', message, { cause: error });
-  if (types.some((type) => REFUSED.test(type))) {
-    return new HeadwaterError('bad-config', `${message}; correct the Kafka credentials or rights`, {
-      cause: error,
-    });
-  }
-  return new HeadwaterError('unavailable', message, { cause: error });
-}
-
-const FENCED: ReadonlySet<string> = new Set(['PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH', 'UNKNOWN_CODE_90']);
-const TOO_LARGE: ReadonlySet<string> = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']);
-const REFUSED = /AUTHORIZATION_FAILED$|AUTHENTICATION/i;
-
-/** Kafka's names of what went wrong, from the outermost error to its first cause. */
-export function errorTypes(error: unknown): string[] {
-  if (!(error instanceof Error)) return [];
-  const { type, originalError, errors } = error as {
-    type?: unknown;
-    originalError?: unknown;
-    errors?: unknown;
-  };
-  const unknownCode = /^Unknown error code (\d+)/.exec(error.message)?.[1]; // of Kafka versions newer than kafkajs
-  return [
-    error.name === 'KafkaJSSASLAuthenticationError' ? 'AUTHENTICATION' : '',
-    typeof type === 'string' ? type : '',
-    unknownCode === undefined ? '' : `UNKNOWN_CODE_${unknownCode}`,
-    ...(Array.isArray(errors) ? errors.flatMap(errorTypes) : []),
-    ...errorTypes(error.cause ?? originalError),
-  ].filter((name) => name !== '');
-}
-
 interface RequestQueue {
   readonly pending: readonly unknown[];
   readonly throttledUntil: number;
   scheduleCheckPendingRequests(): void;
 }
 
-let patched = false;
+interface Runner {
+  readonly running: boolean;
+  fetch(nodeId: number): Promise<unknown>;
+}
+
+let mended = false;
+
+/** kafkajs 2.2.4 as it should be; it has no later release. */
+function mend(): void {
+  if (mended) return;
+  mended = true;
+  const require = createRequire(import.meta.url);
+  stopIdleTimers(require('kafkajs/src/network/requestQueue') as { prototype: RequestQueue });
+  endFetchers(require('kafkajs/src/consumer/runner') as { prototype: Runner });
+}
 
 /**
- * kafkajs 2.2.4 sets a timer on every connection that sets itself again each millisecond for ever, with a negative delay of
+ * kafkajs sets a timer on every connection that sets itself again each millisecond for ever, with a negative delay of
  * which Node 24 warns (tulios/kafkajs issues 1704 and 1751, unreleased fixes). It is only needed while requests are held back.
  */
-function stopIdleTimers(): void {
-  if (patched) return;
-  patched = true;
-  const queue = createRequire(import.meta.url)('kafkajs/src/network/requestQueue') as {
-    prototype: RequestQueue;
-  };
-  const schedule = queue.prototype.scheduleCheckPendingRequests; // eslint-disable-line @typescript-eslint/unbound-method
-  queue.prototype.scheduleCheckPendingRequests = function () {
+function stopIdleTimers({ prototype }: { prototype: RequestQueue }): void {
+  const schedule = prototype.scheduleCheckPendingRequests; // eslint-disable-line @typescript-eslint/unbound-method
+  prototype.scheduleCheckPendingRequests = function () {
     if (this.pending.length > 0 || this.throttledUntil > Date.now()) schedule.call(this);
+  };
+}
+
+/**
+ * A consumer that is stopped while its fetchers are rebuilt, as when a broker has left, leaves fetchers that nobody stops. Each
+ * asks a runner that answers nothing, at once, forever, and no other work of the process gets a turn. An error ends them.
+ */
+function endFetchers({ prototype }: { prototype: Runner }): void {
+  const fetch = prototype.fetch; // eslint-disable-line @typescript-eslint/unbound-method
+  prototype.fetch = async function (nodeId) {
+    if (!this.running) throw new Error('the consumer is stopped');
+    return fetch.call(this, nodeId);
   };
 }

@@ -1,7 +1,7 @@
 import kafkajs from 'kafkajs';
 import type { Kafka, Message, Producer, TopicMessages } from 'kafkajs';
 import type { NewRecord, Publisher } from '../log.ts';
-import { kafkaError } from './kafka-client.ts';
+import { kafkaError } from './kafka-error.ts';
 
 const ALL_REPLICAS = -1;
 
@@ -46,7 +46,8 @@ export class KafkaPublisher implements Publisher {
     } catch (error) {
       if (this.#producer === opened) this.#producer = undefined;
       void opened.then((producer) => producer.disconnect()).catch(() => undefined);
-      throw kafkaError(error, `appending to ${records[0]?.topic ?? ''}`);
+      const topic = records[0]?.topic ?? '';
+      throw kafkaError(error, `appending to ${topic}`, { topic });
     }
   }
 

@@ -7,6 +7,7 @@ import { readBackward } from './backward.ts';
 import type { Piece } from './backward.ts';
 import { Cluster } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
+import { errorName } from './error-names.ts';
 import { FetchQueue } from './fetch-queue.ts';
 import type { Fetched } from './fetch-queue.ts';
 import * as protocol from './protocol.ts';
@@ -231,7 +232,9 @@ function throwOnError(code: number, partition: Partition, from: number): void {
       { subject: where },
     );
   }
-  throw new HeadwaterError('unavailable', `Kafka answers error ${code} for ${where}`, { subject: where });
+  throw new HeadwaterError('unavailable', `Kafka answers error ${code} (${errorName(code)}) for ${where}`, {
+    subject: where,
+  });
 }
 
 /** A broker that restarts is away for some seconds; longer than the attempts last is for the caller to decide. */

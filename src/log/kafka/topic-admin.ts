@@ -4,7 +4,7 @@ import { backoff, sleep } from '../../base/clock.ts';
 import { HeadwaterError } from '../../base/errors.ts';
 import { isTemplate, resourceTopicName, topicName } from '../topic-declaration.ts';
 import type { TopicDeclaration, TopicSettings } from '../topic-declaration.ts';
-import { errorTypes, kafkaError } from './kafka-client.ts';
+import { errorTypes, kafkaError } from './kafka-error.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
 import { differences } from './topic-difference.ts';
 import type { ActualTopic, Difference, WantedTopic } from './topic-difference.ts';

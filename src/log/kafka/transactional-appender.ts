@@ -2,7 +2,8 @@ import kafkajs from 'kafkajs';
 import type { Kafka, Producer } from 'kafkajs';
 import type { NewRecord } from '../log.ts';
 import type { OpenTransactionalAppender, TransactionalAppender } from '../transactional-appender.ts';
-import { kafkaError, RETRY } from './kafka-client.ts';
+import { RETRY } from './kafka-client.ts';
+import { kafkaError } from './kafka-error.ts';
 import { topicMessages } from './publisher.ts';
 
 const TRANSACTION_TIMEOUT = 30_000;

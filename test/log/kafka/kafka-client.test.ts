@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import { join } from 'node:path';
 import kafkajs from 'kafkajs';
 import { HeadwaterError } from '../../../src/base/errors.ts';
-import { createKafka, errorTypes, kafkaError } from '../../../src/log/kafka/kafka-client.ts';
+import { createKafka } from '../../../src/log/kafka/kafka-client.ts';
+import { errorTypes, kafkaError } from '../../../src/log/kafka/kafka-error.ts';
+import { ProtocolError } from '../../../src/log/kafka/protocol-error.ts';
 
 const silent = {
   debug: () => undefined,
@@ -24,7 +29,10 @@ describe('kafkaError', () => {
   const codes: readonly [string, string][] = [
     ['INVALID_PRODUCER_EPOCH', 'fenced'],
     ['MESSAGE_TOO_LARGE', 'limit'],
-    ['TOPIC_AUTHORIZATION_FAILED', 'bad-config'],
+    ['INVALID_TIMESTAMP', 'unsupported'],
+    ['TOPIC_AUTHORIZATION_FAILED', 'refused'],
+    ['SASL_AUTHENTICATION_FAILED', 'refused'],
+    ['INVALID_CONFIG', 'bad-config'],
     ['NOT_LEADER_FOR_PARTITION', 'unavailable'],
   ];
   for (const [type, code] of codes) {
@@ -37,6 +45,38 @@ describe('kafkaError', () => {
 
   it('knows the code of a fenced producer that kafkajs does not', () => {
     assert.equal(kafkaError(new Error('Unknown error code 90'), 'testing').code, 'fenced');
+  });
+
+  const refusals: readonly [string, RegExp][] = [
+    ['TOPIC_AUTHORIZATION_FAILED', /Write.* topic "t"/],
+    ['GROUP_AUTHORIZATION_FAILED', /Read on group "g"/],
+    ['TRANSACTIONAL_ID_AUTHORIZATION_FAILED', /Write on transactional id "x"/],
+    ['CLUSTER_AUTHORIZATION_FAILED', /IdempotentWrite on the cluster/],
+    ['SASL_AUTHENTICATION_FAILED', /HEADWATER_KAFKA_SASL_PASSWORD/],
+    ['UNSUPPORTED_SASL_MECHANISM', /HEADWATER_KAFKA_SASL_MECHANISM/],
+  ];
+  for (const [type, advice] of refusals) {
+    it(`names what to change after ${type}`, () => {
+      const resources = { topic: 't', group: 'g', transactionalId: 'x' };
+      assert.match(kafkaError(protocolError(type), 'testing', resources).message, advice);
+    });
+  }
+
+  it('says of each topic of a call what happened to it', () => {
+    const part = Object.assign(protocolError('TOPIC_AUTHORIZATION_FAILED'), { topic: 'hw.status' });
+    const error = kafkaError(
+      Object.assign(new Error('Topic creation errors'), { errors: [part] }),
+      'making topics',
+    );
+    assert.match(error.message, /topic hw\.status: TOPIC_AUTHORIZATION_FAILED happened/);
+    assert.equal(error.code, 'refused');
+  });
+
+  it('treats what a broker answers to a call of its own as it treats what kafkajs throws', () => {
+    assert.equal(kafkaError(new ProtocolError('Fetch', 29), 'reading').code, 'refused');
+    assert.equal(kafkaError(new ProtocolError('Fetch', 78), 'reading').code, 'unavailable');
+    assert.match(kafkaError(new ProtocolError('Fetch', 78), 'reading').message, /OFFSET_NOT_AVAILABLE/);
+    assert.match(new ProtocolError('AddPartitionsToTxn', 55).message, /OPERATION_NOT_ATTEMPTED/);
   });
 
   it('leaves an error of this project alone', () => {
@@ -75,6 +115,14 @@ describe('createKafka', () => {
     process.off('warning', note);
     assert.deepEqual(warnings, []);
     assert.ok(timers <= 2, `${timers} timers`);
+  });
+
+  it('makes consumers whose fetchers end when they are stopped while they are rebuilt', async () => {
+    const child = fork(join(import.meta.dirname, 'stopped-consumer.ts'));
+    const [code] = (await once(child, 'exit', { signal: AbortSignal.timeout(30_000) }).finally(() =>
+      child.kill('SIGKILL'),
+    )) as [number | null];
+    assert.equal(code, 0);
   });
 
   it('is kafkajs 2.2.4, whose request queue is mended by name', () => {
