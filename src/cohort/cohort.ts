@@ -1,6 +1,7 @@
 import { HeadwaterError } from '../base/errors.ts';
 import type { Stamp } from '../base/positions.ts';
-import { groupMembersOf } from '../fhir/group-members.ts';
+import { groupMembersOf, noMembers } from '../fhir/group-members.ts';
+import type { GroupMembers } from '../fhir/group-members.ts';
 import type { Scope } from '../events/tasks.ts';
 import { resourceOf, versionsOf } from './versions.ts';
 import type { ResourceLog, Versions } from './versions.ts';
@@ -118,8 +119,9 @@ class Groups {
         const version = versions.get(id)?.[when];
         const gone = version === undefined || version.operation === 'delete';
         if (!gone) groups.add(id);
-        const members = gone ? NOBODY : groupMembersOf(resourceOf(version), at);
+        const members = gone ? NOBODY : groupMembersOf(resourceOf(version), at, this.#log.references);
         if (members.noneBecause !== undefined) warnings.push(adds(id, members.noneBecause));
+        if (members.unknown > 0) warnings.push(leavesOut(id, members));
         for (const patient of members.patients) patients.add(patient);
         next.push(...members.groups);
       }
@@ -135,7 +137,12 @@ function adds(group: string, noneBecause: string): string {
   return `Group/${group} adds no patient to this export: ${noneBecause}.`;
 }
 
-const NOBODY = { patients: [], groups: [], noneBecause: 'there is no such group' };
+function leavesOut(group: string, { unknown, logical }: GroupMembers): string {
+  const how = logical > 0 ? `, ${logical} of them by an identifier or a search` : '';
+  return `Group/${group}: members left out: ${unknown}. They name no resource of this server by its id${how}.`;
+}
+
+const NOBODY = noMembers('there is no such group');
 
 /** Those of the first that are in the second; the first itself, if all are. */
 function within(some: ReadonlySet<string>, all: ReadonlySet<string>): ReadonlySet<string> {

@@ -1,6 +1,7 @@
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
+import type { References } from '../fhir/reference.ts';
 import { partsOf } from '../events/task-range.ts';
 import type { GapsOf, OffsetRange } from '../events/tasks.ts';
 import type { LogReader, RecordBatch } from '../log/log.ts';
@@ -10,6 +11,7 @@ export interface ResourceLog {
   readonly reader: Pick<LogReader, 'readBackward'>;
   readonly decodeChange: (value: Buffer) => ResourceChange;
   readonly topicOf: (type: string) => string;
+  readonly references: References;
 }
 
 /** A resource as of a cut and, if it was asked for, as of a time before. A delete is a version; undefined = there was none. */

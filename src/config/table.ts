@@ -13,6 +13,7 @@ import {
   switched,
   text,
   url,
+  urlList,
   wholeNumber,
 } from './value-types.ts';
 import type { ValueType } from './value-types.ts';
@@ -81,6 +82,12 @@ export const TABLE = {
     {
       default: 'public.resource',
     },
+  ),
+  sourceBaseUrls: setting(
+    'SOURCE_BASE_URLS',
+    urlList('http:', 'https:'),
+    'Base URLs of the FHIR server: an absolute reference below one is to a resource of the source.',
+    { default: '' },
   ),
   slot: setting('SLOT', NAME, 'Replication slot to create and follow.', { default: 'headwater' }),
   publication: setting('PUBLICATION', NAME, 'Publication to create and follow.', { default: 'headwater' }),

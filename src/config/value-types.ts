@@ -91,6 +91,12 @@ export function url(...schemes: readonly string[]): ValueType<string> {
   };
 }
 
+/** Any number of URLs, as `url` takes them, with commas. */
+export function urlList(...schemes: readonly string[]): ValueType<readonly string[]> {
+  const one = url(...schemes);
+  return { name: 'list of URLs', parse: (value) => items(value).map((item) => one.parse(item)) };
+}
+
 export const brokerList: ValueType<readonly string[]> = {
   name: 'list of host:port',
   parse: (value) => {

@@ -1,5 +1,6 @@
 import { isObject } from '../base/is-object.ts';
-import { parseReference } from './reference.ts';
+import { RELATIVE_REFERENCES } from './reference.ts';
+import type { References } from './reference.ts';
 import table from './patient-compartment-r4.json' with { type: 'json' };
 
 /** Of FHIR R4's CompartmentDefinition/patient: the paths, by resource type, whose references put a resource in a compartment. */
@@ -11,10 +12,20 @@ const PATHS: ReadonlyMap<string, readonly (readonly string[])[]> = new Map(
 );
 
 /** Ids of the patients in whose compartment a resource is, without repeats, in the order met. */
-export function patientsOf(type: string, id: string, resource: unknown): string[] {
+export function patientsOf(
+  type: string,
+  id: string,
+  resource: unknown,
+  references: References = RELATIVE_REFERENCES,
+): string[] {
   const patients = new Set<string>();
   if (type === 'Patient') patients.add(id);
-  for (const path of PATHS.get(type) ?? []) collect(resource, path, 0, patients);
+  for (const path of PATHS.get(type) ?? []) {
+    for (const element of elementsAt(resource, path)) {
+      const referred = references.of(element);
+      if (referred?.type === 'Patient') patients.add(referred.id);
+    }
+  }
   return [...patients];
 }
 
@@ -23,17 +34,18 @@ export function isCompartmentType(type: string): boolean {
   return type === 'Patient' || PATHS.has(type);
 }
 
-function collect(value: unknown, path: readonly string[], depth: number, patients: Set<string>): void {
-  if (Array.isArray(value)) {
-    for (const item of value) collect(item, path, depth, patients);
-    return;
+/** Step by step, since resources can be nested as deep as one likes. In FHIR a list is never an item of a list. */
+function elementsAt(resource: unknown, path: readonly string[]): readonly unknown[] {
+  let elements = [resource];
+  for (const step of path) {
+    const next: unknown[] = [];
+    for (const element of elements) {
+      if (!isObject(element)) continue;
+      const value = element[step];
+      if (Array.isArray(value)) for (const item of value as unknown[]) next.push(item);
+      else next.push(value);
+    }
+    elements = next;
   }
-  if (!isObject(value)) return;
-  const step = path[depth];
-  if (step !== undefined) {
-    collect(value[step], path, depth + 1, patients);
-    return;
-  }
-  const referred = parseReference(value['reference']);
-  if (referred?.type === 'Patient') patients.add(referred.id);
+  return elements;
 }

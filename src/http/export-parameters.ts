@@ -4,6 +4,7 @@ import { parseElements } from '../fhir/elements.ts';
 import { parseInstant } from '../fhir/instant.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { isId } from '../fhir/reference.ts';
+import type { References } from '../fhir/reference.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 import { parseTypeFilter, splitTypeFilters } from '../fhir/search/type-filter.ts';
 import { bad, quoted, shortened } from './raw-parameters.ts';
@@ -23,6 +24,8 @@ export interface ParseOptions {
   readonly lenient: boolean;
   /** Folders that `_container` may name. */
   readonly containers: readonly string[];
+  /** What names a patient of this server. */
+  readonly references: References;
 }
 
 export const FORMATS: ReadonlyMap<string, OutputFormat> = new Map([
@@ -128,13 +131,13 @@ class Reading {
         `patient: ${quoted(first)} is given to an export of Patient/${patient} alone; ask Patient/$export`,
       );
     const ids = given.map((text) => {
-      const id = text.replace(/^Patient\//, '');
-      if (!isId(id))
+      const referred = isId(text) ? { type: 'Patient', id: text } : this.#options.references.parse(text);
+      if (referred?.type !== 'Patient')
         throw bad(
           'patient',
           `patient: ${quoted(text)} is not a reference like Patient/123 to a patient here`,
         );
-      return id;
+      return referred.id;
     });
     const unique = [...new Set(patient === undefined ? ids : [patient])];
     if (unique.length > MOST_PATIENTS)

@@ -26,6 +26,7 @@ export type GatewaySettings = Pick<
   | 'requirePrefer'
   | 'strictAccept'
   | 'containers'
+  | 'sourceBaseUrls'
   | 'topicPrefix'
 >;
 

@@ -1,5 +1,6 @@
 import type { Context } from 'koa';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
+import { References } from '../fhir/reference.ts';
 import { sendOutcome } from './answer.ts';
 import { clientOf } from './client.ts';
 import { parseExportParameters } from './export-parameters.ts';
@@ -23,6 +24,7 @@ export async function kickOff(
   const parsed = parseExportParameters([...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)], target, {
     lenient: preferences.has('handling=lenient'),
     containers: settings.containers,
+    references: new References(settings.sourceBaseUrls),
   });
   const parameters = { ...parsed, separateStatus };
   const requestUrl = `${settings.publicUrl}${ctx.path}${ctx.search}`;

@@ -10,6 +10,7 @@ import type { Role } from '../config/roles.ts';
 import type { Settings } from '../config/settings.ts';
 import { MESSAGE_PREFIX } from '../events/commands.ts';
 import { parseRequestMessage } from '../events/request-message.ts';
+import { References } from '../fhir/reference.ts';
 import { Announcer } from '../jobs/announcer.ts';
 import { Janitor } from '../jobs/janitor.ts';
 import { Projector } from '../jobs/projector.ts';
@@ -199,6 +200,7 @@ async function planner({ settings, log, logger }: Shared, health: HealthReporter
       quickBytes: settings.quickBytes,
       parallelism: 2 * settings.replayThreads,
     },
+    references: new References(settings.sourceBaseUrls),
     clock: systemClock,
     logger,
     health,

@@ -33,8 +33,8 @@ export function worker(shared: Shared): [string, Start][] {
       name: `worker-${name}`,
       run: async (signal) => {
         const { ids, control } = await log.codecs();
-        const { storageUrl, fileBytes, topicPrefix } = settings;
-        const options = { kafka: log.cluster, schemaIds: ids, topicPrefix, storageUrl, fileBytes };
+        const { storageUrl, fileBytes, topicPrefix, sourceBaseUrls: baseUrls } = settings;
+        const options = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls, storageUrl, fileBytes };
         const runner = name === 'bulk' ? new ReplayPool(options, threads) : new LocalRunner(options);
         const jobs = await ended();
         const service = new Worker({

@@ -12,6 +12,7 @@ import type { StatusEvent } from '../events/status.ts';
 import type { GapsOf, Lane, Task } from '../events/tasks.ts';
 import type { Zone } from '../events/zone.ts';
 import { parseInstant } from '../fhir/instant.ts';
+import type { References } from '../fhir/reference.ts';
 import type { LogReader, NewRecord, Outcome, QueuedRecord, WorkQueue } from '../log/log.ts';
 import { looksBefore, plan, plannedTypes, scopeOf } from './plan.ts';
 import type { ExportCommand, Findings, PlanSettings, Since } from './plan.ts';
@@ -40,6 +41,7 @@ export interface PlannerOptions {
   readonly topics: PlannerTopics;
   readonly group: string;
   readonly settings: PlanSettings;
+  readonly references: References;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly health: HealthReporter;
@@ -156,9 +158,10 @@ export class Planner implements Service {
   }
 
   #log(): ResourceLog {
-    const { reader, codecs, topics } = this.#options;
+    const { reader, codecs, topics, references } = this.#options;
     return {
       reader,
+      references,
       decodeChange: (value) => codecs.change.decode(value),
       topicOf: (type) => topics.resource(type),
     };

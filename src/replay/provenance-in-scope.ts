@@ -82,7 +82,7 @@ class ProvenanceReading implements Selector {
   /** What the body that is handed to the sink next tells of. */
   #telling: readonly When[] = [];
 
-  constructor({ task: { filter }, cohort }: TaskRun, found: Found) {
+  constructor({ task: { filter }, cohort, references }: TaskRun, found: Found) {
     this.timed = filter.since !== undefined || filter.until !== undefined;
     this.#since = filter.since;
     this.#until = filter.until;
@@ -92,7 +92,7 @@ class ProvenanceReading implements Selector {
     this.sink = {
       ...IGNORING,
       returned: (change, key) => {
-        const { targets } = readProvenance(change);
+        const { targets } = readProvenance(change, references);
         for (const when of this.#telling) found.ask(when, key, targets);
       },
     };

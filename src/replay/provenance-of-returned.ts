@@ -26,7 +26,7 @@ export async function chooseByReturned(run: TaskRun, { by, ranges }: Related): P
       ...IGNORING,
       returned: (change, key) => {
         alive.add(key);
-        const { targets, recorded } = readProvenance(change);
+        const { targets, recorded } = readProvenance(change, run.references);
         for (const target of targets) push(byTarget, target, { key, recorded });
       },
     },

@@ -1,7 +1,6 @@
-import { isObject } from '../base/is-object.ts';
 import type { ChangePeek } from '../events/resource-change-codec.ts';
 import { parseInstant } from '../fhir/instant.ts';
-import { parseReference } from '../fhir/reference.ts';
+import type { References } from '../fhir/reference.ts';
 
 /** What of a Provenance decides whether it comes along. */
 export interface ReadProvenance {
@@ -11,11 +10,14 @@ export interface ReadProvenance {
   readonly recorded: number;
 }
 
-export function readProvenance({ bytes, bodyStart, bodyEnd }: ChangePeek): ReadProvenance {
+export function readProvenance(
+  { bytes, bodyStart, bodyEnd }: ChangePeek,
+  references: References,
+): ReadProvenance {
   const body = JSON.parse(bytes.toString('utf8', bodyStart, bodyEnd)) as Record<string, unknown>;
   const { target, recorded } = body;
   const targets = (Array.isArray(target) ? target : []).flatMap((one: unknown) => {
-    const referred = isObject(one) ? parseReference(one['reference']) : undefined;
+    const referred = references.of(one);
     return referred ? [`${referred.type}/${referred.id}`] : [];
   });
   const time = typeof recorded === 'string' ? parseInstant(recorded) : undefined;

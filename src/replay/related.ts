@@ -37,9 +37,8 @@ function choose(run: TaskRun, related: Related): Promise<Chosen> {
     : chooseByReturned(run, related);
 }
 
-/** A relative reference, or the address of a Binary, in JSON as it is written. */
-const REFERENCE =
-  /"(?:reference|url)"\s*:\s*"(([A-Z][A-Za-z]+)\/[A-Za-z0-9\-.]{1,64})(?:\/_history\/[^"]*)?"/g;
+/** A reference, or the address of a Binary, in JSON as it is written. */
+const REFERENCE = /"(?:reference|url)"\s*:\s*"([^"\\]+)"/g;
 
 /**
  * What the resources in scope refer to, of the types that are wanted, and what they referred to as of `since`: so what is newly
@@ -54,8 +53,10 @@ async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Pro
     const found = new Set<string>();
     await scanSelected(run, { ranges, selectionOf }, (_, body) => {
       // Some writers escape slashes.
-      for (const [, key, type] of body().replaceAll('\\/', '/').matchAll(REFERENCE))
-        if (key !== undefined && type !== undefined && wanted.has(type)) found.add(key);
+      for (const [, reference] of body().replaceAll('\\/', '/').matchAll(REFERENCE)) {
+        const referred = run.references.parse(reference);
+        if (referred && wanted.has(referred.type)) found.add(`${referred.type}/${referred.id}`);
+      }
     });
     return found;
   };

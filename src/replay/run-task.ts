@@ -21,9 +21,9 @@ const MOST_ENDING = 8;
  * writes the same bytes under the same names. What it throws leaves no file half-written.
  */
 export async function runTask(task: Task, context: TaskContext): Promise<ExportFile[]> {
-  const { store, codec, signal, onProgress, fileBytes, reader, topicOf } = context;
+  const { store, codec, signal, onProgress, fileBytes, reader, topicOf, references } = context;
   const { scope, since } = task.filter;
-  const log = { reader, topicOf, decodeChange: (value: Buffer) => codec.decode(value) };
+  const log = { reader, topicOf, references, decodeChange: (value: Buffer) => codec.decode(value) };
   const cohort = scope && (await resolveCohort(scope, since, log, signal));
   const total = [...task.ranges, ...(task.related?.ranges ?? [])].reduce(
     (sum, range) => sum + offsetsOf(range),

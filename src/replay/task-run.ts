@@ -1,6 +1,7 @@
 import type { Cohort } from '../cohort/cohort.ts';
 import type { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { Task } from '../events/tasks.ts';
+import type { References } from '../fhir/reference.ts';
 import type { FileSet } from '../files/file-set.ts';
 import type { LogReader } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -12,6 +13,7 @@ export interface TaskContext {
   readonly store: ObjectStore;
   readonly codec: ResourceChangeCodec;
   readonly topicOf: (type: string) => string;
+  readonly references: References;
   /** Raw bytes of a file. */
   readonly fileBytes: number;
   readonly signal: AbortSignal;

@@ -2,6 +2,7 @@ import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { SchemaIds } from '../events/schema-ids.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Task } from '../events/tasks.ts';
+import { References } from '../fhir/reference.ts';
 import type { ClusterOptions } from '../log/kafka/cluster.ts';
 import { RangeReader } from '../log/kafka/range-reader.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -13,6 +14,8 @@ export interface TaskRunnerOptions {
   readonly kafka: ClusterOptions;
   readonly schemaIds: SchemaIds;
   readonly topicPrefix: string;
+  /** Base URLs of the source's resources. */
+  readonly baseUrls: readonly string[];
   readonly storageUrl: string;
   readonly fileBytes: number;
 }
@@ -33,12 +36,14 @@ export class LocalRunner implements TaskRunner {
   readonly #reader: RangeReader;
   readonly #store: ObjectStore;
   readonly #codec: ResourceChangeCodec;
+  readonly #references: References;
 
   constructor(options: TaskRunnerOptions) {
     this.#options = options;
     this.#reader = new RangeReader(options.kafka);
     this.#store = openStore(options.storageUrl);
     this.#codec = new ResourceChangeCodec(options.schemaIds);
+    this.#references = new References(options.baseUrls);
   }
 
   run(
@@ -50,6 +55,7 @@ export class LocalRunner implements TaskRunner {
       reader: this.#reader,
       store: this.#store,
       codec: this.#codec,
+      references: this.#references,
       topicOf: (type) => `${this.#options.topicPrefix}.resources.${type}`,
       fileBytes: this.#options.fileBytes,
       signal,

@@ -15,6 +15,7 @@ import { hash32 } from '../../src/base/hash32.ts';
 import { patientsAbout } from '../../src/events/zone.ts';
 import type { Zone } from '../../src/events/zone.ts';
 import { formatInstant } from '../../src/fhir/instant.ts';
+import { References } from '../../src/fhir/reference.ts';
 import type { RecordBatch, StoredRecord } from '../../src/log/log.ts';
 import { Planner } from '../../src/plan/planner.ts';
 import { runTask } from '../../src/replay/run-task.ts';
@@ -84,6 +85,7 @@ export class World {
   /** Records that are told of as one. */
   readonly #zoneRecords: number;
   readonly #codec: ResourceChangeCodec;
+  readonly #references = new References(['https://fhir.example.org/r4']);
   #time = BEGINNING;
   #reloaded: Stamp | undefined;
   #lsn = 0n;
@@ -237,6 +239,7 @@ export class World {
       },
       group: 'planner',
       settings: { taskBytes, quickBytes: 10 * MEAN_BYTES, parallelism: 2 },
+      references: this.#references,
       clock: () => cut.time,
       logger: { debug() {}, info() {}, warn() {}, error() {} },
       health: { ready() {} },
@@ -251,6 +254,7 @@ export class World {
       store,
       codec: this.#codec,
       topicOf: (type) => type,
+      references: this.#references,
       fileBytes: 500,
       signal: new AbortController().signal,
       onProgress: (fraction) => assert(fraction >= 0 && fraction <= 1),

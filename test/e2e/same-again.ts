@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import { offset } from '../../src/base/positions.ts';
 import type { ExportFile } from '../../src/events/status.ts';
 import type { Task } from '../../src/events/tasks.ts';
+import { References } from '../../src/fhir/reference.ts';
 import { runTask } from '../../src/replay/run-task.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import { PATIENCE_MS } from './eventually.ts';
@@ -21,6 +22,7 @@ export async function assertSameAgain(headwater: Headwater, jobId: string): Prom
       reader: log.reader,
       store,
       codec: change,
+      references: new References(settings.sourceBaseUrls),
       topicOf: (type) => log.names.resource(type),
       fileBytes: settings.fileBytes,
       signal: AbortSignal.timeout(PATIENCE_MS),

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { groupMembersOf } from '../../src/fhir/group-members.ts';
+import { groupMembersOf, noMembers } from '../../src/fhir/group-members.ts';
+import { References } from '../../src/fhir/reference.ts';
 
 const NOW = Date.parse('2026-03-04T12:00:00.500Z');
 const member = (reference: string, more: object = {}): object => ({ entity: { reference }, ...more });
@@ -9,7 +10,7 @@ const membersOf = (...members: readonly unknown[]) =>
 
 describe('the members of a Group', () => {
   it('are its patients and its groups, each once, and nothing else', () => {
-    const { patients, groups, noneBecause } = membersOf(
+    const { patients, groups, noneBecause, unknown, logical } = membersOf(
       member('Patient/a'),
       member('Patient/b/_history/7'),
       member('Patient/a'),
@@ -27,9 +28,16 @@ describe('the members of a Group', () => {
       'Patient/x',
     );
     assert.deepEqual(
-      { patients, groups, noneBecause },
-      { patients: ['a', 'b'], groups: ['g'], noneBecause: undefined },
+      { patients, groups, noneBecause, unknown, logical },
+      { patients: ['a', 'b'], groups: ['g'], noneBecause: undefined, unknown: 9, logical: 1 },
     );
+  });
+
+  it('are also those whom an absolute reference below the base URL of the server names', () => {
+    const base = 'https://fhir.example.org/r4';
+    const group = { member: [member(`${base}/Patient/a`), member('http://other.example/Patient/b')] };
+    const { patients, unknown } = groupMembersOf(group, NOW, new References([base]));
+    assert.deepEqual({ patients, unknown }, { patients: ['a'], unknown: 1 });
   });
 
   it('are those only who are not marked inactive, by whatever is not plainly false', () => {
@@ -81,11 +89,7 @@ describe('the members of a Group', () => {
   it('are none when the group is not active, or it cannot be told', () => {
     const member = [{ entity: { reference: 'Patient/a' } }];
     for (const active of [false, 'false', null, 0])
-      assert.deepEqual(groupMembersOf({ active, member }, NOW), {
-        patients: [],
-        groups: [],
-        noneBecause: 'it is not active',
-      });
+      assert.deepEqual(groupMembersOf({ active, member }, NOW), noMembers('it is not active'));
     assert.deepEqual(groupMembersOf({ active: true, member }, NOW).patients, ['a']);
   });
 

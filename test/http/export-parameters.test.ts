@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
+import { References } from '../../src/fhir/reference.ts';
 import { HeadwaterError } from '../../src/base/errors.ts';
 import { parseExportParameters } from '../../src/http/export-parameters.ts';
 import { parametersOfBody, parametersOfQuery } from '../../src/http/raw-parameters.ts';
@@ -7,7 +8,8 @@ import { parseInstant } from '../../src/fhir/instant.ts';
 import { isResourceType, RESOURCE_TYPES } from '../../src/fhir/resource-types.ts';
 
 const SYSTEM = { level: 'system' } as const;
-const OPTIONS = { lenient: false, containers: ['research'] };
+const references = new References(['https://fhir.example.org/r4']);
+const OPTIONS = { lenient: false, containers: ['research'], references };
 
 /** Either parameters that keep every promise, or a bad-request: never another error. */
 function parse(read: () => ReturnType<typeof parametersOfQuery>): void {

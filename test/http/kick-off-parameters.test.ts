@@ -84,11 +84,24 @@ describe('kick-off', () => {
       });
     }
 
+    it('takes references to patients of this server, relative or below its base URL', async () => {
+      for (const reference of [
+        'Patient/a',
+        'Patient/a/_history/1',
+        'https://fhir.example.org/r4/Patient/a',
+        'https://fhir.example.org/r4/Patient/a/_history/1',
+      ]) {
+        const parameter = { name: 'patient', valueReference: { reference } };
+        assert.deepEqual((await accepted(post('Patient/$export', parameter))).patients, ['a'], reference);
+      }
+    });
+
     it('refuses what is no patient here', async () => {
       for (const value of [
         'Group/a',
         'https://elsewhere.example/fhir/Patient/a',
-        'Patient/a/_history/1',
+        'Patient/a/b',
+        'https://fhir.example.org/r4/Group/a',
         '',
       ]) {
         const named = new RegExp(`patient: "${escaped(value)}" is not a reference like Patient/123`);

@@ -55,6 +55,7 @@ export async function runGateway(
       requirePrefer: true,
       strictAccept: false,
       containers: ['research'],
+      sourceBaseUrls: ['https://fhir.example.org/r4'],
       topicPrefix: 'headwater',
       ...settings,
     },

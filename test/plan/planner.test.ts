@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { References } from '../../src/fhir/reference.ts';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import type { Command } from '../../src/events/commands.ts';
 import type { StatusEvent } from '../../src/events/status.ts';
@@ -55,6 +56,7 @@ async function when(command: Command, stamps: readonly (readonly number[])[] = [
     },
     group: 'hw.planner',
     settings: { taskBytes: 1e6, quickBytes: 1e4, parallelism: 2 },
+    references: new References([]),
     clock: () => 777,
     logger: quiet,
     health: { ready() {} },
