@@ -40,6 +40,21 @@ export function containedBy(
   );
 }
 
+/** The members that refer to what is contained: without them it would be nobody's, which R4 forbids. */
+export function referringToContained(bytes: Buffer, members: readonly Member[]): ReadonlySet<Member> {
+  const ids = new Set(
+    members
+      .filter(({ name, value }) => name === 'contained' && isArrayAt(bytes, value))
+      .flatMap(({ value }) => itemsOf(bytes, value))
+      .map((item) => idOf(bytes, item)),
+  );
+  return new Set(
+    ids.size === 0
+      ? []
+      : members.filter(({ value }) => [...fragmentsIn(bytes, value)].some((id) => ids.has(id))),
+  );
+}
+
 function idOf(bytes: Buffer, item: Span): string | undefined {
   if (!isObjectAt(bytes, item)) return undefined;
   const id = membersOf(bytes, item).findLast(({ name }) => name === 'id');

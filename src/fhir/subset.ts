@@ -1,4 +1,4 @@
-import { containedBy } from './contained.ts';
+import { containedBy, referringToContained } from './contained.ts';
 import { isArrayAt, isObjectAt, itemsOf, membersOf, parseOf } from './json-scan.ts';
 import type { Member, Span } from './json-scan.ts';
 import { Splice } from './splice.ts';
@@ -15,15 +15,19 @@ const ALWAYS: ReadonlySet<string> = new Set(['resourceType', 'id', '_id', 'meta'
 
 /**
  * Cuts a resource's JSON down to the members of these names, its id and meta, and tags it SUBSETTED. What stays is the
- * source's own, byte for byte. Of `contained`, unless it is asked for, what the kept elements refer to stays. A name that occurs twice
+ * source's own, byte for byte. Of `contained` what the kept elements refer to stays;
+ * when it is asked for, all of it and the elements that refer to it. A name that occurs twice
  * stays twice. Throws `corrupt` for what is no JSON object.
  */
-export function subset(bytes: Buffer, whole: Span, names: ReadonlySet<string>): Buffer {
-  const members = membersOf(bytes, whole);
-  const asked = members.filter(({ name }) => ALWAYS.has(name) || names.has(name));
-  const contained = names.has('contained') ? NONE : containedBy(bytes, members, asked);
-  const kept =
-    contained.size > 0 ? members.filter((one) => asked.includes(one) || contained.has(one)) : asked;
+export function subset(bytes: Buffer, text: Span, names: ReadonlySet<string>): Buffer {
+  const members = membersOf(bytes, text);
+  const all = names.has('contained');
+  const referring = all ? referringToContained(bytes, members) : undefined;
+  const isAsked = (one: Member): boolean =>
+    ALWAYS.has(one.name) || names.has(one.name) || (referring?.has(one) ?? false);
+  const asked = members.filter(isAsked);
+  const contained = all ? NONE : containedBy(bytes, members, asked);
+  const kept = contained.size > 0 ? members.filter((one) => isAsked(one) || contained.has(one)) : asked;
   const meta = lastOf(kept, 'meta'); // parsers take the last one
   const metaAfter = meta ? undefined : (lastOf(kept, 'id') ?? lastOf(kept, 'resourceType'));
   const splice = new Splice(bytes);

@@ -1,18 +1,14 @@
-import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { messageOf } from '../../src/base/errors.ts';
 import { headwaterDirectory } from '../../src/stack/contract.ts';
-import { findJava, OLDEST_JAVA } from '../../src/stack/local/java.ts';
-import type { Java } from '../../src/stack/local/java.ts';
 import { download, MAVEN_PLUGIN, missingForDownload, toolFolder } from '../../src/stack/local/tools.ts';
 import type { Tool } from '../../src/stack/local/tools.ts';
+import { jdk, QUICK_START } from '../support/jdk.ts';
 import { runProgram } from './bulk-client.ts';
 import type { BulkClient } from './bulk-client.ts';
 
 const VERSION = '1.0.4';
-/** It lives for a second or two. */
-const QUICK_START = ['-XX:TieredStopAtLevel=1', '-XX:+UseSerialGC'];
 const FOLDER = join(import.meta.dirname, 'bulk-export');
 
 const tool: Tool = {
@@ -60,10 +56,3 @@ export const bulkExport: BulkClient = {
     await runProgram((await jdk()).path, [...QUICK_START, '-cp', classes, program, ...parameters]);
   },
 };
-
-/** Java that compiles what it runs. */
-async function jdk(): Promise<Java> {
-  const java = await findJava(process.env, OLDEST_JAVA);
-  if (existsSync(join(dirname(java.path), 'javac'))) return java;
-  throw new Error(`${java.path} is not part of a JDK: install one, or set JAVA_HOME.`);
-}

@@ -208,9 +208,10 @@ describe('_elements', () => {
       );
     });
 
-    it('keeps all of it when it is asked for', () => {
-      const text = whole('"status":"active"');
-      assert.equal(cut('contained', 'ExplanationOfBenefit', text), text);
+    it('keeps all of it when it is asked for, and what refers to it', () => {
+      const text = whole('"status":"active","facility":{"reference":"#unused"}');
+      const more = text.replace('"status"', '"disposition":"#","formCode":{"text":"#other"},"status"');
+      assert.equal(cut('contained', 'ExplanationOfBenefit', more), text);
     });
 
     it('counts canonicals, and resources that refer to each other', () => {
