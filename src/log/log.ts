@@ -23,6 +23,15 @@ export interface StoredBatch extends Partition {
   readonly patients: ReadonlySet<string> | undefined;
 }
 
+/** A record that Kafka will never take: too large, or with a time that the topic does not allow. */
+export interface RefusedRecord {
+  readonly topic: string;
+  readonly timestamp: number;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
+  readonly reason: Error;
+}
+
 /** Where a record is to go and what it is. Without a partition it is chosen by murmur2 of the key, as every Kafka client does. */
 export interface NewRecord {
   readonly topic: string;

@@ -64,8 +64,8 @@ export class LogAccess {
       logger,
     );
     this.reader = new RangeReader(this.cluster);
-    this.publisher = new KafkaPublisher(this.kafka);
-    this.queue = new KafkaWorkQueue({ kafka: this.kafka, prefix });
+    this.publisher = new KafkaPublisher(this.cluster);
+    this.queue = new KafkaWorkQueue({ kafka: this.kafka, cluster: this.cluster, prefix });
     this.#registry = new SchemaRegistry({ url: settings.registryUrl, prefix });
     this.admin = new TopicAdmin({
       kafka: this.kafka,

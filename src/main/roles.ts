@@ -212,11 +212,11 @@ async function projector(
   health: HealthReporter,
 ): Promise<Service> {
   const { control } = await log.codecs();
-  const { names, reader, kafka } = log;
+  const { names, reader, cluster } = log;
   const announcer = new Announcer({
     tables,
     reader,
-    openAppender: transactionalAppenders(kafka),
+    openAppender: transactionalAppenders(cluster),
     transactionalId: `${settings.topicPrefix}.announcer`,
     topics: names,
     codecs: control,

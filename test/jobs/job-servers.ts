@@ -77,8 +77,8 @@ export async function jobServers(): Promise<JobServers> {
     })),
   });
   const reader = new RangeReader({ brokers: kafkaBrokers, clientId: prefix });
-  const publisher = new KafkaPublisher(kafka);
-  const openAppender = transactionalAppenders(kafka);
+  const publisher = new KafkaPublisher({ brokers: kafkaBrokers, clientId: prefix });
+  const openAppender = transactionalAppenders({ brokers: kafkaBrokers, clientId: prefix });
   const records = async (topic: string): Promise<StoredRecord[]> => {
     const all: StoredRecord[] = [];
     for (const [partition, to] of (await reader.ends(topic)).entries()) {

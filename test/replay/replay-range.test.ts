@@ -13,7 +13,7 @@ import type { OutputFormat } from '../../src/events/request.ts';
 import { FileSet } from '../../src/files/file-set.ts';
 import type { RecordBatch } from '../../src/log/log.ts';
 import { openBatch, splitBatches } from '../../src/log/kafka/record-batch-reader.ts';
-import { BatchBuilder } from '../../src/log/kafka/record-batch-writer.ts';
+import { BatchBuilder, claim } from '../../src/log/kafka/record-batch-writer.ts';
 import { fileSink } from '../../src/replay/file-sink.ts';
 import { replayRange } from '../../src/replay/replay-range.ts';
 import { Selection } from '../../src/replay/selection.ts';
@@ -87,7 +87,9 @@ async function* newestFirst(changes: readonly Change[], size: number): AsyncIter
       });
       builder.add(change.stamp, Buffer.from(`Observation/${change.id}`), value);
     }
-    const [batch] = splitBatches(await builder.finish({ producerId: 1n, producerEpoch: 0 }, 0));
+    const built = await builder.finish();
+    claim(built, { producerId: 1n, producerEpoch: 0, transactional: true }, 0);
+    const [batch] = splitBatches(built);
     assert.ok(batch);
     yield openBatch(batch);
   }

@@ -1,33 +1,24 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import { HeadwaterError } from '../../base/errors.ts';
-import type { StoredBatch } from '../log.ts';
-import { Cluster, protocolCode } from './cluster.ts';
+import type { RefusedRecord, StoredBatch } from '../log.ts';
+import { Cluster } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
-import { errorName } from './error-names.ts';
 import { murmur2 } from './murmur2.ts';
-import * as protocol from './protocol.ts';
-import type { ProducerIdentity } from './protocol.ts';
-import { CONCURRENT_TRANSACTIONS } from './protocol-error.ts';
+import { Producer } from './producer.ts';
+import type { Batch } from './producer.ts';
+import { openBatch, splitBatches } from './record-batch-reader.ts';
 import { BatchBuilder } from './record-batch-writer.ts';
 
 /** Raw bytes at which a batch is closed; a larger record is a batch of its own. Also what replay holds decompressed at a time. */
 const BATCH_BYTES = 128 << 10;
-/** Compressed bytes in one produce request, well under the broker's socket.request.max.bytes (100 MiB). */
-const REQUEST_BYTES = 24 << 20;
+/** ms */
 const TRANSACTION_TIMEOUT = 60_000;
-const PRODUCE_TIMEOUT = 30_000;
-const COORDINATOR_BUSY = new Set([14, 15, 16, CONCURRENT_TRANSACTIONS]);
-const FENCED = new Set([47, 90]);
-const BUSY_PATIENCE = 20_000;
 
 interface PartitionState {
   readonly topic: string;
   readonly partition: number;
-  sequence: number;
   end: number;
   open: OpenBatch;
   full: OpenBatch[];
-  inTransaction: boolean;
 }
 
 /** A batch of a partition while it is filled. */
@@ -36,49 +27,40 @@ interface OpenBatch {
   patients: Set<string> | undefined;
 }
 
-interface Finished {
+interface Finished extends Batch {
   readonly state: PartitionState;
-  readonly batch: Buffer;
-  readonly count: number;
   /** Raw. */
   readonly bytes: number;
   readonly patients: ReadonlySet<string> | undefined;
+  /** It holds one record, which stands for one that was refused. */
+  readonly replaced?: boolean;
 }
 
-function openBatch(initialBytes?: number): OpenBatch {
-  return { builder: new BatchBuilder(initialBytes), patients: undefined };
+interface AppendedRecord {
+  readonly timestamp: number;
+  readonly key: Uint8Array;
+  readonly value: Uint8Array;
 }
 
 /**
  * The writer of the resource topics: one transactional producer that knows, after `flush`, where every partition it wrote
  * to ends. Opening it fences whoever held the transactional id before. Any error is final for the instance: close it, open
- * another, read back what is stored, go on from there. One transaction is open from the first `add` to `commit`.
+ * another, read back what is stored, go on from there. One transaction is open from the first `flush` to `commit`.
  */
 export class CaptureAppender {
   readonly #cluster: Cluster;
-  readonly #transactionalId: string;
-  readonly #producer: ProducerIdentity;
-  readonly #coordinator: string;
+  readonly #producer: Producer;
+  readonly #partitions = new Map<string, PartitionState[]>();
   /** In ms. */
   readonly transactionTimeoutMs: number;
-  readonly #partitions = new Map<string, PartitionState[]>();
   #pendingBytes = 0;
   #onStored: ((batch: StoredBatch) => void) | undefined;
-  #opened = false;
-  /** When Kafka opened the transaction, by `performance.now()`. */
-  #openSince: number | undefined;
+  #onRefused: ((record: RefusedRecord) => Uint8Array | undefined) | undefined;
 
-  private constructor(
-    cluster: Cluster,
-    transaction: { readonly id: string; readonly timeoutMs: number },
-    producer: ProducerIdentity,
-    coordinator: string,
-  ) {
+  private constructor(cluster: Cluster, producer: Producer, timeoutMs: number) {
     this.#cluster = cluster;
-    this.#transactionalId = transaction.id;
-    this.transactionTimeoutMs = transaction.timeoutMs;
     this.#producer = producer;
-    this.#coordinator = coordinator;
+    this.transactionTimeoutMs = timeoutMs;
   }
 
   /** @param timeoutMs after which Kafka aborts a transaction */
@@ -89,16 +71,8 @@ export class CaptureAppender {
   ): Promise<CaptureAppender> {
     const cluster = new Cluster(options);
     try {
-      return await patiently(async () => {
-        const coordinator = await cluster.coordinator(transactionalId);
-        const call = protocol.initProducerId(transactionalId, timeoutMs);
-        return new CaptureAppender(
-          cluster,
-          { id: transactionalId, timeoutMs },
-          await cluster.call(coordinator, call),
-          coordinator,
-        );
-      });
+      const producer = await Producer.open(cluster, { transactionalId, transactionTimeout: timeoutMs });
+      return new CaptureAppender(cluster, producer, timeoutMs);
     } catch (error) {
       cluster.close();
       throw error;
@@ -112,24 +86,15 @@ export class CaptureAppender {
 
   /** For how long Kafka has held the transaction open, in ms; 0 while it holds none. */
   get openMs(): number {
-    return this.#openSince === undefined ? 0 : performance.now() - this.#openSince;
+    return this.#producer.openMs;
   }
 
   /** Learns of a topic before the first record for it; its records go to murmur2(key) mod `partitions`. */
   declare(topic: string, ends: readonly number[]): void {
-    // Its sequence numbers would begin anew, and the broker would take new batches for repeated ones.
     if (this.#partitions.has(topic)) throw new HeadwaterError('internal', `${topic} was declared before`);
     this.#partitions.set(
       topic,
-      ends.map((end, partition) => ({
-        topic,
-        partition,
-        sequence: 0,
-        end,
-        open: openBatch(),
-        full: [],
-        inTransaction: false,
-      })),
+      ends.map((end, partition) => ({ topic, partition, end, open: newBatch(), full: [] })),
     );
   }
 
@@ -147,19 +112,23 @@ export class CaptureAppender {
     this.#onStored = listener;
   }
 
+  /**
+   * Asked what to store instead of a record that Kafka will never take, under the same key; undefined fails the flush with an
+   * error that names the record. Without a listener every such record does.
+   */
+  set onRefused(listener: (record: RefusedRecord) => Uint8Array | undefined) {
+    this.#onRefused = listener;
+  }
+
   /** Copies a record in, and notes the patients it is about. Flush when `pendingBytes` is large. */
-  add(
-    topic: string,
-    record: { readonly timestamp: number; readonly key: Uint8Array; readonly value: Uint8Array },
-    patients?: readonly string[],
-  ): void {
+  add(topic: string, record: AppendedRecord, patients?: readonly string[]): void {
     const states = this.#partitions.get(topic);
     const state = states?.[(murmur2(record.key) & 0x7fffffff) % states.length];
     if (!state) throw new HeadwaterError('internal', `${topic} was not declared`);
     const bytes = record.key.length + record.value.length;
     if (state.open.builder.count > 0 && state.open.builder.bytes + bytes > BATCH_BYTES) {
       state.full.push(state.open);
-      state.open = openBatch(Math.max(bytes + 64, BATCH_BYTES + (BATCH_BYTES >> 3)));
+      state.open = newBatch(Math.max(bytes + 64, BATCH_BYTES + (BATCH_BYTES >> 3)));
     }
     state.open.builder.add(record.timestamp, record.key, record.value);
     if (patients) {
@@ -167,7 +136,6 @@ export class CaptureAppender {
       for (const patient of patients) state.open.patients.add(patient);
     }
     this.#pendingBytes += bytes;
-    this.#opened = true;
   }
 
   /** Sends everything added so far. Records are stored, but not yet committed, when it resolves. Never call it twice at once. */
@@ -178,31 +146,30 @@ export class CaptureAppender {
         if (state.open.builder.count === 0) continue;
         pending.push({ state, open: [...state.full, state.open] });
         state.full = [];
-        state.open = openBatch();
+        state.open = newBatch();
       }
     }
     this.#pendingBytes = 0;
-    if (pending.length === 0) return;
-    const [, finished] = await Promise.all([
-      this.#addPartitions(pending.map(({ state }) => state)),
-      Promise.all(pending.map(({ state, open }) => this.#finish(state, open))),
-    ]);
-    for (let round = 0; ; round++) {
-      const batches = finished.flatMap((all) => all[round] ?? []);
+    const queues = await Promise.all(
+      pending.map(({ state, open }) => Promise.all(open.map((one) => finish(state, one)))),
+    );
+    for (;;) {
+      const round = queues.filter((queue) => queue.length > 0);
+      const batches = round.map((queue) => queue.shift()).filter((batch) => batch !== undefined);
       if (batches.length === 0) return;
-      await this.#produce(batches);
+      const appended = await this.#producer.append(batches);
+      for (const [i, outcome] of appended.entries()) {
+        const batch = batches[i] as Finished;
+        if ('from' in outcome) this.#stored(batch, outcome.from);
+        else round[i]?.unshift(...(await this.#instead(batch, outcome)));
+      }
     }
   }
 
   /** Flushes and commits; what was added becomes visible to readers as a whole. What is added meanwhile is the next one's. */
   async commit(): Promise<void> {
-    const opened = this.#opened;
-    this.#opened = false;
     await this.flush();
-    if (!opened) return;
-    await this.#end(true);
-    this.#openSince = undefined;
-    for (const states of this.#partitions.values()) for (const state of states) state.inTransaction = false;
+    await this.#producer.end(true);
   }
 
   async close(): Promise<void> {
@@ -210,106 +177,79 @@ export class CaptureAppender {
     return Promise.resolve();
   }
 
-  #finish(state: PartitionState, open: readonly OpenBatch[]): Promise<Finished[]> {
-    return Promise.all(
-      open.map(async ({ builder, patients }) => {
-        const { count, bytes } = builder;
-        const sequence = state.sequence;
-        state.sequence += count;
-        return { state, count, bytes, patients, batch: await builder.finish(this.#producer, sequence) };
-      }),
-    );
+  #stored({ state, topic, partition, count, bytes, patients }: Finished, from: number): void {
+    state.end = from + count;
+    this.#onStored?.({ topic, partition, from, to: state.end, bytes, patients });
   }
 
-  async #produce(batches: readonly Finished[]): Promise<void> {
-    const byLeader = new Map<string, Finished[]>();
-    for (const one of batches) {
-      const leader = await this.#cluster.leader(one.state.topic, one.state.partition);
-      const list = byLeader.get(leader);
-      if (list) list.push(one);
-      else byLeader.set(leader, [one]);
+  /** What to send instead of a refused batch: the records in it that are no fault alone, in the same order. */
+  async #instead(
+    batch: Finished,
+    { refused, places }: { refused: HeadwaterError; places: readonly number[] },
+  ): Promise<Finished[]> {
+    const records = recordsOf(batch);
+    const guilty = new Set(batch.count === 1 ? [0] : places);
+    if (guilty.size === 0) {
+      const middle = records.length >> 1;
+      return Promise.all(
+        [records.slice(0, middle), records.slice(middle)].map((part) => rebuilt(batch, part)),
+      );
     }
-    await Promise.all(
-      [...byLeader].map(async ([leader, list]) => {
-        for (const request of chunks(list)) await this.#produceRequest(leader, request);
-      }),
-    );
-  }
-
-  async #produceRequest(leader: string, request: readonly Finished[]): Promise<void> {
-    const batches = request.map(({ state: { topic, partition }, batch }) => ({ topic, partition, batch }));
-    const answer = await this.#cluster.call(
-      leader,
-      protocol.produce(this.#transactionalId, PRODUCE_TIMEOUT, batches),
-    );
-    for (const { topic, partition, errorCode, baseOffset } of answer) {
-      if (errorCode !== 0) throw produceError(errorCode, topic, partition);
-      const sent = request.find(({ state }) => state.topic === topic && state.partition === partition);
-      if (!sent) continue;
-      const { bytes, patients, count } = sent;
-      sent.state.end = baseOffset + count;
-      this.#onStored?.({ topic, partition, from: baseOffset, to: sent.state.end, bytes, patients });
+    // Each by itself, so that one which is refused again is known as such.
+    const groups: { records: AppendedRecord[]; replaced: boolean }[] = [];
+    for (const [place, record] of records.entries()) {
+      const last = groups.at(-1);
+      if (guilty.has(place)) {
+        if (batch.replaced === true) throw nameRefused(batch.topic, record, refused);
+        const value = this.#onRefused?.({ topic: batch.topic, ...record, reason: refused });
+        if (!value) throw nameRefused(batch.topic, record, refused);
+        groups.push({ records: [{ ...record, value }], replaced: true });
+      } else if (last?.replaced === false) last.records.push(record);
+      else groups.push({ records: [record], replaced: false });
     }
-  }
-
-  async #addPartitions(states: readonly PartitionState[]): Promise<void> {
-    const added = states.filter((state) => !state.inTransaction);
-    if (added.length === 0) return;
-    this.#openSince ??= performance.now();
-    const call = protocol.addPartitionsToTransaction(this.#transactionalId, this.#producer, added);
-    await patiently(() => this.#cluster.call(this.#coordinator, call));
-    for (const state of added) state.inTransaction = true;
-  }
-
-  async #end(commit: boolean): Promise<void> {
-    const call = protocol.endTransaction(this.#transactionalId, this.#producer, commit);
-    await patiently(() => this.#cluster.call(this.#coordinator, call));
+    return Promise.all(groups.map((group) => rebuilt(batch, group.records, group.replaced)));
   }
 }
 
-function* chunks(list: readonly Finished[]): Iterable<Finished[]> {
-  let chunk: Finished[] = [];
-  let bytes = 0;
-  for (const one of list) {
-    if (chunk.length > 0 && bytes + one.batch.length > REQUEST_BYTES) {
-      yield chunk;
-      chunk = [];
-      bytes = 0;
-    }
-    chunk.push(one);
-    bytes += one.batch.length;
-  }
-  if (chunk.length > 0) yield chunk;
+function newBatch(initialBytes?: number): OpenBatch {
+  return { builder: new BatchBuilder(initialBytes), patients: undefined };
 }
 
-function produceError(code: number, topic: string, partition: number): HeadwaterError {
-  const where = `${topic}/${partition}`;
-  if (FENCED.has(code))
-    return new HeadwaterError('fenced', 'another capture has taken over', { subject: where });
+async function finish(state: PartitionState, { builder, patients }: OpenBatch): Promise<Finished> {
+  const { count, bytes } = builder;
+  const { topic, partition } = state;
+  return { state, topic, partition, count, bytes, patients, batch: await builder.finish() };
+}
+
+function recordsOf({ batch }: Finished): AppendedRecord[] {
+  return splitBatches(batch).flatMap((raw) => {
+    const set = openBatch(raw);
+    return Array.from({ length: set.count }, (_, i) => ({
+      timestamp: set.timestamp(i),
+      key: set.key(i),
+      value: set.value(i),
+    }));
+  });
+}
+
+async function rebuilt(
+  { state, patients }: Finished,
+  records: readonly AppendedRecord[],
+  replaced = false,
+): Promise<Finished> {
+  const open = { builder: new BatchBuilder(), patients: patients && new Set(patients) };
+  for (const { timestamp, key, value } of records) open.builder.add(timestamp, key, value);
+  return { ...(await finish(state, open)), replaced };
+}
+
+function nameRefused(topic: string, { key }: AppendedRecord, cause: HeadwaterError): HeadwaterError {
+  const name = Buffer.from(key).toString();
   return new HeadwaterError(
-    'unavailable',
-    `Kafka answers error ${code} (${errorName(code)}) to an append to ${where}`,
+    cause.code,
+    `Kafka does not take the record ${name} of ${topic}: ${cause.message}`,
     {
-      subject: where,
+      cause,
+      subject: name,
     },
   );
-}
-
-/**
- * The coordinator is still writing the last transaction's markers when the next begins; it says so, and is asked again
- * within milliseconds (a general client waits a retry delay of some hundred).
- */
-async function patiently<T>(call: () => Promise<T>): Promise<T> {
-  const deadline = Date.now() + BUSY_PATIENCE;
-  for (let wait = 1; ; wait = Math.min(50, wait * 2)) {
-    try {
-      return await call();
-    } catch (error) {
-      const code = protocolCode(error) ?? 0;
-      if (FENCED.has(code))
-        throw new HeadwaterError('fenced', 'another capture has taken over', { cause: error });
-      if (!COORDINATOR_BUSY.has(code) || Date.now() > deadline) throw error;
-      await delay(wait);
-    }
-  }
 }

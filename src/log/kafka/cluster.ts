@@ -1,10 +1,13 @@
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import { Connection } from './connection.ts';
 import type { ConnectionOptions } from './connection.ts';
+import { firstAnswer } from './first-answer.ts';
 import { kafkaError } from './kafka-error.ts';
 import * as protocol from './protocol.ts';
 import type { Call, TopicMetadata } from './protocol.ts';
-import { CONCURRENT_TRANSACTIONS, ProtocolError } from './protocol-error.ts';
+import { code, protocolCode, ProtocolError } from './protocol-error.ts';
+import { findCoordinator } from './protocol-write.ts';
+import type { CoordinatorKind } from './protocol-write.ts';
 
 export interface ClusterOptions {
   readonly brokers: readonly string[];
@@ -12,15 +15,17 @@ export interface ClusterOptions {
   readonly connection?: Pick<ConnectionOptions, 'tls' | 'sasl'>;
 }
 
-const UNKNOWN_TOPIC = 3;
 /** Topics in one call for metadata; the answer has a line for each partition. */
 const TOPICS_A_CALL = 200;
-const LEADER_NOT_AVAILABLE = 5;
+/** ms after which another broker is asked as well. A broker that is frozen takes connections and never answers. */
+const SILENCE = 1_000;
+/** ms for which a broker that did not answer is asked last. */
+const SUSPECT = 60_000;
 const ADDRESS = /^(\[[^\]]+\]|[^[\]:]+):\d+$/;
 
 /**
- * Connections to a Kafka cluster, one a broker, and who leads what. Forgets everything it knows on any error, so that the
- * next call asks anew.
+ * Connections to a Kafka cluster, one a broker, and who leads and coordinates what. What any broker can answer is asked of
+ * several when one is silent. Callers say by `forget` what turned out to be wrong, so that the next call asks anew.
  */
 export class Cluster {
   readonly #options: ClusterOptions;
@@ -29,6 +34,11 @@ export class Cluster {
   #brokers: ReadonlyMap<number, string> = new Map();
   /** Leaders by partition number, by topic. */
   readonly #topics = new Map<string, readonly number[]>();
+  /** Addresses by kind and key. */
+  readonly #coordinators = new Map<string, string>();
+  /** Until when an address is asked last. */
+  readonly #suspects = new Map<string, number>();
+  #closed = false;
 
   constructor(options: ClusterOptions) {
     this.#options = options;
@@ -39,6 +49,10 @@ export class Cluster {
           `"${address}" is not host:port; correct HEADWATER_KAFKA_BROKERS`,
         );
     }
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   /** Topics as the cluster has them now, by name; those that do not exist are left out. */
@@ -62,40 +76,79 @@ export class Cluster {
     if (!leaders) throw new HeadwaterError('unavailable', `Kafka has no topic ${topic}`, { subject: topic });
     const address = this.#brokers.get(leaders[partition] ?? -1);
     if (address !== undefined) return address;
-    this.forget();
+    this.forget(topic);
     throw new HeadwaterError('unavailable', `${topic}/${partition} has no leader`, { subject: topic });
   }
 
-  /** Address of the coordinator of a transactional id. */
-  async coordinator(transactionalId: string): Promise<string> {
-    return this.call(await this.#any(), protocol.findCoordinator(transactionalId));
+  /** Address of the coordinator of a group or a transactional id. */
+  async coordinator(kind: CoordinatorKind, key: string): Promise<string> {
+    const name = `${kind} ${key}`;
+    const known = this.#coordinators.get(name);
+    if (known !== undefined) return known;
+    const found = await this.callAny(findCoordinator(kind, key));
+    this.#coordinators.set(name, found);
+    return found;
   }
 
-  /** Calls the broker at an address; whatever goes wrong is a HeadwaterError, with its cause. */
+  /** Calls the broker at an address; whatever goes wrong is a HeadwaterError with its cause. */
   async call<T>(address: string, call: Call<T>): Promise<T> {
     try {
       const connection = await this.#connect(address);
-      return await connection.send(call);
+      const answer = await connection.send(call);
+      this.#suspects.delete(address);
+      return answer;
     } catch (error) {
-      if (protocolCode(error) !== CONCURRENT_TRANSACTIONS) this.forget();
+      if (this.#closed) throw closedError(error);
+      if (protocolCode(error) === undefined) this.#unreachable(address);
       throw kafkaError(error, `asking ${address}`);
     }
   }
 
-  /** Asks for metadata anew at the next call. */
-  forget(): void {
-    this.#topics.clear();
+  /** Calls some broker that answers: those that did so last first, and another when one is silent. */
+  async callAny<T>(call: Call<T>): Promise<T> {
+    const asks = this.#addresses().map((address) => () => {
+      const silent = setTimeout(() => this.#suspects.set(address, Date.now() + SUSPECT), SILENCE);
+      return this.call(address, call).finally(() => clearTimeout(silent));
+    });
+    try {
+      return await firstAnswer(asks, SILENCE, isAnswer);
+    } catch (error) {
+      if (isAnswer(error)) throw error;
+      const where = this.#options.brokers.join(',');
+      throw new HeadwaterError('unavailable', `Kafka does not answer at ${where}: ${messageOf(error)}`, {
+        cause: error,
+      });
+    }
   }
 
-  /** Drops every connection, also one that hangs. */
+  /** What is known of a topic, or of all of them, turned out to be wrong. */
+  forget(topic?: string): void {
+    if (topic === undefined) this.#topics.clear();
+    else this.#topics.delete(topic);
+  }
+
+  /** It coordinates this no more, or does not answer. */
+  forgetCoordinator(kind: CoordinatorKind, key: string): void {
+    this.#coordinators.delete(`${kind} ${key}`);
+  }
+
+  /** Ends every call under way; there will be no other. */
+  close(): void {
+    this.#closed = true;
+    this.reset();
+  }
+
+  /** Drops every connection, and what is known of topics. */
   reset(): void {
     this.forget();
     for (const connection of this.#connections.values()) connection.close();
     this.#connections.clear();
   }
 
-  close(): void {
-    this.reset();
+  #unreachable(address: string): void {
+    this.#suspects.set(address, Date.now() + SUSPECT);
+    this.forget();
+    for (const [name, at] of this.#coordinators) if (at === address) this.#coordinators.delete(name);
   }
 
   async #leaders(topic: string): Promise<readonly number[] | undefined> {
@@ -107,42 +160,34 @@ export class Cluster {
 
   /** Asks for topics anew; those that do not exist are left out. */
   async #ask(names: readonly string[]): Promise<TopicMetadata[]> {
-    const { brokers, topics } = await this.call(await this.#any(), protocol.metadata(names));
+    const { brokers, topics } = await this.callAny(protocol.metadata(names));
     this.#brokers = brokers;
-    const found = topics.filter(({ errorCode }) => errorCode !== UNKNOWN_TOPIC);
+    const found = topics.filter(({ errorCode }) => errorCode !== code.UNKNOWN_TOPIC_OR_PARTITION);
     for (const { topic, errorCode, leaders } of found) {
       // LEADER_NOT_AVAILABLE is told of each partition as well; only what is behind such a partition must wait.
-      if (errorCode !== 0 && errorCode !== LEADER_NOT_AVAILABLE) {
-        const cause = new ProtocolError(`Metadata of ${topic}`, errorCode);
-        throw kafkaError(cause, `looking for ${topic}`, { topic });
-      }
+      if (errorCode !== 0 && errorCode !== code.LEADER_NOT_AVAILABLE)
+        throw kafkaError(new ProtocolError('Metadata', errorCode, { topic }), `looking for ${topic}`);
       this.#topics.set(topic, leaders);
     }
     return found;
   }
 
-  /** Address of a broker that answers. */
-  async #any(): Promise<string> {
-    let cause: unknown;
-    for (const address of new Set([...this.#options.brokers, ...this.#brokers.values()])) {
-      try {
-        await this.#connect(address);
-        return address;
-      } catch (error) {
-        cause = error;
-      }
-    }
-    const refusal = kafkaError(cause, 'connecting');
-    if (refusal.code === 'refused') throw refusal;
-    const where = this.#options.brokers.join(',');
-    throw new HeadwaterError('unavailable', `Kafka does not answer at ${where}: ${messageOf(cause)}`, {
-      cause,
-    });
+  /** Every address that is known: those that do not answer last, and those that are connected first. */
+  #addresses(): string[] {
+    const now = Date.now();
+    const rank = (address: string): number => {
+      if ((this.#suspects.get(address) ?? 0) > now) return 2;
+      return this.#connections.get(address)?.usable === true ? 0 : 1;
+    };
+    const all = new Set([...this.#options.brokers, ...this.#brokers.values()]);
+    return [...all].sort((a, b) => rank(a) - rank(b));
   }
 
   async #connect(address: string): Promise<Connection> {
+    if (this.#closed) throw closedError();
     let connection = this.#connections.get(address);
     if (connection?.usable !== true) {
+      connection?.retire();
       connection = new Connection(address, { ...this.#options.connection, clientId: this.#options.clientId });
       this.#connections.set(address, connection);
     }
@@ -151,8 +196,14 @@ export class Cluster {
   }
 }
 
-/** Kafka's own error code behind an error; undefined when it is none of Kafka's. */
-export function protocolCode(error: unknown): number | undefined {
-  if (error instanceof ProtocolError) return error.code;
-  return error instanceof Error && error.cause !== undefined ? protocolCode(error.cause) : undefined;
+/** A broker's own refusal, or what no broker would answer otherwise. */
+function isAnswer(error: unknown): boolean {
+  return protocolCode(error) !== undefined || !(error instanceof HeadwaterError && error.retryable);
+}
+
+function closedError(cause?: unknown): HeadwaterError {
+  return new HeadwaterError('unavailable', 'the connections to Kafka were closed', {
+    cause,
+    retryable: false,
+  });
 }

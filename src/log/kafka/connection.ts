@@ -2,7 +2,7 @@ import { connect as connectTcp } from 'node:net';
 import type { Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import { saslAuthenticate, saslHandshake } from './protocol.ts';
+import { saslAuthenticate, saslHandshake } from './protocol-sasl.ts';
 import type { Call } from './protocol.ts';
 import { authenticate } from './sasl.ts';
 import type { SaslOptions } from './sasl.ts';
@@ -42,6 +42,7 @@ export class Connection {
   readonly #waiting: Waiting[] = [];
   #correlation = 0;
   #ended: Error | undefined;
+  #retired = false;
   #staleAt = Number.POSITIVE_INFINITY;
   readonly #length = Buffer.alloc(4);
   #lengthBytes = 0;
@@ -70,15 +71,16 @@ export class Connection {
 
   /** Whether it can be used for more; also while it is being opened. */
   get usable(): boolean {
-    return this.#ended === undefined && Date.now() < this.#staleAt;
+    return this.#ended === undefined && !this.#retired && Date.now() < this.#staleAt;
   }
 
   async send<T>(call: Call<T>): Promise<T> {
     if (this.#ended) throw this.#ended;
     const correlation = (this.#correlation = (this.#correlation + 1) & 0x7fffffff);
     const { promise, resolve, reject } = Promise.withResolvers<WireReader>();
-    const late = (): void => this.#end(new Error(`no answer to ${call.name} for ${ANSWER_TIMEOUT / 1000} s`));
-    this.#waiting.push({ correlation, timer: setTimeout(late, ANSWER_TIMEOUT), resolve, reject });
+    const timeout = call.timeout ?? ANSWER_TIMEOUT;
+    const late = (): void => this.#end(new Error(`no answer to ${call.name} for ${timeout / 1000} s`));
+    this.#waiting.push({ correlation, timer: setTimeout(late, timeout), resolve, reject });
     const request = new WireWriter();
     request.int16(call.key).int16(call.version).int32(correlation).string(this.#clientId);
     if (call.flexible === true) request.tags();
@@ -89,6 +91,12 @@ export class Connection {
     const answer = await promise;
     if (call.flexible === true) answer.tags();
     return call.read(answer);
+  }
+
+  /** Takes nothing more, and ends when what waits is answered. */
+  retire(): void {
+    this.#retired = true;
+    if (this.#waiting.length === 0) this.close();
   }
 
   close(): void {
@@ -149,6 +157,7 @@ export class Connection {
     }
     clearTimeout(waiting.timer);
     waiting.resolve(from);
+    if (this.#retired && this.#waiting.length === 0) this.close();
   }
 
   #end(error: Error): void {

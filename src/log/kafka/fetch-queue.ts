@@ -50,6 +50,11 @@ export class FetchQueue {
     });
   }
 
+  /** Who leads the partitions of a topic is to be asked anew. */
+  forget(topic: string): void {
+    this.#cluster.forget(topic);
+  }
+
   async #run(leader: string): Promise<void> {
     const waiting = this.#waiting.get(leader) ?? [];
     while (waiting.length > 0) {
@@ -59,7 +64,8 @@ export class FetchQueue {
         const answer = await this.#cluster.call(leader, protocol.fetch(ranges, this.#wait));
         waiting.unshift(...hand(answer, asked));
       } catch (error) {
-        for (const { reject } of asked) reject(error);
+        // Those that wait would ask the same broker: let them find out who leads now.
+        for (const { reject } of [...asked, ...waiting.splice(0)]) reject(error);
       }
     }
     this.#waiting.delete(leader);

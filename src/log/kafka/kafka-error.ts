@@ -1,14 +1,8 @@
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import type { ErrorCode } from '../../base/errors.ts';
 import { errorName } from './error-names.ts';
-import { ProtocolError } from './protocol-error.ts';
-
-/** What a call is about: authorization errors name it. */
-export interface KafkaResources {
-  readonly topic?: string;
-  readonly group?: string;
-  readonly transactionalId?: string;
-}
+import { protocolError, ProtocolError } from './protocol-error.ts';
+import type { KafkaResources } from './protocol-error.ts';
 
 const OUTDATED: ReadonlySet<string> = new Set(['PRODUCER_FENCED', 'INVALID_PRODUCER_EPOCH']);
 const TOO_LARGE: ReadonlySet<string> = new Set(['MESSAGE_TOO_LARGE', 'RECORD_LIST_TOO_LARGE']);
@@ -31,8 +25,9 @@ const SETTINGS: ReadonlySet<string> = new Set([
 const LOGIN = /^(SASL_AUTHENTICATION_FAILED|UNSUPPORTED_SASL_MECHANISM|ILLEGAL_SASL_STATE|AUTHENTICATION)$/;
 
 /** What a kafkajs client or a broker threw, as the one error of this project. The one place that maps Kafka's errors to codes. */
-export function kafkaError(error: unknown, doing: string, resources: KafkaResources = {}): HeadwaterError {
+export function kafkaError(error: unknown, doing: string, about: KafkaResources = {}): HeadwaterError {
   if (error instanceof HeadwaterError) return error;
+  const resources = { ...protocolError(error)?.resources, ...about };
   const names = errorTypes(error);
   const code = codeOf(names);
   const options = { cause: error, ...(resources.topic !== undefined && { subject: resources.topic }) };

@@ -2,8 +2,8 @@ import { throwIfFailed } from './protocol-error.ts';
 import type { WireReader, WireWriter } from './wire.ts';
 
 /**
- * The calls that reading ranges and capture's transactions need, as Kafka's protocol guide has them; of each the last
- * version without tagged fields, except Metadata, which tells topic ids since version 10. Every broker from 2.8 to 4.x
+ * Calls as Kafka's protocol guide has them: here those of reading, in `protocol-write.ts` those of writing. Of each the last
+ * version without tagged fields, except where a later one tells more: Metadata has topic ids since version 10. Every broker from 2.8 to 4.x
  * answers these versions, so nothing is negotiated. `read` throws a ProtocolError where the whole call failed; the errors of
  * single partitions are in the result.
  */
@@ -13,6 +13,8 @@ export interface Call<T> {
   readonly version: number;
   /** Request and answer have tagged fields (KIP-482), their headers too. */
   readonly flexible?: boolean;
+  /** ms until a broker that does not answer is given up; 30 s when absent. */
+  readonly timeout?: number;
   write(to: WireWriter): void;
   read(from: WireReader): T;
 }
@@ -20,10 +22,11 @@ export interface Call<T> {
 const CONSUMER = -1;
 const NONE = -1;
 const READ_COMMITTED = 1;
-const ALL_REPLICAS = -1;
-const TRANSACTION_COORDINATOR = 1;
+/** ms; metadata is small, and there are other brokers to ask. */
+export const LOOK_UP_TIMEOUT = 10_000;
+const FETCH_TIMEOUT = 15_000;
 
-interface InTopic {
+export interface InTopic {
   readonly topic: string;
   readonly partition: number;
 }
@@ -48,6 +51,7 @@ export function fetch(ranges: readonly FetchRange[], wait: number): Call<Fetched
     name: 'Fetch',
     key: 1,
     version: 11,
+    timeout: wait + FETCH_TIMEOUT,
     write: (to) => {
       to.int32(CONSUMER).int32(wait).int32(1).int32(total).int8(READ_COMMITTED);
       to.int32(0).int32(NONE); // no session
@@ -76,41 +80,6 @@ function readFetched(from: WireReader, topic: string): FetchedPartition {
   return { topic, partition, errorCode, lastStableOffset, aborted, records: from.bytes() };
 }
 
-export interface ProduceBatch extends InTopic {
-  readonly batch: Buffer;
-}
-
-export interface ProducedPartition extends InTopic {
-  readonly errorCode: number;
-  readonly baseOffset: number;
-}
-
-/** At most one finished batch a partition, in a transaction, acknowledged by every in-sync replica. @param timeout ms */
-export function produce(
-  transactionalId: string,
-  timeout: number,
-  batches: readonly ProduceBatch[],
-): Call<ProducedPartition[]> {
-  return {
-    name: 'Produce',
-    key: 0,
-    version: 7,
-    write: (to) => {
-      to.string(transactionalId).int16(ALL_REPLICAS).int32(timeout);
-      byTopic(to, batches, ({ partition, batch }) => to.int32(partition).bytes(batch));
-    },
-    read: (from) =>
-      ofTopics(from, (topic) => {
-        const partition = from.int32();
-        const errorCode = from.int16();
-        const baseOffset = Number(from.int64());
-        from.int64(); // time of the append
-        from.int64(); // start of the log
-        return { topic, partition, errorCode, baseOffset };
-      }),
-  };
-}
-
 /** A topic as the cluster has it now. */
 export interface TopicMetadata {
   readonly topic: string;
@@ -133,6 +102,7 @@ export function metadata(topics: readonly string[]): Call<ClusterMetadata> {
     key: 3,
     version: 10,
     flexible: true,
+    timeout: LOOK_UP_TIMEOUT,
     write: (to) => {
       to.compactArray(topics, (topic) => to.noUuid().compactString(topic).tags());
       to.bool(false).bool(false).bool(false).tags(); // make no topic, tell no rights
@@ -184,6 +154,7 @@ export function listOffsets(
     name: 'ListOffsets',
     key: 2,
     version: 5,
+    timeout: FETCH_TIMEOUT,
     write: (to) => {
       to.int32(CONSUMER).int8(READ_COMMITTED);
       const asked = partitions.map((partition) => ({ topic, partition }));
@@ -191,9 +162,9 @@ export function listOffsets(
     },
     read: (from) => {
       from.int32(); // throttle time
-      return ofTopics(from, () => {
+      return ofTopics(from, (name) => {
         const partition = from.int32();
-        throwIfFailed('ListOffsets', from.int16());
+        throwIfFailed('ListOffsets', from.int16(), { topic: name });
         from.int64(); // timestamp found
         const offset = from.int64();
         from.int32(); // leader's epoch
@@ -203,126 +174,22 @@ export function listOffsets(
   };
 }
 
-/** Address of the coordinator of a transactional id. */
-export function findCoordinator(transactionalId: string): Call<string> {
-  return {
-    name: 'FindCoordinator',
-    key: 10,
-    version: 2,
-    write: (to) => to.string(transactionalId).int8(TRANSACTION_COORDINATOR),
-    read: (from) => {
-      from.int32(); // throttle time
-      throwIfFailed('FindCoordinator', from.int16());
-      from.string(); // the error in words
-      from.int32(); // node
-      return addressOf(from.string(), from.int32());
-    },
-  };
-}
-
-export interface ProducerIdentity {
-  readonly producerId: bigint;
-  readonly producerEpoch: number;
-}
-
-/** @param timeout of its transactions, in ms */
-export function initProducerId(transactionalId: string, timeout: number): Call<ProducerIdentity> {
-  return {
-    name: 'InitProducerId',
-    key: 22,
-    version: 1,
-    write: (to) => to.string(transactionalId).int32(timeout),
-    read: (from) => {
-      from.int32(); // throttle time
-      throwIfFailed('InitProducerId', from.int16());
-      return { producerId: from.int64(), producerEpoch: from.int16() };
-    },
-  };
-}
-
-export function addPartitionsToTransaction(
-  transactionalId: string,
-  producer: ProducerIdentity,
-  partitions: readonly InTopic[],
-): Call<void> {
-  return {
-    name: 'AddPartitionsToTxn',
-    key: 24,
-    version: 2,
-    write: (to) => {
-      to.string(transactionalId).int64(producer.producerId).int16(producer.producerEpoch);
-      byTopic(to, partitions, ({ partition }) => to.int32(partition));
-    },
-    read: (from) => {
-      from.int32(); // throttle time
-      ofTopics(from, () => {
-        from.int32(); // partition
-        throwIfFailed('AddPartitionsToTxn', from.int16());
-      });
-    },
-  };
-}
-
-export function endTransaction(
-  transactionalId: string,
-  producer: ProducerIdentity,
-  commit: boolean,
-): Call<void> {
-  return {
-    name: 'EndTxn',
-    key: 26,
-    version: 2,
-    write: (to) =>
-      to.string(transactionalId).int64(producer.producerId).int16(producer.producerEpoch).bool(commit),
-    read: (from) => {
-      from.int32(); // throttle time
-      throwIfFailed('EndTxn', from.int16());
-    },
-  };
-}
-
-export function saslHandshake(mechanism: string): Call<void> {
-  return {
-    name: 'SaslHandshake',
-    key: 17,
-    version: 1,
-    write: (to) => to.string(mechanism),
-    read: (from) => throwIfFailed('SaslHandshake', from.int16()),
-  };
-}
-
-export interface SaslAnswer {
-  readonly bytes: Buffer;
-  /** ms; 0 for ever. */
-  readonly lifetime: number;
-}
-
-export function saslAuthenticate(bytes: Buffer): Call<SaslAnswer> {
-  return {
-    name: 'SaslAuthenticate',
-    key: 36,
-    version: 1,
-    write: (to) => to.bytes(bytes),
-    read: (from) => {
-      throwIfFailed('SaslAuthenticate', from.int16());
-      from.string(); // the error in words
-      return { bytes: from.bytes(), lifetime: Number(from.int64()) };
-    },
-  };
-}
-
 /** `host:port`, an IPv6 address in brackets. */
-function addressOf(host: string, port: number): string {
+export function addressOf(host: string, port: number): string {
   return `${host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-function byTopic<T extends InTopic>(to: WireWriter, items: readonly T[], write: (item: T) => void): void {
+export function byTopic<T extends InTopic>(
+  to: WireWriter,
+  items: readonly T[],
+  write: (item: T) => void,
+): void {
   to.array([...Map.groupBy(items, ({ topic }) => topic)], ([topic, list]) => {
     to.string(topic).array(list, write);
   });
 }
 
-function ofTopics<T>(from: WireReader, read: (topic: string) => T): T[] {
+export function ofTopics<T>(from: WireReader, read: (topic: string) => T): T[] {
   return from
     .array(() => {
       const topic = from.string();

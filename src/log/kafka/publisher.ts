@@ -1,27 +1,8 @@
-import kafkajs from 'kafkajs';
-import type { Kafka, Message, Producer, TopicMessages } from 'kafkajs';
 import type { NewRecord, Publisher } from '../log.ts';
-import { kafkaError } from './kafka-error.ts';
-
-const ALL_REPLICAS = -1;
-
-/** Records as kafkajs takes them, in order within a topic. */
-export function topicMessages(records: readonly NewRecord[]): TopicMessages[] {
-  return [...Map.groupBy(records, ({ topic }) => topic)].map(([topic, list]) => ({
-    topic,
-    messages: list.map(message),
-  }));
-}
-
-function message({ key, value, partition, timestamp, headers }: NewRecord): Message {
-  return {
-    key,
-    value,
-    ...(partition !== undefined && { partition }),
-    ...(timestamp !== undefined && { timestamp: String(timestamp) }),
-    ...(headers !== undefined && { headers }),
-  };
-}
+import { appendRecords } from './append-records.ts';
+import { Cluster } from './cluster.ts';
+import type { ClusterOptions } from './cluster.ts';
+import { Producer } from './producer.ts';
 
 /**
  * Appends outside of transactions: what it resolved is stored on every in-sync replica. A producer that failed is not
@@ -29,41 +10,33 @@ function message({ key, value, partition, timestamp, headers }: NewRecord): Mess
  * A crash loses at most what was not resolved.
  */
 export class KafkaPublisher implements Publisher {
-  readonly #kafka: Kafka;
-  #producer: Promise<Producer> | undefined;
+  readonly #cluster: Cluster;
+  #producer: Producer | undefined;
+  /** The append under way: a producer makes one at a time. */
+  #last: Promise<unknown> = Promise.resolve();
 
-  constructor(kafka: Kafka) {
-    this.#kafka = kafka;
+  constructor(options: ClusterOptions) {
+    this.#cluster = new Cluster(options);
   }
 
-  async append(records: readonly NewRecord[]): Promise<void> {
-    if (records.length === 0) return;
-    this.#producer ??= this.#open();
-    const opened = this.#producer;
-    try {
-      const producer = await opened;
-      await producer.sendBatch({ topicMessages: topicMessages(records), acks: ALL_REPLICAS });
-    } catch (error) {
-      if (this.#producer === opened) this.#producer = undefined;
-      void opened.then((producer) => producer.disconnect()).catch(() => undefined);
-      const topic = records[0]?.topic ?? '';
-      throw kafkaError(error, `appending to ${topic}`, { topic });
-    }
+  append(records: readonly NewRecord[]): Promise<void> {
+    const appended = this.#last.then(() => this.#append(records));
+    this.#last = appended.catch(() => undefined);
+    return appended;
   }
 
   async close(): Promise<void> {
-    const opened = this.#producer;
-    this.#producer = undefined;
-    await opened?.then((producer) => producer.disconnect()).catch(() => undefined);
+    this.#cluster.close();
+    return Promise.resolve();
   }
 
-  async #open(): Promise<Producer> {
-    const producer = this.#kafka.producer({
-      idempotent: true,
-      allowAutoTopicCreation: false,
-      createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
-    });
-    await producer.connect();
-    return producer;
+  async #append(records: readonly NewRecord[]): Promise<void> {
+    try {
+      this.#producer ??= await Producer.open(this.#cluster);
+      await appendRecords(this.#cluster, this.#producer, records);
+    } catch (error) {
+      this.#producer = undefined;
+      throw error;
+    }
   }
 }

@@ -7,12 +7,13 @@ import { readBackward } from './backward.ts';
 import type { Piece } from './backward.ts';
 import { Cluster } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
-import { errorName } from './error-names.ts';
 import { FetchQueue } from './fetch-queue.ts';
 import type { Fetched } from './fetch-queue.ts';
+import { kafkaError } from './kafka-error.ts';
 import * as protocol from './protocol.ts';
 import type { TopicMetadata } from './protocol.ts';
-import { isAbortMarker, openBatch, splitBatches } from './record-batch-reader.ts';
+import { code, ProtocolError } from './protocol-error.ts';
+import { openBatch, splitBatches } from './record-batch-reader.ts';
 import type { RawBatch } from './record-batch-reader.ts';
 
 const LATEST = -1n;
@@ -21,8 +22,6 @@ const LONG_POLL = 1_000;
 const ATTEMPTS = 8;
 /** With waits of 200 ms, a minute: as long as a transaction may be open. */
 const UNDECIDED_ATTEMPTS = 310;
-const OFFSET_OUT_OF_RANGE = 1;
-const AUTHORIZATION_FAILED: ReadonlySet<number> = new Set([29, 30, 31]);
 
 /**
  * Reads committed records by offset. Role: the one way the log is read outside of work queues. Invariant: a record of an
@@ -41,7 +40,7 @@ export class RangeReader implements LogReader {
   }
 
   async topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicIdentity>> {
-    const found = await retrying(this.#cluster, undefined, () => this.#cluster.topics(names));
+    const found = await retrying(undefined, () => this.#cluster.topics(names));
     const identity = ({ id, leaders }: TopicMetadata): TopicIdentity => ({ id, partitions: leaders.length });
     return new Map([...found].map(([name, topic]) => [name, identity(topic)]));
   }
@@ -72,7 +71,7 @@ export class RangeReader implements LogReader {
       let next: number = from.offset;
       while (!signal.aborted) {
         const at = { from: next, maxBytes: FETCH_BYTES };
-        const piece = await retrying(cluster, signal, () => fetchPiece(fetches, from, at));
+        const piece = await retrying(signal, () => fetchPiece(fetches, from, at));
         next = piece.next;
         for (const batch of piece.batches) {
           const records = storedRecords(batch, from.offset, Number.MAX_SAFE_INTEGER);
@@ -125,7 +124,7 @@ export class RangeReader implements LogReader {
     signal: AbortSignal,
   ): Promise<Piece> {
     for (let waited = 0; ; waited++) {
-      const { lastStableOffset, ...piece } = await retrying(this.#cluster, signal, () =>
+      const { lastStableOffset, ...piece } = await retrying(signal, () =>
         fetchPiece(this.#fetches, partition, at),
       );
       if (piece.next > at.from || lastStableOffset >= at.until) return piece;
@@ -145,7 +144,7 @@ export class RangeReader implements LogReader {
   }
 
   async #listOffsets(topic: string, timestamp: bigint): Promise<Offset[]> {
-    return retrying(this.#cluster, undefined, async () => {
+    return retrying(undefined, async () => {
       const partitions = await this.#cluster.partitions(topic);
       if (!partitions) return [];
       const offsets: Offset[] = [];
@@ -157,9 +156,17 @@ export class RangeReader implements LogReader {
       }
       for (const [leader, asked] of byLeader) {
         const call = protocol.listOffsets(topic, asked, timestamp);
-        for (const { partition, offset: found } of await this.#cluster.call(leader, call))
+        const answered = await this.#cluster.call(leader, call).catch((error: unknown) => {
+          this.#cluster.forget(topic);
+          throw error;
+        });
+        for (const { partition, offset: found } of answered)
           offsets[partition] = found < 0n ? (ends?.[partition] ?? offset(0)) : offset(found);
       }
+      if (partitions.some((partition) => offsets[partition] === undefined))
+        throw new HeadwaterError('unavailable', `Kafka's answer lacks partitions of ${topic}`, {
+          subject: topic,
+        });
       return offsets;
     });
   }
@@ -171,6 +178,7 @@ async function fetchPiece(
   { from, maxBytes }: { readonly from: number; readonly maxBytes: number },
 ): Promise<Piece & { readonly lastStableOffset: number }> {
   const fetched = await fetches.fetch({ topic, partition, from, maxBytes });
+  if (fetched.errorCode !== 0) fetches.forget(topic);
   throwOnError(fetched.errorCode, { topic, partition }, from);
   return { ...committed(fetched, from), lastStableOffset: fetched.lastStableOffset };
 }
@@ -191,11 +199,9 @@ function committed(fetched: Fetched, from: number): Piece {
       aborting.add(pending[0].producerId);
       pending.shift();
     }
-    if (batch.control) {
-      if (isAbortMarker(batch)) aborting.delete(batch.producerId);
-    } else if (batch.count > 0 && !(batch.transactional && aborting.has(batch.producerId))) {
-      batches.push(batch);
-    }
+    // Whatever it says: of an aborted transaction's producer the next control batch is the abort. Compaction may leave it empty.
+    if (batch.control) aborting.delete(batch.producerId);
+    else if (batch.count > 0 && !(batch.transactional && aborting.has(batch.producerId))) batches.push(batch);
   }
   const { records, release } = fetched;
   return { batches, first: raw[0]?.baseOffset ?? from, next, bytes: records.length, release };
@@ -217,39 +223,25 @@ function storedRecords(batch: RawBatch, from: number, to: number): StoredRecord[
   return records;
 }
 
-function throwOnError(code: number, partition: Partition, from: number): void {
-  if (code === 0) return;
-  const where = `${partition.topic}/${partition.partition}`;
-  if (code === OFFSET_OUT_OF_RANGE) {
+function throwOnError(errorCode: number, { topic, partition }: Partition, from: number): void {
+  if (errorCode === 0) return;
+  if (errorCode === code.OFFSET_OUT_OF_RANGE) {
+    const where = `${topic}/${partition}`;
     throw new HeadwaterError('gone', `${where} does not hold offset ${from} (deleted or never written)`, {
       subject: where,
     });
   }
-  if (AUTHORIZATION_FAILED.has(code)) {
-    throw new HeadwaterError(
-      'refused',
-      `Kafka refuses to let this user read ${where}: grant Read on topic ${partition.topic}`,
-      { subject: where },
-    );
-  }
-  throw new HeadwaterError('unavailable', `Kafka answers error ${code} (${errorName(code)}) for ${where}`, {
-    subject: where,
-  });
+  throw kafkaError(new ProtocolError('Fetch', errorCode, { topic }), `reading ${topic}/${partition}`);
 }
 
 /** A broker that restarts is away for some seconds; longer than the attempts last is for the caller to decide. */
-async function retrying<T>(
-  cluster: Cluster,
-  signal: AbortSignal | undefined,
-  call: () => Promise<T>,
-): Promise<T> {
+async function retrying<T>(signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {
       return await call();
     } catch (error) {
       const passing = error instanceof HeadwaterError && error.retryable;
       if (!passing || attempt >= ATTEMPTS || signal?.aborted === true) throw error;
-      cluster.reset();
       await sleep(backoff(attempt, Math.random, 100, 4_000), signal ?? new AbortController().signal);
     }
   }

@@ -4,7 +4,7 @@ import { HeadwaterError } from '../../base/errors.ts';
 import type { RecordBatch } from '../log.ts';
 import { release } from '../../base/buffers.ts';
 import * as layout from './record-batch.ts';
-import { readVarint, skipVarints, varintEnd } from './varints.ts';
+import { readVarint, varintEnd } from './varints.ts';
 
 /** Bytes of output first reserved for a frame that does not say its size (brokers write such when they compact). */
 const UNKNOWN_SIZE = { least: 16 << 10, most: 1 << 20, ratio: 8 };
@@ -51,13 +51,6 @@ export function splitBatches(fetched: Buffer): RawBatch[] {
     at = end;
   }
   return batches;
-}
-
-/** Whether a control batch says that its producer's transaction was aborted (marker key: version int16, type int16; 0 = abort). */
-export function isAbortMarker(batch: RawBatch): boolean {
-  // The one record of a control batch is never compressed: length, attributes, timestamp, offset, key length, key.
-  const at = skipVarints(batch.bytes, skipVarints(batch.bytes, layout.HEADER_BYTES, 1) + 1, 3);
-  return batch.bytes.readInt16BE(at + 2) === 0;
 }
 
 /** The records of a batch: positions into one buffer. Index 0 is the oldest. */

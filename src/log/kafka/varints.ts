@@ -19,13 +19,6 @@ export function readVarint(data: Buffer, from: number): number {
   return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
 }
 
-/** The position after `count` numbers. */
-export function skipVarints(data: Buffer, from: number, count: number): number {
-  let at = from;
-  for (let i = 0; i < count; i++) while ((data[at++] as number) >= 0x80);
-  return at;
-}
-
 export function varintBytes(value: number): number {
   let rest = zigzag(value);
   let bytes = 1;

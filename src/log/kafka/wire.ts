@@ -48,6 +48,10 @@ export class WireWriter {
     return this;
   }
 
+  nullableString(value: string | undefined): this {
+    return value === undefined ? this.int16(-1) : this.string(value);
+  }
+
   /** The bytes must stay as they are until the request is answered. */
   bytes(value: Buffer): this {
     this.int32(value.length).#close();

@@ -1,6 +1,7 @@
-import type { Admin, Consumer, EachBatchPayload, Kafka } from 'kafkajs';
+import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
 import { HeadwaterError } from '../../base/errors.ts';
 import type { Outcome, Partition, QueuedRecord, QueueOptions, WorkQueue } from '../log.ts';
+import type { ClusterOptions } from './cluster.ts';
 import { ExclusiveCommitter } from './exclusive-committer.ts';
 import { RETRY } from './kafka-client.ts';
 import { errorTypes, kafkaError } from './kafka-error.ts';
@@ -22,7 +23,10 @@ const LOADING = 'GROUP_LOAD_IN_PROGRESS';
 type Handle = (record: QueuedRecord, signal: AbortSignal) => Promise<Outcome>;
 
 export interface WorkQueueOptions {
+  /** For the group. */
   readonly kafka: Kafka;
+  /** For what is written. */
+  readonly cluster: ClusterOptions;
   /** Of transactional ids. */
   readonly prefix: string;
 }
@@ -47,12 +51,11 @@ export class KafkaWorkQueue implements WorkQueue {
 
 /** One time in the group, from joining to leaving. */
 class Membership {
-  readonly #kafka: Kafka;
+  readonly #cluster: ClusterOptions;
   readonly #prefix: string;
   readonly #options: QueueOptions;
   readonly #handle: Handle;
   readonly #slots: Slots;
-  readonly #admin: Admin;
   readonly #consumer: Consumer;
   readonly #lanes = new Map<string, QueueLane>();
   /** Lanes that have not come to their end. */
@@ -60,13 +63,12 @@ class Membership {
   readonly #end: PromiseWithResolvers<void> = Promise.withResolvers();
   #stopping = false;
 
-  constructor({ kafka, prefix }: WorkQueueOptions, options: QueueOptions, handle: Handle) {
-    this.#kafka = kafka;
+  constructor({ kafka, cluster, prefix }: WorkQueueOptions, options: QueueOptions, handle: Handle) {
+    this.#cluster = cluster;
     this.#prefix = prefix;
     this.#options = options;
     this.#handle = handle;
     this.#slots = new Slots(options.concurrency);
-    this.#admin = kafka.admin();
     this.#consumer = kafka.consumer({
       groupId: options.group,
       sessionTimeout: SESSION_TIMEOUT,
@@ -95,7 +97,7 @@ class Membership {
       await Promise.all(this.#running);
       // kafkajs cannot give up joining: the group would wait for a member that is no more. It takes a rebalance at most.
       await joined;
-      await Promise.allSettled([this.#consumer.disconnect(), this.#admin.disconnect()]);
+      await this.#consumer.disconnect().catch(() => undefined);
     }
   }
 
@@ -106,7 +108,6 @@ class Membership {
       if (!payload.restart) this.#fail(payload.error);
     });
     const steps = [
-      () => this.#admin.connect(),
       () => this.#consumer.connect(),
       () => this.#consumer.subscribe({ topics: [...this.#options.topics], fromBeginning: true }),
       () =>
@@ -174,8 +175,7 @@ class Membership {
       onRoom: () => this.#resume(lane),
       open: () =>
         ExclusiveCommitter.open({
-          kafka: this.#kafka,
-          admin: this.#admin,
+          cluster: this.#cluster,
           group,
           partition,
           transactionalId: `${this.#prefix}-${group}-${partition.topic}-${partition.partition}`,

@@ -4,7 +4,7 @@ import { readBackward } from '../../../src/log/kafka/backward.ts';
 import type { FetchPiece } from '../../../src/log/kafka/backward.ts';
 import { splitBatches } from '../../../src/log/kafka/record-batch-reader.ts';
 import type { RawBatch } from '../../../src/log/kafka/record-batch-reader.ts';
-import { BatchBuilder } from '../../../src/log/kafka/record-batch-writer.ts';
+import { BatchBuilder, claim } from '../../../src/log/kafka/record-batch-writer.ts';
 
 /** A partition as Kafka may hold it: batches of one to a few records, with gaps that markers and compaction leave. */
 const shape = fc.array(
@@ -24,7 +24,9 @@ async function partition(
   for (const { gap, count, bytes } of layout) {
     const builder = new BatchBuilder();
     for (let i = 0; i < count; i++) builder.add(1, Buffer.from('k'), Buffer.alloc(bytes, i));
-    const [batch] = splitBatches(await builder.finish({ producerId: 1n, producerEpoch: 0 }, 0));
+    const built = await builder.finish();
+    claim(built, { producerId: 1n, producerEpoch: 0, transactional: true }, 0);
+    const [batch] = splitBatches(built);
     assert.ok(batch);
     offset += gap;
     batches.push({ ...batch, baseOffset: offset, nextOffset: offset + count });

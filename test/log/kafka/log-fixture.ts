@@ -34,12 +34,16 @@ export class LogFixture implements QueueHarness {
   constructor() {
     this.brokers = sharedStack().kafkaBrokers;
     this.kafka = createKafka({ brokers: this.brokers, clientId: 'test' }, silent);
-    this.publisher = new KafkaPublisher(this.kafka);
+    this.publisher = new KafkaPublisher({ brokers: this.brokers, clientId: 'test' });
     this.reader = new RangeReader({ brokers: this.brokers, clientId: 'test' });
   }
 
   queue(): WorkQueue {
-    return new KafkaWorkQueue({ kafka: this.kafka, prefix: this.prefix });
+    return new KafkaWorkQueue({
+      kafka: this.kafka,
+      cluster: { brokers: this.brokers, clientId: 'test' },
+      prefix: this.prefix,
+    });
   }
 
   async newTopic(partitions: number, config: Readonly<Record<string, string>> = {}): Promise<string> {

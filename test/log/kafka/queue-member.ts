@@ -29,7 +29,11 @@ process.on('message', ({ finish }: { finish: string }) => {
 });
 process.on('disconnect', () => process.exit());
 
-const queue = new KafkaWorkQueue({ kafka: createKafka({ brokers, clientId: name }, silent), prefix });
+const queue = new KafkaWorkQueue({
+  kafka: createKafka({ brokers, clientId: name }, silent),
+  cluster: { brokers, clientId: name },
+  prefix,
+});
 await queue.run(
   { topics: [topic], group, concurrency: 4, onAssigned: () => process.send?.({ assigned: true }) },
   async ({ key, value }) => {

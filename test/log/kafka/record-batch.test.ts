@@ -4,9 +4,9 @@ import { Reader, readRecordsBatch } from '@platformatic/kafka';
 import fc from 'fast-check';
 import { HeadwaterError } from '../../../src/base/errors.ts';
 import { openBatch, splitBatches, zstdContentSize } from '../../../src/log/kafka/record-batch-reader.ts';
-import { BatchBuilder } from '../../../src/log/kafka/record-batch-writer.ts';
+import { BatchBuilder, claim } from '../../../src/log/kafka/record-batch-writer.ts';
 
-const producer = { producerId: 42n, producerEpoch: 3 };
+const producer = { producerId: 42n, producerEpoch: 3, transactional: true };
 const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array));
 const record = fc.record({
   timestamp: fc.integer({ min: 0, max: 4_000_000_000_000 }),
@@ -18,7 +18,9 @@ const records = fc.array(record, { minLength: 1, maxLength: 40 });
 async function build(list: readonly { timestamp: number; key: Buffer; value: Buffer }[]): Promise<Buffer> {
   const builder = new BatchBuilder(16);
   for (const { timestamp, key, value } of list) builder.add(timestamp, key, value);
-  return builder.finish(producer, 7);
+  const batch = await builder.finish();
+  claim(batch, producer, 7);
+  return batch;
 }
 
 describe('record batches', () => {

@@ -168,7 +168,7 @@ describe('TopicAdmin', () => {
 
   it('makes resource topics that take a stamp far ahead of the broker’s clock and a resource of 16 MiB', async () => {
     const { topic } = await admin.ensureResourceTopic('Patient');
-    const publisher = new KafkaPublisher(kafka);
+    const publisher = new KafkaPublisher({ brokers: sharedStack().kafkaBrokers, clientId: 'test' });
     const timestamp = Date.UTC(2100, 0);
     const value = Buffer.alloc(16 * 1024 * 1024, 'x');
     await publisher.append([{ topic, partition: 1, key: 'Patient/1', value, timestamp }]);

@@ -32,7 +32,7 @@ describe('transactional appender', () => {
         { topic: topics[1], numPartitions: 1, configEntries: small },
       ],
     });
-    open = transactionalAppenders(kafka);
+    open = transactionalAppenders({ brokers: brokers(), clientId: id });
     reader = new RangeReader({ brokers: brokers(), clientId: id });
     remove = async () => {
       await admin.deleteTopics({ topics });

@@ -63,7 +63,11 @@ describe('KafkaWorkQueue', () => {
       error: () => undefined,
     };
     const kafka = createKafka({ brokers: ['127.0.0.1:1'], clientId: 'test' }, silent);
-    const queue = new KafkaWorkQueue({ kafka, prefix: 'none' });
+    const queue = new KafkaWorkQueue({
+      kafka,
+      cluster: { brokers: ['127.0.0.1:1'], clientId: 'test' },
+      prefix: 'none',
+    });
     const options = { topics: ['none'], group: uniqueName('group'), concurrency: 1 };
     await assert.rejects(
       queue.run(options, () => Promise.resolve([]), new AbortController().signal),
