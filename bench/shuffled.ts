@@ -1,5 +1,7 @@
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { DEFAULT_SCHEMA } from '../src/jobs/schema.ts';
+import { pathToFileURL } from 'node:url';
+import { jobTables, schemaOf } from '../src/jobs/schema.ts';
 import type { BenchSystem } from './bench-system.ts';
 import { settleSource, withClient } from './changes.ts';
 import { discard, ReplayTimes, timedExport } from './exports.ts';
@@ -18,14 +20,15 @@ export async function shuffledGroup(
   phases: Phases,
   nodeOptions: NodeOptions,
 ): Promise<ZonePair> {
-  const { sourceUrl, slot } = system.settings;
+  const { sourceUrl, slot, topicPrefix } = system.settings;
   await system.setUpAnew({
     HEADWATER_TOPIC_PREFIX: NAME,
     HEADWATER_SLOT: NAME,
     HEADWATER_PUBLICATION: NAME,
+    HEADWATER_STORAGE_URL: pathToFileURL(join(system.files, NAME)).href, // a store has one owner
   });
   const resources = await phases.run('shuffling the source', async (signal) => {
-    await forgetLog(sourceUrl, slot, signal);
+    await forgetLog({ url: sourceUrl, slot, prefix: topicPrefix }, signal);
     return shuffle(sourceUrl);
   });
   await phases.run('vacuum', () => settleSource(sourceUrl));
@@ -40,12 +43,15 @@ export async function shuffledGroup(
 }
 
 /** Slot and job tables of the log there was. */
-async function forgetLog(url: string, slot: string, signal: AbortSignal): Promise<void> {
+async function forgetLog(
+  { url, slot, prefix }: { readonly url: string; readonly slot: string; readonly prefix: string },
+  signal: AbortSignal,
+): Promise<void> {
   await withClient(url, async (client) => {
     const drop =
       'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active';
     while ((await client.query(drop, [slot])).rowCount === 0) await delay(100, undefined, { signal });
-    await client.query(`DROP SCHEMA "${DEFAULT_SCHEMA}" CASCADE`);
+    await client.query(`DROP SCHEMA ${jobTables(schemaOf(prefix)).schema} CASCADE`);
   });
 }
 

@@ -2,6 +2,8 @@ import { HeadwaterError, messageOf } from '../base/errors.ts';
 
 /** SQLSTATE classes and codes by which PostgreSQL says "not now" rather than "not so". */
 const AWAY_STATE = /^(08|53|57P0|57014|55P03|55006|40001|40P01|25006|25P0[34])/;
+/** A table or schema is missing: the job tables are made at the start, and again when somebody has dropped them. */
+const NOT_YET_STATE = /^(42P01|3F000)/;
 /** The login is refused: the password is wrong, or pg_hba.conf has no line for it. */
 const REFUSED_STATE = /^28/;
 const AWAY_SYSTEM = new Set([
@@ -26,7 +28,8 @@ export function awayError(error: unknown): HeadwaterError | undefined {
   const causes = error instanceof AggregateError ? (error.errors as unknown[]) : [error];
   const away = causes.some((cause) => {
     const { code } = cause as { code?: unknown };
-    if (typeof code === 'string') return AWAY_SYSTEM.has(code) || AWAY_STATE.test(code);
+    if (typeof code === 'string')
+      return AWAY_SYSTEM.has(code) || AWAY_STATE.test(code) || NOT_YET_STATE.test(code);
     return AWAY_MESSAGE.test(messageOf(cause));
   });
   if (!away) return undefined;

@@ -28,6 +28,3 @@ export type RequestMessage = ExportRequested | ExportCancelRequested;
 
 /** What `headwater.commands` holds: a request with the cut capture gave it. */
 export type Command = (ExportRequested & { readonly cut: Cut }) | ExportCancelRequested;
-
-/** The prefix of the logical messages that are ours. */
-export const MESSAGE_PREFIX = 'headwater';

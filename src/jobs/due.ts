@@ -35,18 +35,13 @@ export async function overdueJobs(
   return rows;
 }
 
-/** Requests without a plan, accepted in [after, before). */
-export async function overdueRequests(
-  pool: Pool,
-  t: JobTables,
-  accepted: { readonly after: number; readonly before: number },
-): Promise<Overdue[]> {
+/** Requests without a plan, accepted before the time. */
+export async function overdueRequests(pool: Pool, t: JobTables, acceptedBefore: number): Promise<Overdue[]> {
   const { rows } = await asking(() =>
     pool.query<Overdue>(
-      `SELECT job_id AS "jobId", 'max-export' AS reason FROM ${t.request} r
-       WHERE cancelled_at IS NULL AND accepted_at >= $1 AND accepted_at < $2
-         AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id) LIMIT ${String(MOST)}`,
-      [accepted.after, accepted.before],
+      `SELECT job_id AS "jobId", 'max-export' AS reason FROM ${t.unfinished} r
+       WHERE accepted_at < $1 AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id) LIMIT ${String(MOST)}`,
+      [acceptedBefore],
     ),
   );
   return rows;

@@ -58,8 +58,6 @@ export class Janitor implements Service {
   readonly #sweep: FolderSweep;
   /** Jobs that were ended by an event of this janitor, and when; the projection may not know yet. */
   readonly #asked = new Map<string, number>();
-  /** Every request accepted before has been planned or has ended. */
-  #plannedBefore = 0;
 
   constructor(options: JanitorOptions) {
     this.#options = options;
@@ -89,9 +87,7 @@ export class Janitor implements Service {
   async #failOverdue(now: number, signal: AbortSignal): Promise<void> {
     const { pool, tables, jobDeadlineMs, maxExportMs } = this.#options;
     const before = now - maxExportMs;
-    const requests = await overdueRequests(pool, tables, { after: this.#plannedBefore, before });
-    // A request is committed a moment after the time it says; and what was found is looked for again.
-    if (requests.length === 0) this.#plannedBefore = Math.max(0, before - HOUR);
+    const requests = await overdueRequests(pool, tables, before);
     const jobs = await overdueJobs(pool, tables, { idleSince: now - jobDeadlineMs, acceptedBefore: before });
     const overdue = [...requests, ...jobs].filter(({ jobId }) => !this.#askedLately(jobId, now));
     if (overdue.length === 0) return;

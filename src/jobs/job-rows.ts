@@ -109,6 +109,8 @@ export async function saveJob(
       json(after.failure),
     ],
   );
+  if (after.state !== 'running' && (before === undefined || before.state === 'running'))
+    await client.query(`DELETE FROM ${t.unfinished} WHERE job_id = $1`, [after.jobId]);
   const changed = [...after.tasks.values()].filter((task) => before?.tasks.get(task.taskId) !== task);
   if (changed.length === 0) return;
   const tasks = changed.map(({ files, place, ...task }): TaskRow => ({

@@ -1,14 +1,14 @@
-import type { Pool } from 'pg';
+import pg from 'pg';
+import type { Pool, QueryResult } from 'pg';
 import type { Clock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
-import { MESSAGE_PREFIX } from '../events/commands.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
-import { asking, transaction } from '../database/pool.ts';
+import { MAKE_DURABLE } from '../database/durable.ts';
+import { asking } from '../database/pool.ts';
 import type { Jobs, JobView, SubmitRequest } from './job.ts';
 import { jobAsJson, jobOf, parametersOf } from './job-rows.ts';
-import type { JobRow, Queryable } from './job-rows.ts';
-import { lock } from './schema.ts';
+import type { JobRow } from './job-rows.ts';
 import type { JobTables } from './schema.ts';
 import { viewOf } from './view.ts';
 
@@ -19,6 +19,9 @@ export interface JobLimits {
   readonly inAll: number;
 }
 
+/** When as many jobs more would reach the limit of all, kick-offs take turns to count; before, they cannot exceed it together. */
+const NEAR_THE_LIMIT = 64;
+
 export interface JobRequestsOptions {
   readonly pool: Pool;
   readonly tables: JobTables;
@@ -26,8 +29,8 @@ export interface JobRequestsOptions {
   readonly clock: Clock;
   /** Ids are all that protects a job's URL in an open server: they must not be guessable. */
   readonly newId: () => string;
-  /** Prefix of the logical message; capture listens to the same one. */
-  readonly messagePrefix?: string;
+  /** Prefix of the logical message: the installation's name. Capture listens to the same one. */
+  readonly messagePrefix: string;
 }
 
 interface FoundRow {
@@ -51,7 +54,7 @@ export class JobRequests implements Jobs {
   }
 
   async submit(request: SubmitRequest): Promise<string> {
-    const { pool, tables: t, clock, newId } = this.#options;
+    const { pool, tables: t, clock, newId, limits } = this.#options;
     const { clientId, requestUrl, parameters } = request;
     const message = {
       kind: 'ExportRequested',
@@ -61,16 +64,28 @@ export class JobRequests implements Jobs {
       requestUrl,
       parameters,
     } as const;
-    await transaction(pool, async (client) => {
-      // One at a time, because two that count at once would both find room for the last job.
-      await lock(client, `submit ${t.schema}`);
-      await this.#refuseTooMany(client, clientId);
-      await client.query(
-        `INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, accepted_at) VALUES ($1, $2, $3, $4, $5)`,
-        [message.jobId, clientId, requestUrl, JSON.stringify(parameters), message.acceptedAt],
-      );
-      await this.#emit(client, message);
-    });
+    const { perClient, inAll } = limits;
+    const room = await commitAtOnce(
+      pool,
+      // Two kick-offs that count at once would both find room for the last job.
+      `SELECT ${lockOf(`headwater submit ${t.schema} ${clientId}`)};
+       SELECT ${lockOf(`headwater submit ${t.schema}`)}
+         FROM (SELECT count(*) AS n FROM (SELECT FROM ${t.unfinished} LIMIT ${String(inAll)}) open) counted
+         WHERE n >= ${String(inAll - NEAR_THE_LIMIT)};
+       WITH counted AS (
+         SELECT (SELECT count(*) FROM ${t.unfinished} WHERE client_id = ${text(clientId)}) AS mine,
+           (SELECT count(*) FROM (SELECT FROM ${t.unfinished} LIMIT ${String(inAll)}) open) AS all
+       ), request AS (
+         INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, accepted_at)
+         SELECT ${text(message.jobId)}, ${text(clientId)}, ${text(requestUrl)}, ${text(JSON.stringify(parameters))}::jsonb,
+           ${String(message.acceptedAt)} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
+         RETURNING job_id, client_id, accepted_at
+       ), unfinished AS (
+         INSERT INTO ${t.unfinished} SELECT job_id, client_id, accepted_at FROM request
+       ), emitted AS (${this.#emit(message, 'request')})
+       SELECT mine::int, counted.all::int AS all, (SELECT count(*)::int FROM emitted) AS emitted FROM counted`,
+    );
+    refuseTooMany(room, limits);
     return message.jobId;
   }
 
@@ -101,49 +116,69 @@ export class JobRequests implements Jobs {
   async cancel(jobId: string, clientId: string): Promise<boolean> {
     if (!isId(jobId)) return false;
     const { pool, tables: t, clock } = this.#options;
-    return transaction(pool, async (client) => {
-      const cancelledAt = clock();
-      const { rowCount } = await client.query(
-        `UPDATE ${t.request} r SET cancelled_at = $3 WHERE job_id = $1 AND client_id = $2 AND cancelled_at IS NULL
-         AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id AND state IN ('cancelled', 'expired'))`,
-        [jobId, clientId, cancelledAt],
-      );
-      if (rowCount !== 1) return false;
-      await this.#emit(client, { kind: 'ExportCancelRequested', jobId, cancelledAt });
-      return true;
-    });
-  }
-
-  async #refuseTooMany(client: Queryable, clientId: string): Promise<void> {
-    const { tables: t, limits } = this.#options;
-    const { rows } = await client.query<{ mine: string; all: string }>(
-      `SELECT count(*) FILTER (WHERE r.client_id = $1) AS mine, count(*) AS all
-       FROM ${t.request} r LEFT JOIN ${t.job} j USING (job_id)
-       WHERE r.cancelled_at IS NULL AND (j.state IS NULL OR j.state = 'running')`,
-      [clientId],
+    const cancelledAt = clock();
+    const { emitted } = await commitAtOnce(
+      pool,
+      `WITH cancelled AS (
+         UPDATE ${t.request} r SET cancelled_at = ${String(cancelledAt)}
+         WHERE job_id = ${text(jobId)} AND client_id = ${text(clientId)} AND cancelled_at IS NULL
+           AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id AND state IN ('cancelled', 'expired'))
+         RETURNING job_id
+       ), finished AS (
+         DELETE FROM ${t.unfinished} WHERE job_id IN (SELECT job_id FROM cancelled)
+       ), emitted AS (${this.#emit({ kind: 'ExportCancelRequested', jobId, cancelledAt }, 'cancelled')})
+       SELECT count(*)::int AS emitted FROM emitted`,
     );
-    const { mine = '0', all = '0' } = rows[0] ?? {};
-    if (Number(mine) >= limits.perClient) {
-      throw new HeadwaterError(
-        'too-many',
-        `You have ${mine} unfinished exports, as many as allowed; wait for one to end or cancel it.`,
-      );
-    }
-    if (Number(all) >= limits.inAll) {
-      throw new HeadwaterError(
-        'too-many',
-        `The server has ${all} unfinished exports, as many as allowed; try again later.`,
-      );
-    }
+    return emitted === 1;
   }
 
-  async #emit(client: Queryable, message: RequestMessage): Promise<void> {
-    const prefix = this.#options.messagePrefix ?? MESSAGE_PREFIX;
-    await client.query('SELECT pg_logical_emit_message(true, $1, $2::text)', [
-      prefix,
-      JSON.stringify(message),
-    ]);
+  /** The message for each row of the common table expression named so: none or one. */
+  #emit(message: RequestMessage, rows: string): string {
+    const { messagePrefix } = this.#options;
+    return `SELECT pg_logical_emit_message(true, ${text(messagePrefix)}, ${text(JSON.stringify(message))}::text) FROM ${rows}`;
   }
+}
+
+interface Room {
+  readonly mine: number;
+  readonly all: number;
+  readonly emitted: number;
+}
+
+/**
+ * Statements that are one transaction, sent at once and committed by the server itself, durably. So a process that is frozen in
+ * the middle leaves no transaction open and holds no lock; and there is one way to the server and back. Returns the last row.
+ */
+async function commitAtOnce(pool: Pool, statements: string): Promise<Room> {
+  const results = (await asking(() => pool.query<Room>(`${MAKE_DURABLE}; ${statements}`))) as unknown;
+  const row = (results as QueryResult<Room>[]).at(-1)?.rows[0];
+  if (row === undefined) throw new HeadwaterError('internal', 'PostgreSQL answered a request with nothing');
+  return row;
+}
+
+function refuseTooMany({ mine, all, emitted }: Room, limits: JobLimits): void {
+  if (emitted > 0) return;
+  if (mine >= limits.perClient) {
+    throw new HeadwaterError(
+      'too-many',
+      `You have ${String(mine)} unfinished exports, as many as allowed; wait for one to end or cancel it.`,
+    );
+  }
+  throw new HeadwaterError(
+    'too-many',
+    `The server has ${String(all)} unfinished exports, as many as allowed; try again later.`,
+  );
+}
+
+/** A string of SQL. What a request holds comes as JSON, URL or header, none of which has a NUL character. */
+function text(value: string): string {
+  if (value.includes('\0')) throw new HeadwaterError('bad-request', 'a NUL character cannot be stored');
+  return pg.escapeLiteral(value);
+}
+
+/** Until the end of the transaction. */
+function lockOf(name: string): string {
+  return `pg_advisory_xact_lock(hashtextextended(${text(name)}, 0))`;
 }
 
 /** An id comes from a URL; one that PostgreSQL cannot even compare is no job's. */

@@ -1,11 +1,15 @@
+import { createHash } from 'node:crypto';
 import type { Pool, PoolClient } from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
+import { MAKE_DURABLE } from '../database/durable.ts';
 import { transaction } from '../database/pool.ts';
 
 /** Qualified, quoted names of what `migrate` makes. */
 export interface JobTables {
   readonly schema: string;
+  readonly installation: string;
   readonly request: string;
+  readonly unfinished: string;
   readonly job: string;
   readonly task: string;
   readonly file: string;
@@ -13,9 +17,23 @@ export interface JobTables {
   readonly announcement: string;
 }
 
-export const DEFAULT_SCHEMA = 'headwater';
+const DEFAULT_PREFIX = 'headwater';
 
-export function jobTables(schema = DEFAULT_SCHEMA): JobTables {
+/**
+ * The schema of an installation, by its name: `headwater` for the default, `headwater_` and the name for others. A name that no
+ * plain identifier can have gets a part of its hash, so that two names never have one schema.
+ */
+export function schemaOf(topicPrefix: string): string {
+  if (topicPrefix === DEFAULT_PREFIX) return DEFAULT_PREFIX;
+  const plain = topicPrefix
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9_]/g, '_')
+    .slice(0, 44);
+  if (plain === topicPrefix) return `headwater_${plain}`;
+  return `headwater_${plain}_${createHash('sha256').update(topicPrefix).digest('hex').slice(0, 8)}`;
+}
+
+export function jobTables(schema: string): JobTables {
   if (!/^[a-z_][a-z0-9_]{0,62}$/.test(schema)) {
     throw new HeadwaterError(
       'bad-config',
@@ -25,7 +43,9 @@ export function jobTables(schema = DEFAULT_SCHEMA): JobTables {
   const table = (name: string): string => `"${schema}"."${name}"`;
   return {
     schema: `"${schema}"`,
+    installation: table('installation'),
     request: table('export_request'),
+    unfinished: table('unfinished_request'),
     job: table('job'),
     task: table('job_task'),
     file: table('job_file'),
@@ -37,6 +57,8 @@ export function jobTables(schema = DEFAULT_SCHEMA): JobTables {
 /** Makes the tables where they are missing. Many processes may do it at once; one waits for the other. */
 export async function migrate(pool: Pool, tables: JobTables): Promise<void> {
   await transaction(pool, async (client) => {
+    await client.query(MAKE_DURABLE);
+    await client.query('SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0');
     await lock(client, `migrate ${tables.schema}`);
     await client.query(definition(tables));
   });
@@ -48,12 +70,20 @@ export async function lock(client: Pick<PoolClient, 'query'>, name: string): Pro
 }
 
 /**
- * `export_request` is the gateway's. The others are the projection: a fold of the status topic that only the projector
+ * `installation` says whose the schema is. `export_request` is the gateway's; `unfinished_request` has those of them that have
+ * neither ended nor been cancelled, so that counting them does not depend on how many there ever were. The others are the projection: a fold of the status topic that only the projector
  * writes and that can be made again from it, so they hold nothing that is not in the log (no clock, no sequence).
  */
 function definition(t: JobTables): string {
   return `
+SET LOCAL client_min_messages = warning; -- nothing about what is there already
 CREATE SCHEMA IF NOT EXISTS ${t.schema};
+
+CREATE TABLE IF NOT EXISTS ${t.installation} (
+  one           boolean PRIMARY KEY DEFAULT true CHECK (one),
+  name          text NOT NULL,
+  id            text NOT NULL
+);
 
 CREATE TABLE IF NOT EXISTS ${t.request} (
   job_id        text PRIMARY KEY,
@@ -63,7 +93,14 @@ CREATE TABLE IF NOT EXISTS ${t.request} (
   accepted_at   bigint NOT NULL,
   cancelled_at  bigint
 );
-CREATE INDEX IF NOT EXISTS export_request_open ON ${t.request} (accepted_at) WHERE cancelled_at IS NULL;
+CREATE INDEX IF NOT EXISTS export_request_by_time ON ${t.request} (accepted_at);
+
+CREATE TABLE IF NOT EXISTS ${t.unfinished} (
+  job_id        text PRIMARY KEY,
+  client_id     text NOT NULL,
+  accepted_at   bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS unfinished_by_client ON ${t.unfinished} (client_id);
 
 CREATE TABLE IF NOT EXISTS ${t.job} (
   job_id        text PRIMARY KEY,

@@ -9,8 +9,8 @@ export async function countUnfinished(
 ): Promise<{ accepted: number; running: number }> {
   const { rows } = await asking(() =>
     pool.query<{ accepted: string; running: string }>(
-      `SELECT (SELECT count(*) FROM ${t.request} r WHERE cancelled_at IS NULL
-                 AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id)) AS accepted,
+      `SELECT (SELECT count(*) FROM ${t.unfinished} r
+                 WHERE NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id)) AS accepted,
               (SELECT count(*) FROM ${t.job} WHERE state = 'running') AS running`,
     ),
   );

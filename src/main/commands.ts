@@ -8,7 +8,7 @@ import type { Role } from '../config/roles.ts';
 import { printableSettings, readSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
 import { rebuild } from '../jobs/rebuild.ts';
-import { DEFAULT_SCHEMA, jobTables } from '../jobs/schema.ts';
+import { jobTables, schemaOf } from '../jobs/schema.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { stackDown, stackStatus, stackUp } from '../stack/commands.ts';
 import { LogAccess } from './log-access.ts';
@@ -91,7 +91,7 @@ export async function rebuildTables(options: Json): Promise<number> {
     const progress = progressLine('rebuild');
     const result = await rebuild(
       {
-        tables: jobTables(DEFAULT_SCHEMA),
+        tables: jobTables(schemaOf(settings.topicPrefix)),
         codec: control.status,
         manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
         databaseUrl: settings.sourceUrl,

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { systemClock } from '../base/clock.ts';
-import { HeadwaterError } from '../base/errors.ts';
 import { Supervisor } from '../base/service.ts';
 import type { HealthReporter, Logger, Service, ServiceHealth } from '../base/service.ts';
 import { Capture } from '../capture/capture.ts';
@@ -8,7 +7,6 @@ import { presetMapping } from '../capture/source-mapping.ts';
 import { Source } from '../capture/source.ts';
 import type { Role } from '../config/roles.ts';
 import type { Settings } from '../config/settings.ts';
-import { MESSAGE_PREFIX } from '../events/commands.ts';
 import { parseRequestMessage } from '../events/request-message.ts';
 import { References } from '../fhir/reference.ts';
 import { Announcer } from '../jobs/announcer.ts';
@@ -16,19 +14,18 @@ import { Janitor } from '../jobs/janitor.ts';
 import { Projector } from '../jobs/projector.ts';
 import { JobRequests } from '../jobs/requests.ts';
 import { countUnfinished } from '../jobs/unfinished.ts';
-import { DEFAULT_SCHEMA, jobTables, migrate } from '../jobs/schema.ts';
+import { schemaOf } from '../jobs/schema.ts';
 import { transactionalAppenders } from '../log/kafka/transactional-appender.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
 import { openStore } from '../storage/open-store.ts';
 import { captureLog } from './capture-log.ts';
+import { jobTablesService } from './job-tables.ts';
 import { measureJobs, processMetrics } from './process-metrics.ts';
 import { Shared } from './shared.ts';
 import { worker } from './worker-role.ts';
 
 type Start = (health: HealthReporter) => Service;
-
-const tables = jobTables(DEFAULT_SCHEMA);
 
 /** Runs the roles until the signal fires; ends with an error when one of them cannot go on by itself. */
 export async function runRoles(
@@ -99,24 +96,6 @@ function deferred(
   });
 }
 
-/** Makes the job tables, and is then content. */
-function jobTablesService({ pool }: Shared): Start {
-  return (health) => ({
-    name: 'job-tables',
-    run: async (signal) => {
-      try {
-        await migrate(pool, tables);
-      } catch (error) {
-        throw new HeadwaterError('unavailable', 'the job tables cannot be made: is the database there?', {
-          cause: error,
-        });
-      }
-      health.ready();
-      await new Promise<void>((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
-    },
-  });
-}
-
 /** A process without the gateway answers probes on a port of its own, if it is given one. */
 function probes(shared: Shared): [string, Start][] {
   const { settings, metrics, logger, health } = shared;
@@ -136,10 +115,11 @@ function probes(shared: Shared): [string, Start][] {
 
 /** What speaks HTTP is loaded where it is spoken: the other roles do without its 15 MB. */
 function gateway(shared: Shared): Start {
-  const { settings, pool, metrics, logger, health } = shared;
+  const { settings, pool, tables, metrics, logger, health } = shared;
   const jobs = new JobRequests({
     pool,
     tables,
+    messagePrefix: settings.topicPrefix,
     limits: { perClient: settings.maxJobsPerClient, inAll: settings.maxJobs },
     clock: systemClock,
     newId: randomUUID,
@@ -166,8 +146,8 @@ async function capture({ settings, log, metrics, logger }: Shared, health: Healt
   });
   return new Capture({
     source,
-    schema: DEFAULT_SCHEMA,
-    messagePrefix: MESSAGE_PREFIX,
+    schema: schemaOf(settings.topicPrefix),
+    messagePrefix: settings.topicPrefix,
     reader: log.reader,
     ...captureLog(log, control.position, settings.topicPrefix),
     commandsTopic: log.names.commands,
@@ -208,7 +188,7 @@ async function planner({ settings, log, logger }: Shared, health: HealthReporter
 }
 
 async function projector(
-  { settings, log, metrics, logger }: Shared,
+  { settings, log, tables, metrics, logger }: Shared,
   health: HealthReporter,
 ): Promise<Service> {
   const { control } = await log.codecs();
@@ -236,7 +216,10 @@ async function projector(
   });
 }
 
-async function janitor({ settings, log, pool, logger }: Shared, health: HealthReporter): Promise<Service> {
+async function janitor(
+  { settings, log, pool, tables, logger }: Shared,
+  health: HealthReporter,
+): Promise<Service> {
   const { control } = await log.codecs();
   return new Janitor({
     pool,

@@ -1,6 +1,8 @@
 import type pg from 'pg';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
+import { jobTables, schemaOf } from '../jobs/schema.ts';
+import type { JobTables } from '../jobs/schema.ts';
 import { openPool } from '../database/pool.ts';
 import { LogAccess } from './log-access.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
@@ -18,6 +20,7 @@ export class Shared {
   readonly metrics: ProcessMetrics;
   readonly logger: Logger;
   readonly health: () => readonly ServiceHealth[];
+  readonly tables: JobTables;
   #log: LogAccess | undefined;
   #pool: pg.Pool | undefined;
 
@@ -26,6 +29,7 @@ export class Shared {
     this.metrics = metrics;
     this.logger = logger;
     this.health = health;
+    this.tables = jobTables(schemaOf(settings.topicPrefix));
   }
 
   get log(): LogAccess {

@@ -5,6 +5,8 @@ import type { Lane } from '../events/tasks.ts';
 import { EndedJobs } from '../jobs/ended-jobs.ts';
 import { ReplayPool } from '../replay/replay-pool.ts';
 import { LocalRunner } from '../replay/task-runner.ts';
+import { openStore } from '../storage/open-store.ts';
+import { checkStorage } from '../storage/owner.ts';
 import { Worker } from '../replay/worker.ts';
 import type { Shared } from './shared.ts';
 
@@ -34,6 +36,7 @@ export function worker(shared: Shared): [string, Start][] {
       run: async (signal) => {
         const { ids, control } = await log.codecs();
         const { storageUrl, fileBytes, topicPrefix, sourceBaseUrls: baseUrls } = settings;
+        await checkStorage(openStore(storageUrl), topicPrefix);
         const options = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls, storageUrl, fileBytes };
         const runner = name === 'bulk' ? new ReplayPool(options, threads) : new LocalRunner(options);
         const jobs = await ended();

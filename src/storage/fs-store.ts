@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { Dirent } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { HeadwaterError } from '../base/errors.ts';
-import type { ByteRange, ObjectInfo, ObjectStore, ObjectWriter } from './object-store.ts';
+import type { ByteRange, ClaimableStore, ObjectInfo, ObjectStore, ObjectWriter } from './object-store.ts';
 
 /** A key's parts begin with a letter, digit or _: so neither `..` nor a hidden name can be one. */
 const KEY = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}(\/[A-Za-z0-9_][A-Za-z0-9._-]{0,199})*$/;
@@ -15,7 +15,7 @@ const KEY = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}(\/[A-Za-z0-9_][A-Za-z0-9._-]{0,1
  * Invariant: a file under its own name is whole and on the disk. While it is written it has a hidden name of its own
  * beside it, so that two writers of one key never meet. A crash leaves hidden files, which go with their folder.
  */
-export class FsStore implements ObjectStore {
+export class FsStore implements ObjectStore, ClaimableStore {
   readonly #root: string;
   readonly #newId: () => string;
 
@@ -61,6 +61,29 @@ export class FsStore implements ObjectStore {
     if (!prefix.endsWith('/')) throw badKey(prefix);
     // Somebody may be writing there still: what comes in between is removed by the next try.
     await rm(this.#path(prefix.slice(0, -1)), { recursive: true, force: true, maxRetries: 3 });
+  }
+
+  async claim(key: string, text?: string): Promise<string> {
+    const path = join(this.#root, basename(key));
+    if (text !== undefined) {
+      await mkdir(this.#root, { recursive: true });
+      const part = `${path}.${this.#newId()}`;
+      await writeFile(part, text, { flush: true });
+      try {
+        await link(part, path); // whole, or not at all where there is one
+        await syncFolder(this.#root);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      } finally {
+        await rm(part, { force: true });
+      }
+    }
+    try {
+      return await readFile(path, 'utf8');
+    } catch (error) {
+      if (isMissing(error)) return '';
+      throw error;
+    }
   }
 
   async *folders(parent?: string): AsyncIterable<string> {

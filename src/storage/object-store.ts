@@ -38,3 +38,12 @@ export interface ObjectStore {
   /** Keys of the folders (finished jobs' or not) directly under the root, or under a folder there. */
   folders(parent?: string): AsyncIterable<string>;
 }
+
+/** What the store's owner is written with. */
+export interface ClaimableStore {
+  /**
+   * The text of a small object under the root whose key begins with a dot; writes `text` if there is none, of several that do
+   * so at once only one. Without `text` it only reads, and returns '' if there is none.
+   */
+  claim(key: string, text?: string): Promise<string>;
+}

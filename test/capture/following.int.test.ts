@@ -7,13 +7,13 @@ import type { CaptureLog } from '../../src/capture/change-writer.ts';
 import { Following } from '../../src/capture/following.ts';
 import { Source } from '../../src/capture/source.ts';
 import { presetMapping } from '../../src/capture/source-mapping.ts';
-import { MESSAGE_PREFIX } from '../../src/events/commands.ts';
 import { EMPTY_POSITION } from '../../src/events/position.ts';
 import { parseRequestMessage } from '../../src/events/request-message.ts';
 import { uniqueIdentifier } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 
 const REQUESTS = 50;
+const PREFIX = 'headwater';
 
 /** A log of one broker that holds what was committed in memory: each transaction as the topics it wrote to. */
 class MemoryLog implements CaptureLog {
@@ -110,7 +110,7 @@ describe('following the write-ahead log', () => {
       parameters: { types: [], outputFormat: 'ndjson' },
     };
     return client.query('SELECT pg_logical_emit_message(true, $1, $2::text)', [
-      MESSAGE_PREFIX,
+      PREFIX,
       JSON.stringify(message),
     ]);
   }
@@ -121,7 +121,7 @@ describe('following the write-ahead log', () => {
     return {
       source,
       schema: 'headwater',
-      messagePrefix: MESSAGE_PREFIX,
+      messagePrefix: PREFIX,
       openLog: async () => log,
       reader: {
         topics: unused,

@@ -8,7 +8,7 @@ import type { Logger } from '../../src/base/service.ts';
 import { parseSettings } from '../../src/config/settings.ts';
 import type { Settings } from '../../src/config/settings.ts';
 import { JobRequests } from '../../src/jobs/requests.ts';
-import { DEFAULT_SCHEMA, jobTables } from '../../src/jobs/schema.ts';
+import { jobTables, schemaOf } from '../../src/jobs/schema.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
@@ -100,7 +100,8 @@ describe('a reload, when Kafka has forgotten old commands', function () {
     const limits = { perClient: 10, inAll: 10 };
     const requests = new JobRequests({
       pool,
-      tables: jobTables(DEFAULT_SCHEMA),
+      tables: jobTables(schemaOf(settings.topicPrefix)),
+      messagePrefix: settings.topicPrefix,
       limits,
       clock,
       newId: randomUUID,

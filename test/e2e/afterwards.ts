@@ -2,13 +2,11 @@ import assert from 'node:assert/strict';
 import { offset } from '../../src/base/positions.ts';
 import type { ExportEvent } from '../../src/events/export-event.ts';
 import { rebuild } from '../../src/jobs/rebuild.ts';
-import { jobTables } from '../../src/jobs/schema.ts';
+import { jobTables, schemaOf } from '../../src/jobs/schema.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
 import { wholeManifestOf } from '../../src/manifest/manifest.ts';
 import { eventually, PATIENCE_MS } from './eventually.ts';
 import type { Headwater } from './headwater.ts';
-
-const tables = jobTables();
 
 /** Records of a type that a later one of the same key has made needless. */
 export async function supersededRecords({ log }: Headwater, type: string): Promise<number> {
@@ -56,7 +54,8 @@ export function assertCancelledOnce(events: readonly ExportEvent[]): void {
 }
 
 /** Everything the projection holds, once it has folded the whole log. */
-export async function jobTablesText({ pool, log }: Headwater): Promise<string> {
+export async function jobTablesText({ pool, log, settings }: Headwater): Promise<string> {
+  const tables = jobTables(schemaOf(settings.topicPrefix));
   return eventually(async () => {
     const { rows } = await pool.query<{ partition: number; next: string }>(
       `SELECT partition, next FROM ${tables.offset}`,
@@ -77,7 +76,7 @@ export async function rebuildTables({ log, settings }: Headwater): Promise<void>
   const { control } = await log.codecs();
   await rebuild(
     {
-      tables,
+      tables: jobTables(schemaOf(settings.topicPrefix)),
       codec: control.status,
       manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
       databaseUrl: settings.sourceUrl,

@@ -84,6 +84,8 @@ describe('janitor', () => {
   async function request(jobId: string, acceptedAt: number): Promise<void> {
     const text = `INSERT INTO ${servers.tables.request} VALUES ($1, 'me', 'http://x', '{}', $2, NULL)`;
     await servers.pool.query(text, [jobId, acceptedAt]);
+    const unfinished = `INSERT INTO ${servers.tables.unfinished} VALUES ($1, 'me', $2)`;
+    await servers.pool.query(unfinished, [jobId, acceptedAt]);
   }
 
   async function put(key: string): Promise<void> {

@@ -16,6 +16,7 @@ import type { JobTables } from '../../src/jobs/schema.ts';
 import type { StatusEvent } from '../../src/events/status.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
+import { testRole } from '../database/roles.ts';
 import { jobEvents } from './events.ts';
 import { newId, quiet } from './job-servers.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
@@ -125,6 +126,7 @@ describe('requests', () => {
       acceptedAt: 1_234,
       endedAt: undefined,
       transactionTime: undefined,
+      epoch: undefined,
       progress: 0,
       files: [],
       filesByTask: [],
@@ -213,8 +215,94 @@ describe('requests', () => {
     const make = jobEvents(second);
     await project(make.planned(5));
     await assert.rejects(jobs.submit(REQUEST), tooMany);
-    await pool.query(`UPDATE ${tables.job} SET state = 'failed'`);
+    await project(make.planned(5), make.failed());
     await jobs.submit(REQUEST);
+  });
+
+  for (const [set, then] of [
+    ['off', 'on'],
+    ['local', 'on'],
+    ['remote_write', 'on'],
+    ['remote_apply', 'remote_apply'],
+  ] as const) {
+    it(`commits with synchronous_commit = ${then} when the role has ${set}, so that no crash takes back an answer`, async () => {
+      const role = await testRole();
+      await role.set({ synchronous_commit: set });
+      await recordAtCommit();
+      const own = openPool({ url: role.url, size: 1 }, quiet);
+      try {
+        const jobs = requests({ pool: own });
+        await jobs.cancel(await jobs.submit(REQUEST), 'me');
+        const { rows } = await pool.query<{ mode: string }>(`SELECT mode FROM ${tables.schema}.seen`);
+        assert.deepEqual(
+          rows.map(({ mode }) => mode),
+          [then, then],
+        );
+      } finally {
+        await own.end();
+        await role.remove();
+      }
+    });
+  }
+
+  /** What synchronous_commit is when a transaction that touches a request commits. */
+  async function recordAtCommit(): Promise<void> {
+    const { schema, request } = tables;
+    await pool.query(`
+      CREATE TABLE ${schema}.seen (mode text);
+      CREATE FUNCTION ${schema}.see() RETURNS trigger LANGUAGE plpgsql AS
+        $$BEGIN INSERT INTO ${schema}.seen VALUES (current_setting('synchronous_commit')); RETURN NULL; END$$;
+      CREATE CONSTRAINT TRIGGER see AFTER INSERT OR UPDATE ON ${request} DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION ${schema}.see()`);
+  }
+
+  it('is not held up by a process that is frozen inside a transaction of another kick-off', async () => {
+    const frozen = await pool.connect();
+    await frozen.query('BEGIN');
+    await frozen.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
+      `headwater submit ${tables.schema}`,
+    ]);
+    await requests({ limits: { perClient: 100, inAll: 1_000 } }).submit(REQUEST);
+    await frozen.query('ROLLBACK');
+    frozen.release();
+  });
+
+  it('leaves no transaction open that a frozen process could hold', async () => {
+    const own = openPool({ url: sharedStack().postgresUrl, size: 1 }, quiet);
+    const client = await own.connect();
+    const texts: string[] = [];
+    const query = client.query.bind(client) as (...args: unknown[]) => unknown;
+    Object.assign(client, {
+      query: (...args: unknown[]) => {
+        texts.push(String(args[0]));
+        return query(...args);
+      },
+    });
+    client.release();
+    const jobs = requests({ pool: own });
+    await jobs.cancel(await jobs.submit(REQUEST), 'me');
+    await own.end();
+    assert.equal(texts.length, 2, 'one statement to the server for each request');
+  });
+
+  it('is unavailable while the tables are not there', async () => {
+    const jobs = requests({ tables: jobTables(uniqueIdentifier('missing')) });
+    const unavailable = { code: 'unavailable' };
+    await assert.rejects(jobs.submit(REQUEST), unavailable);
+    await assert.rejects(jobs.find('x', 'me'), unavailable);
+    await assert.rejects(jobs.cancel('x', 'me'), unavailable);
+  });
+
+  it('counts what is unfinished without looking at what has ended', async () => {
+    const jobs = requests({ limits: { perClient: 1, inAll: 1 } });
+    for (const end of ['failed', 'completed', 'cancelled'] as const) {
+      const id = await jobs.submit(REQUEST);
+      const make = jobEvents(id);
+      if (end === 'failed') await project(make.failed());
+      else if (end === 'completed') await project(make.planned());
+      else await jobs.cancel(id, 'me');
+    }
+    assert.equal((await pool.query(`SELECT FROM ${tables.unfinished}`)).rowCount, 0);
   });
 
   it('is unavailable, in time, when the database is away or says nothing', async () => {

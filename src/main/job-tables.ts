@@ -1,0 +1,60 @@
+import { sleep } from '../base/clock.ts';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import type { HealthReporter, Service } from '../base/service.ts';
+import { asking } from '../database/pool.ts';
+import { claimSchema } from '../jobs/installation.ts';
+import { migrate } from '../jobs/schema.ts';
+import { openStore } from '../storage/open-store.ts';
+import { claimStorage } from '../storage/owner.ts';
+import type { Shared } from './shared.ts';
+
+/** Between two looks whether the tables are still there, in ms. */
+const LOOK = 5_000;
+
+/**
+ * Makes the job tables, and says in them and in the store whose they are: what belongs to another installation ends the process.
+ * Afterwards it looks whether they are still there, since somebody may restore or clean the database.
+ */
+export function jobTablesService(shared: Shared): (health: HealthReporter) => Service {
+  return (health) => ({
+    name: 'job-tables',
+    run: async (signal) => {
+      await prepare(shared);
+      health.ready();
+      while (!signal.aborted) {
+        await sleep(LOOK, signal);
+        if (await areGone(shared))
+          throw new HeadwaterError('unavailable', 'the job tables have been dropped; they are made again');
+      }
+    },
+  });
+}
+
+async function prepare({ settings, pool, tables }: Shared): Promise<void> {
+  const name = settings.topicPrefix;
+  let id: string;
+  try {
+    await migrate(pool, tables);
+    id = await claimSchema(pool, tables, name);
+  } catch (error) {
+    if (error instanceof HeadwaterError) throw error;
+    throw new HeadwaterError('unavailable', `the job tables cannot be made: ${messageOf(error)}`, {
+      cause: error,
+    });
+  }
+  // The other roles that touch the store do not know the database; they compare names.
+  if (settings.roles.some((role) => role === 'gateway' || role === 'janitor'))
+    await claimStorage(openStore(settings.storageUrl), { name, id });
+}
+
+/** False as well while the database is away: who needs it says so. */
+async function areGone({ pool, tables }: Shared): Promise<boolean> {
+  try {
+    const { rows } = await asking(() =>
+      pool.query<{ gone: boolean }>('SELECT to_regclass($1) IS NULL AS gone', [tables.installation]),
+    );
+    return rows[0]?.gone === true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { openStore } from '../../src/storage/open-store.ts';
+import { checkStorage, claimStorage, OWNER_KEY } from '../../src/storage/owner.ts';
+
+describe('the owner of a store', () => {
+  let root: string;
+  const store = (): ReturnType<typeof openStore> => openStore(pathToFileURL(join(root, 'files')).href);
+
+  beforeEach(async () => {
+    root = await mkdtemp(join(tmpdir(), 'headwater-owner-'));
+  });
+  afterEach(() => rm(root, { recursive: true }));
+
+  it('is who claims it first, once, and may come again', async () => {
+    await Promise.all(Array.from({ length: 8 }, () => claimStorage(store(), { name: 'a', id: '1' })));
+    assert.deepEqual(await readdir(join(root, 'files')), [OWNER_KEY]);
+    assert.deepEqual(JSON.parse(await readFile(join(root, 'files', OWNER_KEY), 'utf8')), {
+      name: 'a',
+      id: '1',
+    });
+    await checkStorage(store(), 'a');
+  });
+
+  it('is never another installation, which is refused by name', async () => {
+    await claimStorage(store(), { name: 'a', id: '1' });
+    const refused = { code: 'bad-config', message: /HEADWATER_STORAGE_URL belongs to the installation "a"/ };
+    await assert.rejects(claimStorage(store(), { name: 'b', id: '2' }), refused);
+    await assert.rejects(checkStorage(store(), 'b'), refused);
+  });
+
+  it('is never an installation of the same name with another database', async () => {
+    await claimStorage(store(), { name: 'a', id: '1' });
+    await assert.rejects(claimStorage(store(), { name: 'a', id: '2' }), {
+      code: 'bad-config',
+      message: /another database.*remove \.headwater-owner\.json/,
+    });
+  });
+
+  it('is one of two that claim it at the same moment', async () => {
+    const results = await Promise.allSettled(
+      ['a', 'b'].map((name) => claimStorage(store(), { name, id: name })),
+    );
+    assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+  });
+
+  it('is waited for by a process that does not know the database', async () => {
+    await assert.rejects(checkStorage(store(), 'a'), { code: 'unavailable' });
+  });
+
+  it('is unknown when the object does not say it, which is refused', async () => {
+    await claimStorage(store(), { name: 'a', id: '1' });
+    await writeFile(join(root, 'files', OWNER_KEY), 'null');
+    await assert.rejects(claimStorage(store(), { name: 'a', id: '1' }), { code: 'bad-config' });
+  });
+});
