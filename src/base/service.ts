@@ -36,6 +36,8 @@ export interface ServiceHealth {
 /** A service says through this when it has become able to do its work. */
 export interface HealthReporter {
   ready(): void;
+  /** It still runs, and waits for something: the reason goes to the probes. */
+  waiting?(error: unknown): void;
 }
 
 /**
@@ -82,10 +84,14 @@ export class Supervisor {
       this.#state = 'running';
       this.#reason = undefined;
     };
+    const waiting = (error: unknown): void => {
+      this.#state = 'waiting';
+      this.#reason = probeMessage(error);
+    };
     while (!signal.aborted) {
       const begun = Date.now();
       try {
-        await this.#start({ ready }).run(signal);
+        await this.#start({ ready, waiting }).run(signal);
         if (signal.aborted) return;
         throw new HeadwaterError('internal', `${this.name} ended by itself`);
       } catch (error) {
@@ -98,8 +104,7 @@ export class Supervisor {
         if (now - begun > STEADY) this.#established = true;
         readyAt = Infinity;
         this.#failures++;
-        this.#state = 'waiting';
-        this.#reason = probeMessage(error);
+        waiting(error);
         const fatal = this.#isFatal(error, now);
         this.#log(error, { fatal, attempt });
         if (fatal) throw error;

@@ -58,21 +58,28 @@ export interface QueueOptions {
   readonly group: string;
   /** Partitions handled at a time. */
   readonly concurrency: number;
-  /** Called when the group has given this member its partitions. */
+  /** Called when the group has given this member its partitions, and when work goes on after trouble. */
   readonly onAssigned?: () => void;
+  /** Called when work waits for a server. */
+  readonly onTrouble?: (error: unknown) => void;
+  /** The outcome of a record that cannot be handled, or whose own outcome cannot be stored. */
+  readonly giveUp?: (record: QueuedRecord, error: unknown) => Outcome;
 }
+
+export type Handle = (record: QueuedRecord, signal: AbortSignal) => Promise<Outcome>;
 
 /**
  * Handles each record of the topics once per group, in order within a partition: the outcome and the consumed offset go
  * into one Kafka transaction. A crash before that commits nothing and the record comes again, perhaps elsewhere.
- * A handler that throws stops the queue with its error (the supervisor starts it again).
+ *
+ * `remedyFor` says what an error of a handler leads to. `retry`: the record is handled again with backoff, however long it takes,
+ * and the rest of its partition waits. `fail`: `giveUp` gives the outcome instead (an error without a code is tried a few
+ * times first), or the queue stops with the error when there is no `giveUp`. `stop`: the queue stops with the error.
+ * A group or topic that cannot be reached is joined again with backoff, and handlers go on meanwhile; only the first join
+ * rejects. A topic that was deleted stops the queue.
  */
 export interface WorkQueue {
-  run(
-    options: QueueOptions,
-    handle: (record: QueuedRecord, signal: AbortSignal) => Promise<Outcome>,
-    signal: AbortSignal,
-  ): Promise<void>;
+  run(options: QueueOptions, handle: Handle, signal: AbortSignal): Promise<void>;
 }
 
 /** Appends outside of any transaction: progress and other events whose repetition is harmless. Resolves when stored. */

@@ -7,12 +7,13 @@ import { resources } from '../../topics/resources.ts';
 import { status } from '../../topics/status.ts';
 import { bulkTasks, quickTasks } from '../../topics/tasks.ts';
 import { zones } from '../../topics/zones.ts';
+import { HeadwaterError } from '../base/errors.ts';
 import type { Logger } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
 import { controlCodecs } from '../events/control-codec.ts';
 import type { ControlCodecs } from '../events/control-codec.ts';
 import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
-import type { SchemaIds } from '../events/schema-ids.ts';
+import type { Codec, SchemaIds } from '../events/schema-ids.ts';
 import type { Lane } from '../events/tasks.ts';
 import type { ClusterOptions } from '../log/kafka/cluster.ts';
 import { createKafka } from '../log/kafka/kafka-client.ts';
@@ -55,7 +56,7 @@ export class LogAccess {
   readonly #registry: SchemaRegistry;
   #codecs: Promise<Codecs> | undefined;
 
-  constructor(settings: Settings, logger: Logger) {
+  constructor(settings: Settings, logger: Logger, onGaveUp?: (topic: string) => void) {
     const prefix = settings.topicPrefix;
     this.names = topicNames(prefix);
     this.cluster = clusterOptions(settings);
@@ -65,7 +66,13 @@ export class LogAccess {
     );
     this.reader = new RangeReader(this.cluster);
     this.publisher = new KafkaPublisher(this.cluster);
-    this.queue = new KafkaWorkQueue({ kafka: this.kafka, cluster: this.cluster, prefix });
+    this.queue = new KafkaWorkQueue({
+      kafka: this.kafka,
+      cluster: this.cluster,
+      prefix,
+      logger,
+      ...(onGaveUp && { onGaveUp }),
+    });
     this.#registry = new SchemaRegistry({ url: settings.registryUrl, prefix });
     this.admin = new TopicAdmin({
       kafka: this.kafka,
@@ -91,15 +98,38 @@ export class LogAccess {
     }
   }
 
+  /**
+   * Reads a record that may be of a schema that a newer process has registered after the start of this one. Throws `corrupt`
+   * when the registry does not know its schema either.
+   */
+  async decode<T>(codecOf: (codecs: Codecs) => Pick<Codec<T>, 'decode'>, bytes: Buffer): Promise<T> {
+    const codecs = await this.codecs();
+    try {
+      return codecOf(codecs).decode(bytes);
+    } catch (error) {
+      if (!(error instanceof HeadwaterError) || error.code !== 'unavailable') throw error;
+    }
+    const fresh = codecsOf(await this.#registry.resolve(allTopics));
+    try {
+      return codecOf(fresh).decode(bytes);
+    } catch (error) {
+      if (!(error instanceof HeadwaterError) || error.code !== 'unavailable') throw error;
+      throw new HeadwaterError('corrupt', 'a record is of a schema that is none of ours', { cause: error });
+    }
+  }
+
   async close(): Promise<void> {
     await Promise.allSettled([this.reader.close(), this.publisher.close(), this.admin.close()]);
   }
 
   async #prepare(): Promise<Codecs> {
     await this.admin.apply();
-    const ids = await this.#registry.resolve(allTopics);
-    return { ids, control: controlCodecs(ids), change: new ResourceChangeCodec(ids) };
+    return codecsOf(await this.#registry.resolve(allTopics));
   }
+}
+
+function codecsOf(ids: SchemaIds): Codecs {
+  return { ids, control: controlCodecs(ids), change: new ResourceChangeCodec(ids) };
 }
 
 function topicNames(prefix: string): TopicNames {

@@ -12,6 +12,8 @@ export interface ProcessMetrics {
   readonly capture: CaptureMetrics & { loaded(resources: number): void };
   readonly worker: WorkerMetrics;
   projected(partition: number, next: number): void;
+  /** A record of a queue was given up. */
+  gaveUp(topic: string): void;
 }
 
 export function processMetrics(health: () => readonly ServiceHealth[], clock: () => number): ProcessMetrics {
@@ -43,10 +45,17 @@ export function processMetrics(health: () => readonly ServiceHealth[], clock: ()
     labelNames: ['partition'],
     registers,
   });
+  const givenUp = new Counter({
+    name: 'headwater_records_given_up_total',
+    help: 'Commands and tasks that cannot be read or handled; each is logged, and its job fails if it names one',
+    labelNames: ['topic'],
+    registers,
+  });
   return {
     registry,
     capture: captureMetrics(registers, clock),
     worker: workerMetrics(registers),
+    gaveUp: (topic) => givenUp.inc({ topic }),
     projected: (partition, next) => projected.set({ partition }, next),
   };
 }
@@ -142,6 +151,7 @@ function workerMetrics(registers: Registry[]): WorkerMetrics {
         resources.inc({ kind: file.kind }, file.count);
       }
     },
+    taskFailed: (lane) => ended.inc({ lane, outcome: 'failed' }),
   };
 }
 

@@ -172,7 +172,11 @@ async function planner({ settings, log, logger }: Shared, health: HealthReporter
   return new Planner({
     queue: log.queue,
     reader: log.reader,
-    codecs: { ...control, change },
+    codecs: {
+      ...control,
+      change,
+      command: { decode: (bytes) => log.decode((codecs) => codecs.control.command, bytes) },
+    },
     topics: log.names,
     group: `${settings.topicPrefix}.planner`,
     settings: {

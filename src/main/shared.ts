@@ -33,7 +33,7 @@ export class Shared {
   }
 
   get log(): LogAccess {
-    return (this.#log ??= new LogAccess(this.settings, this.logger));
+    return (this.#log ??= new LogAccess(this.settings, this.logger, (topic) => this.metrics.gaveUp(topic)));
   }
 
   get pool(): pg.Pool {

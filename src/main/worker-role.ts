@@ -49,7 +49,7 @@ export function worker(shared: Shared): [string, Start][] {
           runner,
           concurrency: threads,
           ended: jobs,
-          decodeTask: (value) => control.task.decode(value),
+          decodeTask: (value) => log.decode((codecs) => codecs.control.task, value),
           statusRecord: (event) => ({
             topic: log.names.status,
             key: event.jobId,

@@ -7,6 +7,8 @@ import { refuseUnknown } from '../cohort/known-patients.ts';
 import type { ResourceLog } from '../cohort/versions.ts';
 import type { Command } from '../events/commands.ts';
 import type { Codec } from '../events/schema-ids.ts';
+import { failureOf } from '../events/failure.ts';
+import { isJobId } from '../events/job-id.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import type { StatusEvent } from '../events/status.ts';
 import type { GapsOf, Lane, Task } from '../events/tasks.ts';
@@ -19,7 +21,7 @@ import type { ExportCommand, Findings, PlanSettings, Since } from './plan.ts';
 import { ZoneFilter, ZoneGaps } from './zone-gaps.ts';
 
 export interface PlannerCodecs {
-  readonly command: Pick<Codec<Command>, 'decode'>;
+  readonly command: { decode(bytes: Buffer): Command | Promise<Command> };
   readonly status: Pick<Codec<StatusEvent>, 'encode'>;
   readonly task: Pick<Codec<Task>, 'encode'>;
   readonly change: Pick<Codec<ResourceChange>, 'decode'>;
@@ -62,7 +64,15 @@ export class Planner implements Service {
   run(signal: AbortSignal): Promise<void> {
     const { queue, topics, group, health } = this.#options;
     return queue.run(
-      { topics: [topics.commands], group, concurrency: 4, onAssigned: () => health.ready() },
+      {
+        topics: [topics.commands],
+        group,
+        concurrency: 4,
+        onAssigned: () => health.ready(),
+        onTrouble: (error) => health.waiting?.(error),
+        // The key names the job also when the command cannot be read.
+        giveUp: ({ key }, error) => (isJobId(key) ? this.#failure(key, error) : []),
+      },
       (record, stop) => this.#handle(record, stop),
       signal,
     );
@@ -70,7 +80,7 @@ export class Planner implements Service {
 
   async #handle(record: QueuedRecord, signal: AbortSignal): Promise<Outcome> {
     const { codecs, logger, clock } = this.#options;
-    const command = codecs.command.decode(record.value);
+    const command = await codecs.command.decode(record.value);
     const at = { jobId: command.jobId, partition: record.partition, offset: record.offset };
     if (command.kind === 'ExportCancelRequested') {
       logger.info(at, 'export cancelled');
@@ -81,13 +91,16 @@ export class Planner implements Service {
       found = await this.#find(command, signal);
     } catch (error) {
       if (!(error instanceof HeadwaterError) || !THE_CLIENTS.has(error.code)) throw error;
-      const { code, message } = error;
-      logger.info({ ...at, code }, 'export refused');
-      return [this.#status({ kind: 'ExportFailed', jobId: command.jobId, at: clock(), code, message })];
+      logger.info({ ...at, code: error.code }, 'export refused');
+      return this.#failure(command.jobId, error);
     }
     const { planned, tasks } = plan(command, this.#options.settings, clock(), found);
     logger.info({ ...at, tasks: tasks.length, lane: tasks[0]?.lane }, 'export planned');
     return [this.#status(planned), ...tasks.map((task) => this.#task(task))];
+  }
+
+  #failure(jobId: string, error: unknown): Outcome {
+    return [this.#status({ kind: 'ExportFailed', jobId, at: this.#options.clock(), ...failureOf(error) })];
   }
 
   async #find(command: ExportCommand, signal: AbortSignal): Promise<Findings> {
@@ -182,7 +195,7 @@ export class Planner implements Service {
   }
 }
 
-/** What a client has to change; everything else is tried again. */
+/** What a client has to change. */
 const THE_CLIENTS: ReadonlySet<string> = new Set(['bad-request', 'not-found']);
 
 /** How far a client's clock may be ahead of the log's. */

@@ -1,7 +1,7 @@
-import { backoff, sleep } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
-import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
+import { isJobId } from '../events/job-id.ts';
+import { failureOf } from '../events/failure.ts';
 import type { ExportFile, StatusEvent } from '../events/status.ts';
 import type { Lane, Task } from '../events/tasks.ts';
 import type { NewRecord, Outcome, Publisher, QueuedRecord, WorkQueue } from '../log/log.ts';
@@ -18,7 +18,9 @@ export interface Ended {
 
 export interface WorkerMetrics {
   taskStarted(lane: Lane): void;
-  taskEnded(lane: Lane, outcome: 'completed' | 'failed' | 'dropped', files: readonly ExportFile[]): void;
+  /** @param outcome `interrupted` when the attempt failed: it is repeated, or `taskFailed` follows */
+  taskEnded(lane: Lane, outcome: 'completed' | 'interrupted' | 'dropped', files: readonly ExportFile[]): void;
+  taskFailed(lane: Lane): void;
 }
 
 export interface WorkerOptions {
@@ -40,7 +42,6 @@ export interface WorkerOptions {
   readonly health: HealthReporter;
 }
 
-const ATTEMPTS = 4;
 const PROGRESS_INTERVAL = 1_000;
 
 /**
@@ -51,6 +52,8 @@ const PROGRESS_INTERVAL = 1_000;
 export class Worker implements Service {
   readonly name: string;
   readonly #options: WorkerOptions;
+  /** Tasks whose start was told by this process, which is still alive: their repetition here is no sign of a deadly task. */
+  readonly #told = new Set<string>();
 
   constructor(options: WorkerOptions) {
     this.name = `worker-${options.lane}`;
@@ -59,9 +62,15 @@ export class Worker implements Service {
 
   async run(signal: AbortSignal): Promise<void> {
     const { queue, topic, group, concurrency, health } = this.#options;
-    const onAssigned = (): void => health.ready();
     await queue.run(
-      { topics: [topic], group, concurrency, onAssigned },
+      {
+        topics: [topic],
+        group,
+        concurrency,
+        onAssigned: () => health.ready(),
+        onTrouble: (error) => health.waiting?.(error),
+        giveUp: (record, error) => this.#failure(record, error),
+      },
       (record, s) => this.#handle(record, s),
       signal,
     );
@@ -72,47 +81,41 @@ export class Worker implements Service {
     const task = await decodeTask(record.value);
     const { jobId, taskId } = task;
     if (ended.isEnded(jobId) || ended.isTaskDone(jobId, taskId)) return [];
-    const stop = AbortSignal.any([signal, ended.signalFor(jobId)]);
     metrics.taskStarted(lane);
     try {
-      const files = await this.#attempts(task, stop);
+      const files = await this.#run(task, AbortSignal.any([signal, ended.signalFor(jobId)]));
       metrics.taskEnded(lane, 'completed', files);
       return [statusRecord({ kind: 'TaskCompleted', jobId, taskId, files, at: clock() })];
     } catch (error) {
+      const dropped = ended.isEnded(jobId);
+      metrics.taskEnded(lane, dropped ? 'dropped' : 'interrupted', []);
       signal.throwIfAborted();
-      if (ended.isEnded(jobId)) {
-        metrics.taskEnded(lane, 'dropped', []);
-        return [];
-      }
-      metrics.taskEnded(lane, 'failed', []);
-      const code = error instanceof HeadwaterError ? error.code : 'internal';
-      return [
-        statusRecord({ kind: 'TaskFailed', jobId, taskId, code, message: messageOf(error), at: clock() }),
-      ];
+      if (dropped) return [];
+      throw error;
     }
   }
 
-  async #attempts(task: Task, signal: AbortSignal): Promise<readonly ExportFile[]> {
+  /** What is told of a task that cannot be done; its key names it also when it cannot be read. */
+  #failure({ key }: QueuedRecord, error: unknown): Outcome {
+    const { statusRecord, metrics, lane, clock, ended } = this.#options;
+    const [jobId, taskId] = key.split('/');
+    if (!isJobId(jobId) || taskId === undefined || ended.isEnded(jobId)) return [];
+    metrics.taskFailed(lane);
+    return [statusRecord({ kind: 'TaskFailed', jobId, taskId, ...failureOf(error), at: clock() })];
+  }
+
+  async #run(task: Task, signal: AbortSignal): Promise<readonly ExportFile[]> {
     const { runner, logger, clock, instance } = this.#options;
     const { jobId, taskId } = task;
-    // Once a delivery: a task that kills its worker is known by its starts.
-    await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
-    for (let attempt = 1; ; attempt++) {
-      const started = clock();
-      try {
-        const files = await runner.run(task, signal, this.#progress(task));
-        logger.info({ jobId, task: taskId, ms: clock() - started, files: files.length }, 'task completed');
-        return files;
-      } catch (error) {
-        const again = attempt < ATTEMPTS && (!(error instanceof HeadwaterError) || error.retryable);
-        if (isAbort(error, signal) || !again) throw error;
-        logger.warn(
-          { jobId, task: taskId, attempt, err: error },
-          `task failed and is tried again: ${messageOf(error)}`,
-        );
-        await sleep(backoff(attempt, Math.random, 500), signal);
-      }
-    }
+    const name = `${jobId}/${taskId}`;
+    // Once a process: a task that kills its worker is known by its starts.
+    if (!this.#told.has(name))
+      await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
+    this.#told.add(name);
+    const started = clock();
+    const files = await runner.run(task, signal, this.#progress(task));
+    logger.info({ jobId, task: taskId, ms: clock() - started, files: files.length }, 'task completed');
+    return files;
   }
 
   /** Tells of progress now and then. An event that is lost costs nothing but a number on a screen. */

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import type { NewRecord, Outcome, Publisher, QueuedRecord, WorkQueue } from '../../src/log/log.ts';
+import { HeadwaterError } from '../../src/base/errors.ts';
+import type {
+  NewRecord,
+  Outcome,
+  Publisher,
+  QueuedRecord,
+  QueueOptions,
+  WorkQueue,
+} from '../../src/log/log.ts';
 import { uniqueName } from '../support/names.ts';
 
 export interface MemberOptions {
@@ -26,7 +34,7 @@ export interface Member {
 export interface QueueHarness {
   readonly publisher: Publisher;
   queue(): WorkQueue;
-  newTopic(partitions: number): Promise<string>;
+  newTopic(partitions: number, config?: Readonly<Record<string, string>>): Promise<string>;
   committed(topic: string): Promise<{ key: string; value: string; partition: number }[]>;
   /** Keys of what is committed to a partition, as soon as it is. */
   follow(topic: string, partition: number, signal: AbortSignal): AsyncIterable<string>;
@@ -42,11 +50,11 @@ class LocalMember {
   readonly ended: Promise<void>;
   readonly #stop = new AbortController();
 
-  constructor(queue: WorkQueue, group: string, topic: string, handle: Handle, concurrency = 4) {
+  constructor(queue: WorkQueue, handle: Handle, options: Omit<QueueOptions, 'onAssigned'>) {
     const { promise, resolve }: PromiseWithResolvers<void> = Promise.withResolvers();
     this.assigned = promise;
     this.ended = queue.run(
-      { topics: [topic], group, concurrency, onAssigned: resolve },
+      { ...options, onAssigned: resolve },
       async (record, signal) => {
         const outcome = await handle(record, signal);
         this.handled.push(record.key);
@@ -87,8 +95,9 @@ export function workQueueContract(harness: () => QueueHarness): void {
     group = uniqueName('group');
   }
 
-  function join(handle: Handle, concurrency = 4): LocalMember {
-    const member = new LocalMember(harness().queue(), group, topic, handle, concurrency);
+  function join(handle: Handle, concurrency = 4, more: Partial<QueueOptions> = {}): LocalMember {
+    const options = { topics: [topic], group, concurrency, ...more };
+    const member = new LocalMember(harness().queue(), handle, options);
     members.push(member);
     return member;
   }
@@ -185,6 +194,83 @@ export function workQueueContract(harness: () => QueueHarness): void {
         .then((all) => all.at(-1)?.key),
       'd',
     );
+  });
+
+  it('handles a record again for as long as a server is away, and other partitions meanwhile', async () => {
+    await given(2);
+    await publish({ key: 'a', partition: 0 }, { key: 'b', partition: 0 }, { key: 'other', partition: 1 });
+    let away = true;
+    const told: unknown[] = [];
+    const asked = latch(3);
+    const member = join(
+      (record) => {
+        if (record.key !== 'a' || !away) return Promise.resolve(outcomeOf(record));
+        asked.hit();
+        return Promise.reject(new HeadwaterError('unavailable', 'the store is away'));
+      },
+      1, // a slot for both: who waits holds none
+      { onTrouble: (error) => told.push(error) },
+    );
+    await asked.promise;
+    assert.deepEqual(await outcomesWhen(1), ['other']);
+    assert.ok(told.length >= 3);
+    away = false;
+    assert.deepEqual(await outcomesWhen(3), ['a', 'b', 'other']);
+    assert.deepEqual(member.handled.filter((key) => key === 'a').length, 1);
+  });
+
+  it('gives up a record that cannot be handled, and goes on with the next', async () => {
+    await given(1);
+    await publish({ key: 'corrupt' }, { key: 'bug' }, { key: 'c' });
+    const attempts = new Map<string, number>();
+    const givenUp: string[] = [];
+    join(
+      (record) => {
+        attempts.set(record.key, (attempts.get(record.key) ?? 0) + 1);
+        if (record.key === 'corrupt') return Promise.reject(new HeadwaterError('corrupt', 'not readable'));
+        if (record.key === 'bug') return Promise.reject(new TypeError('cannot do this'));
+        return Promise.resolve(outcomeOf(record));
+      },
+      4,
+      {
+        giveUp: (record) => {
+          givenUp.push(record.key);
+          return record.key === 'bug' ? [] : outcomeOf(record, 'given up');
+        },
+      },
+    );
+    assert.deepEqual(await outcomesWhen(2), ['c', 'corrupt']);
+    assert.deepEqual(givenUp, ['corrupt', 'bug']);
+    assert.equal(attempts.get('corrupt'), 1, 'what is certain is not tried again');
+    assert.ok((attempts.get('bug') ?? 0) > 1, 'what may be a coincidence is');
+  });
+
+  it('gives up a record whose outcome Kafka refuses for good', async () => {
+    await given(1);
+    outcomes = await harness().newTopic(1, { 'max.message.bytes': '1000' });
+    await publish({ key: 'large' }, { key: 'b' });
+    const large = Buffer.alloc(2_000, 'x');
+    join(
+      (record) =>
+        Promise.resolve(
+          record.key === 'large' ? [{ topic: outcomes, key: 'large', value: large }] : outcomeOf(record),
+        ),
+      4,
+      { giveUp: (record) => outcomeOf(record, 'too large') },
+    );
+    assert.deepEqual(await outcomesWhen(2), ['b', 'large']);
+    const found = await harness().committed(outcomes);
+    assert.equal(found.find(({ key }) => key === 'large')?.value, 'too large');
+  });
+
+  it('stops when a person has to change something, and the record comes again', async () => {
+    await given(1);
+    await publish({ key: 'a' });
+    const refused = new HeadwaterError('refused', 'grant this user Read');
+    const failing = join(() => Promise.reject(refused), 4, { giveUp: () => assert.fail() });
+    await assert.rejects(failing.ended, refused);
+    join((record) => Promise.resolve(outcomeOf(record)));
+    assert.deepEqual(await outcomesWhen(1), ['a']);
   });
 
   it('stops with the error of a handler, and the record comes again', async () => {

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { References } from '../../src/fhir/reference.ts';
+import { HeadwaterError } from '../../src/base/errors.ts';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import type { Command } from '../../src/events/commands.ts';
 import type { StatusEvent } from '../../src/events/status.ts';
 import type { Task } from '../../src/events/tasks.ts';
-import type { Outcome, QueuedRecord, WorkQueue } from '../../src/log/log.ts';
+import type { Outcome, QueuedRecord, QueueOptions, WorkQueue } from '../../src/log/log.ts';
 import { Planner } from '../../src/plan/planner.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
 
@@ -12,21 +13,29 @@ const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 const asJson = (value: unknown): Buffer =>
   Buffer.from(JSON.stringify(value, (_, v: unknown) => (typeof v === 'bigint' ? String(v) : v)));
 
+const commandRecord: QueuedRecord = {
+  topic: 'hw.commands',
+  partition: 0,
+  offset: offset(0),
+  key: 'j',
+  value: Buffer.alloc(0),
+};
+
 /** Hands one command to a planner and returns what it wants appended. `stamps` are the log: those of Patient's partitions. */
 async function when(command: Command, stamps: readonly (readonly number[])[] = []): Promise<Outcome> {
-  let outcome: Outcome = [];
+  const { handle } = await held(command, stamps);
+  return handle();
+}
+
+/** What a planner asks of its queue. */
+async function held(command: Command, stamps: readonly (readonly number[])[] = []) {
+  let asked: { options: QueueOptions; handle: () => Promise<Outcome> } | undefined;
   const queue: WorkQueue = {
-    async run(options, handle, signal) {
+    run(options, handle, signal) {
       assert.deepEqual(options.topics, ['hw.commands']);
       options.onAssigned?.();
-      const record: QueuedRecord = {
-        topic: 'hw.commands',
-        partition: 0,
-        offset: offset(0),
-        key: command.jobId,
-        value: Buffer.alloc(0),
-      };
-      outcome = await handle(record, signal);
+      asked = { options, handle: () => handle(commandRecord, signal) };
+      return Promise.resolve();
     },
   };
   const planner = new Planner({
@@ -62,7 +71,8 @@ async function when(command: Command, stamps: readonly (readonly number[])[] = [
     health: { ready() {} },
   });
   await planner.run(new AbortController().signal);
-  return outcome;
+  assert(asked);
+  return asked;
 }
 
 const events = (outcome: Outcome): StatusEvent[] =>
@@ -92,6 +102,21 @@ function requested(ends: readonly number[], since?: string): Command {
 }
 
 describe('planner', () => {
+  it('fails the job of a command that cannot be read or planned, in words for clients', async () => {
+    const { options } = await held(requested([3]));
+    const key = '0f0e0d0c-0b0a-4908-8706-050403020100';
+    const error = new HeadwaterError('corrupt', 'hw.commands/3 at kafka-3:9092 cannot be read');
+    const [event] = events(options.giveUp?.({ ...commandRecord, key }, error) ?? []);
+    assert(event?.kind === 'ExportFailed');
+    assert.deepEqual([event.jobId, event.code], [key, 'corrupt']);
+    assert.doesNotMatch(event.message, /kafka|hw\./);
+  });
+
+  it('leaves out a command that cannot be read and names no job', async () => {
+    const { options } = await held(requested([3]));
+    assert.deepEqual(options.giveUp?.({ ...commandRecord, key: 'poison' }, new Error('not readable')), []);
+  });
+
   it('given a request, appends the plan and its tasks on the lane of the job', async () => {
     const small = await when(requested([3, 4]));
     assert.deepEqual(

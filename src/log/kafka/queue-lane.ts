@@ -1,9 +1,10 @@
 import type { KafkaMessage } from 'kafkajs';
-import { sleep } from '../../base/clock.ts';
-import { HeadwaterError } from '../../base/errors.ts';
+import { backoff, sleep } from '../../base/clock.ts';
+import { HeadwaterError, isCertain, messageOf, remedyFor } from '../../base/errors.ts';
 import { offset } from '../../base/positions.ts';
 import type { Offset } from '../../base/positions.ts';
-import type { Outcome, Partition, QueuedRecord } from '../log.ts';
+import type { Logger } from '../../base/service.ts';
+import type { Handle, Outcome, Partition, QueuedRecord, QueueOptions } from '../log.ts';
 import type { ExclusiveCommitter } from './exclusive-committer.ts';
 import type { Slots } from './slots.ts';
 
@@ -11,24 +12,35 @@ import type { Slots } from './slots.ts';
 const BUFFER_BYTES = 1 << 20;
 /** Longer than a member that was put out of the group needs to hear of it, so that two do not fence each other in turn. */
 const FENCED_WAIT = 3_000;
+/** A handler that fails without a code may have met a coincidence; it is asked this often. */
+const ATTEMPTS = 4;
+const FIRST_WAIT = 250;
 
 export interface LaneOptions {
   readonly partition: Partition;
   readonly open: () => Promise<ExclusiveCommitter>;
   readonly slots: Slots;
-  readonly handle: (record: QueuedRecord, signal: AbortSignal) => Promise<Outcome>;
+  readonly handle: Handle;
+  readonly giveUp: QueueOptions['giveUp'];
+  readonly logger: Logger;
   /** The buffer has room again. */
   readonly onRoom: () => void;
+  /** Work waits for a server. */
+  readonly onTrouble: (error: unknown) => void;
+  /** It goes on. */
+  readonly onRelief: () => void;
 }
 
 /**
  * Handles the records of one partition, one after the other, for as long as this member has it. Fetching goes on meanwhile,
- * so a handler may take as long as it likes without the group waiting for it.
+ * so a handler may take as long as it likes without the group waiting for it. `remedyFor` says what an error leads to: the
+ * same again however long it takes, `giveUp` in place of the handler, or the end of the queue.
  */
 export class QueueLane {
   readonly #options: LaneOptions;
   readonly #abort = new AbortController();
   #committer: ExclusiveCommitter | undefined;
+  #opened = false;
   readonly #buffer: QueuedRecord[] = [];
   #bufferedBytes = 0;
   #crowded = false;
@@ -49,15 +61,24 @@ export class QueueLane {
     return this.#next;
   }
 
-  /** Whether to stop fetching until `onRoom` is called. */
-  get crowded(): boolean {
-    return this.#crowded;
+  /** Whether to fetch for it: it knows from where, and has room. */
+  get hungry(): boolean {
+    return this.#opened && !this.#crowded;
   }
 
-  /** Becomes the one that may commit. */
+  /** Becomes the one that may commit, however long that takes. */
   async open(): Promise<void> {
-    this.#committer = await this.#options.open();
-    this.#next = this.#committer.position;
+    const { signal } = this.#abort;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.#holder();
+        this.#opened = true;
+        if (attempt > 0) this.#options.onRelief();
+        return;
+      } catch (error) {
+        await this.#wait(error, attempt, signal);
+      }
+    }
   }
 
   /** Takes fetched records; those it has taken before are left out (a member that rejoins fetches some again). */
@@ -78,18 +99,12 @@ export class QueueLane {
     this.#wake();
   }
 
-  /** Handles until `close`. Rejects with what a handler or Kafka threw. */
+  /** Handles until `close`. Rejects with what a person has to change. */
   async run(): Promise<void> {
     const { signal } = this.#abort;
     try {
       for (;;) {
-        const record = await this.#peek(signal);
-        await this.#options.slots.acquire(signal);
-        try {
-          await this.#process(record, signal);
-        } finally {
-          this.#options.slots.release();
-        }
+        await this.#finish(await this.#peek(signal), signal);
         this.#shift();
       }
     } catch (error) {
@@ -105,23 +120,89 @@ export class QueueLane {
     this.#wake();
   }
 
-  async #process(record: QueuedRecord, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      const committer = this.#committer;
-      if (!committer) throw new HeadwaterError('internal', 'a lane runs that was not opened');
-      if (committer.position !== undefined && record.offset < committer.position) return; // handled by another holder
-      const outcome = await this.#options.handle(record, signal);
-      signal.throwIfAborted();
+  /** Handles and commits one record. While it waits for another try, its slot is free for others. */
+  async #finish(record: QueuedRecord, signal: AbortSignal): Promise<void> {
+    let outcome: Outcome | undefined; // kept when only its commit has to be repeated
+    let failures = 0;
+    for (let attempt = 0; ; attempt++) {
       try {
-        await committer.commit(outcome, offset(record.offset + 1));
+        await this.#inSlot(signal, async () => {
+          const committer = await this.#holder();
+          if (committer.position !== undefined && record.offset < committer.position) return; // handled by another holder
+          outcome ??= await this.#options.handle(record, signal);
+          signal.throwIfAborted();
+          await this.#commit(committer, outcome, offset(record.offset + 1));
+        });
+        if (attempt > 0) this.#options.onRelief();
         return;
       } catch (error) {
-        if (!(error instanceof HeadwaterError) || error.code !== 'fenced') throw error;
-        await sleep(FENCED_WAIT, signal);
-        await committer.close();
-        this.#committer = await this.#options.open();
+        signal.throwIfAborted();
+        if (remedyFor(error) === 'fail' && (isCertain(error) || ++failures >= ATTEMPTS)) {
+          outcome = this.#replacement(record, error, outcome);
+          failures = ATTEMPTS;
+        } else {
+          await this.#wait(error, attempt, signal);
+        }
       }
     }
+  }
+
+  /** What is committed in place of an outcome that cannot be had, or that Kafka refuses for good. */
+  #replacement(record: QueuedRecord, error: unknown, refused: Outcome | undefined): Outcome {
+    const { giveUp, logger, partition } = this.#options;
+    if (!giveUp || refused?.length === 0) throw error;
+    const at = { topic: partition.topic, partition: partition.partition, offset: record.offset };
+    logger.error({ ...at, err: error }, `a record cannot be handled: ${messageOf(error)}`);
+    try {
+      const outcome = giveUp(record, error);
+      return refused !== undefined && sameKeys(refused, outcome) ? [] : outcome;
+    } catch (failure) {
+      logger.error({ ...at, err: failure }, `a record is left out: ${messageOf(failure)}`);
+      return [];
+    }
+  }
+
+  async #inSlot(signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+    await this.#options.slots.acquire(signal);
+    try {
+      await work();
+    } finally {
+      this.#options.slots.release();
+    }
+  }
+
+  /** After an error nobody knows what was committed: who opens anew finds out. */
+  async #commit(committer: ExclusiveCommitter, outcome: Outcome, next: Offset): Promise<void> {
+    try {
+      await committer.commit(outcome, next);
+    } catch (error) {
+      this.#committer = undefined;
+      void committer.close();
+      throw error;
+    }
+  }
+
+  async #holder(): Promise<ExclusiveCommitter> {
+    if (this.#committer) return this.#committer;
+    const committer = await this.#options.open();
+    this.#committer = committer;
+    this.#next ??= committer.position;
+    return committer;
+  }
+
+  /** Waits before the same is tried again. Throws what a person has to change. */
+  async #wait(error: unknown, attempt: number, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    const remedy = remedyFor(error);
+    if (remedy === 'stop') throw error;
+    if (error instanceof HeadwaterError && error.code === 'fenced') {
+      await sleep(FENCED_WAIT, signal);
+      return;
+    }
+    const { topic, partition } = this.#options.partition;
+    this.#options.logger.warn({ topic, partition, attempt }, `work is tried again: ${messageOf(error)}`);
+    if (remedy === 'retry') this.#options.onTrouble(error);
+    await sleep(backoff(attempt, Math.random, FIRST_WAIT), signal);
   }
 
   async #peek(signal: AbortSignal): Promise<QueuedRecord> {
@@ -139,4 +220,11 @@ export class QueueLane {
     this.#crowded = false;
     this.#options.onRoom();
   }
+}
+
+/** A replacement that is the refused outcome once more would be refused again. */
+function sameKeys(a: Outcome, b: Outcome): boolean {
+  return (
+    a.length === b.length && a.every(({ key, value }, i) => key === b[i]?.key && value.equals(b[i].value))
+  );
 }

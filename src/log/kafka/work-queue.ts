@@ -1,39 +1,34 @@
-import type { Consumer, EachBatchPayload, Kafka } from 'kafkajs';
-import { HeadwaterError } from '../../base/errors.ts';
-import type { Outcome, Partition, QueuedRecord, QueueOptions, WorkQueue } from '../log.ts';
+import type { EachBatchPayload, Kafka } from 'kafkajs';
+import { backoff, sleep } from '../../base/clock.ts';
+import { HeadwaterError, messageOf, remedyFor } from '../../base/errors.ts';
+import type { Logger } from '../../base/service.ts';
+import type { Handle, Partition, QueueOptions, WorkQueue } from '../log.ts';
 import type { ClusterOptions } from './cluster.ts';
 import { ExclusiveCommitter } from './exclusive-committer.ts';
-import { RETRY } from './kafka-client.ts';
-import { errorTypes, kafkaError } from './kafka-error.ts';
+import { GroupSession } from './group-session.ts';
+import { kafkaError } from './kafka-error.ts';
 import { QueueLane } from './queue-lane.ts';
+import { RangeReader } from './range-reader.ts';
 import { Slots } from './slots.ts';
 import { stickyAssigner } from './sticky-assigner.ts';
-
-/** After this long without a word a member counts as dead and its partitions go to others. */
-const SESSION_TIMEOUT = 10_000;
-const HEARTBEAT = 1_000;
-/** How long a rebalance waits for members to come; they hear of it within a heartbeat, whatever their handlers do. */
-const REBALANCE_TIMEOUT = 5_000;
-/** A fetch that finds nothing ends after this long; so does a stop, and so come heartbeats. */
-const LONG_POLL = 250;
-/** Handlers are bounded by slots, not by kafkajs, where a batch only passes through. */
-const ALL_AT_ONCE = 1_000;
-const LOADING = 'GROUP_LOAD_IN_PROGRESS';
-
-type Handle = (record: QueuedRecord, signal: AbortSignal) => Promise<Outcome>;
+import { TopicWatch } from './topic-watch.ts';
 
 export interface WorkQueueOptions {
   /** For the group. */
   readonly kafka: Kafka;
-  /** For what is written. */
+  /** For what is written, and for the topics. */
   readonly cluster: ClusterOptions;
   /** Of transactional ids. */
   readonly prefix: string;
+  readonly logger: Logger;
+  /** A record of the topic was given up. */
+  readonly onGaveUp?: (topic: string) => void;
 }
 
 /**
  * Work queue on a Kafka consumer group. The group only says who works on what; that a record is handled once rests on
- * ExclusiveCommitter alone, so a member that is late to hear of a rebalance does no harm.
+ * ExclusiveCommitter alone, so a member that is late to hear of a rebalance does no harm, and lanes outlive a group that
+ * cannot be reached.
  * A crash leaves at most one open transaction per partition, which the next holder aborts.
  */
 export class KafkaWorkQueue implements WorkQueue {
@@ -49,85 +44,99 @@ export class KafkaWorkQueue implements WorkQueue {
   }
 }
 
-/** One time in the group, from joining to leaving. */
+/** The time in the group, over as many sessions as it takes. */
 class Membership {
-  readonly #cluster: ClusterOptions;
-  readonly #prefix: string;
+  readonly #queue: WorkQueueOptions;
   readonly #options: QueueOptions;
   readonly #handle: Handle;
   readonly #slots: Slots;
-  readonly #consumer: Consumer;
+  readonly #reader: RangeReader;
+  readonly #watch: TopicWatch;
   readonly #lanes = new Map<string, QueueLane>();
   /** Lanes that have not come to their end. */
   readonly #running = new Set<Promise<void>>();
-  readonly #end: PromiseWithResolvers<void> = Promise.withResolvers();
-  #stopping = false;
+  /** Lanes that wait for a server. */
+  readonly #troubled = new Set<QueueLane>();
+  /** Rejects with an error of a lane, or of the topics. */
+  readonly #failure: PromiseWithResolvers<never> = Promise.withResolvers();
+  readonly #stop = new AbortController();
+  #session: GroupSession;
+  /** Sessions that were left, until their connections are closed. */
+  readonly #leaving = new Set<Promise<void>>();
+  #assignments = 0;
 
-  constructor({ kafka, cluster, prefix }: WorkQueueOptions, options: QueueOptions, handle: Handle) {
-    this.#cluster = cluster;
-    this.#prefix = prefix;
+  constructor(queue: WorkQueueOptions, options: QueueOptions, handle: Handle) {
+    this.#queue = queue;
     this.#options = options;
     this.#handle = handle;
     this.#slots = new Slots(options.concurrency);
-    this.#consumer = kafka.consumer({
-      groupId: options.group,
-      sessionTimeout: SESSION_TIMEOUT,
-      heartbeatInterval: HEARTBEAT,
-      rebalanceTimeout: REBALANCE_TIMEOUT,
-      maxWaitTimeInMs: LONG_POLL,
-      readUncommitted: false,
-      allowAutoTopicCreation: false,
-      partitionAssigners: [stickyAssigner(() => [...this.#lanes.values()].map((lane) => lane.partition))],
-      // kafkajs would start over for ever and in silence; that is for the supervisor, who also says why. Only a coordinator
-      // that is still loading, as after every start of a broker, is no trouble.
-      retry: { ...RETRY, restartOnFailure: (error) => Promise.resolve(errorTypes(error).includes(LOADING)) },
-    });
+    this.#reader = new RangeReader(queue.cluster);
+    this.#watch = new TopicWatch(this.#reader, options.topics);
+    this.#session = this.#newSession();
+    this.#failure.promise.catch(() => undefined);
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const stop = (): void => this.#end.resolve();
-    signal.addEventListener('abort', stop, { once: true });
-    const joined = this.#join(signal).catch((error: unknown) => this.#fail(error));
+    const all = AbortSignal.any([signal, this.#stop.signal]);
+    const watching = this.#watch.run(all).catch((error: unknown) => this.#failure.reject(error));
     try {
-      await this.#end.promise;
+      await Promise.race([this.#sessions(all), this.#failure.promise]);
     } finally {
-      signal.removeEventListener('abort', stop);
-      this.#stopping = true;
+      this.#stop.abort();
       for (const lane of this.#lanes.values()) lane.close();
-      await Promise.all(this.#running);
-      // kafkajs cannot give up joining: the group would wait for a member that is no more. It takes a rebalance at most.
-      await joined;
-      await this.#consumer.disconnect().catch(() => undefined);
+      await this.#reader.close();
+      await Promise.all([...this.#running, watching]);
+      this.#leave(this.#session);
+      await Promise.all(this.#leaving);
     }
   }
 
-  async #join(signal: AbortSignal): Promise<void> {
-    const { events } = this.#consumer;
-    this.#consumer.on(events.GROUP_JOIN, ({ payload }) => this.#assign(payload.memberAssignment));
-    this.#consumer.on(events.CRASH, ({ payload }) => {
-      if (!payload.restart) this.#fail(payload.error);
-    });
-    const steps = [
-      () => this.#consumer.connect(),
-      () => this.#consumer.subscribe({ topics: [...this.#options.topics], fromBeginning: true }),
-      () =>
-        this.#consumer.run({
-          autoCommit: false,
-          eachBatchAutoResolve: false,
-          partitionsConsumedConcurrently: ALL_AT_ONCE,
-          eachBatch: (payload) => this.#take(payload),
-        }),
-    ];
-    for (const step of steps) if (!signal.aborted) await step();
+  /** One session after the other. The first has to succeed; after that the group is joined again however long it takes. */
+  async #sessions(signal: AbortSignal): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      const before = this.#assignments;
+      try {
+        await this.#session.run(signal);
+        return;
+      } catch (error) {
+        const trouble = kafkaError(error, `working as ${this.#options.group}`, {
+          group: this.#options.group,
+        });
+        if (this.#assignments === 0 || remedyFor(trouble) !== 'retry') throw trouble;
+        if (this.#assignments > before) attempt = 0;
+        this.#queue.logger.warn(
+          { group: this.#options.group, attempt },
+          `joins again: ${messageOf(trouble)}`,
+        );
+        this.#options.onTrouble?.(trouble);
+      }
+      this.#leave(this.#session);
+      await sleep(backoff(attempt, Math.random), signal).catch(() => undefined);
+      if (signal.aborted) return;
+      this.#session = this.#newSession();
+    }
   }
 
-  #fail(error: unknown): void {
-    this.#end.reject(kafkaError(error, `working as ${this.#options.group}`));
+  #newSession(): GroupSession {
+    return new GroupSession({
+      kafka: this.#queue.kafka,
+      topics: this.#options.topics,
+      group: this.#options.group,
+      assigner: stickyAssigner(() => [...this.#lanes.values()].map((lane) => lane.partition)),
+      onAssigned: (assignment) => this.#assign(assignment),
+      onBatch: (payload) => this.#take(payload),
+    });
+  }
+
+  #leave(session: GroupSession): void {
+    const left = session.close().finally(() => this.#leaving.delete(left));
+    this.#leaving.add(left);
   }
 
   /** The group has given this member its partitions. Lanes it keeps go on undisturbed. */
   #assign(assignment: Readonly<Record<string, readonly number[]>>): void {
-    if (this.#stopping) return;
+    if (this.#stop.signal.aborted) return;
+    this.#assignments++;
     const given = new Map<string, Partition>(
       Object.entries(assignment).flatMap(([topic, partitions]) =>
         partitions.map((partition) => [`${topic}/${partition}`, { topic, partition }] as const),
@@ -135,50 +144,64 @@ class Membership {
     );
     for (const [key, lane] of this.#lanes) {
       if (given.has(key)) {
-        this.#seek(lane);
+        this.#fetchFor(lane);
       } else {
         lane.close();
         this.#lanes.delete(key);
+        this.#troubled.delete(lane);
       }
     }
     const added = [...given]
       .filter(([key]) => !this.#lanes.has(key))
       .map(([key, partition]) => this.#add(key, partition));
-    void Promise.all(added).then(() => this.#options.onAssigned?.());
+    void Promise.all(added).then(() => this.#tellWell());
   }
 
   /** Begins to work on a partition: nothing is fetched for it before it is known from where. */
   async #add(key: string, partition: Partition): Promise<void> {
     const lane = this.#newLane(partition);
     this.#lanes.set(key, lane);
-    this.#consumer.pause([{ topic: partition.topic, partitions: [partition.partition] }]);
+    this.#session.pause([partition]);
     const opened = lane.open();
     const running = opened
       .then(() => lane.run())
       .catch((error: unknown) => {
-        if (this.#lanes.get(key) === lane) this.#end.reject(error); // a handler's error is passed on as it is
+        if (this.#lanes.get(key) === lane) this.#failure.reject(error); // a handler's error is passed on as it is
       })
       .finally(() => this.#running.delete(running));
     this.#running.add(running);
     await opened.catch(() => undefined);
-    if (this.#lanes.get(key) !== lane) return; // taken away meanwhile
-    this.#seek(lane);
-    this.#resume(lane);
+    if (this.#lanes.get(key) === lane) this.#fetchFor(lane); // else it was taken away meanwhile
   }
 
   #newLane(partition: Partition): QueueLane {
-    const { group } = this.#options;
+    const { cluster, prefix, logger, onGaveUp } = this.#queue;
+    const { group, giveUp } = this.#options;
     const lane: QueueLane = new QueueLane({
       partition,
       slots: this.#slots,
       handle: this.#handle,
-      onRoom: () => this.#resume(lane),
+      giveUp:
+        giveUp &&
+        ((record, error) => {
+          onGaveUp?.(record.topic);
+          return giveUp(record, error);
+        }),
+      logger,
+      onRoom: () => this.#session.resume(partition),
+      onTrouble: (error) => {
+        this.#troubled.add(lane);
+        this.#options.onTrouble?.(error);
+      },
+      onRelief: () => {
+        if (this.#troubled.delete(lane)) this.#tellWell();
+      },
       open: () =>
         ExclusiveCommitter.open({
-          cluster: this.#cluster,
+          cluster,
           group,
           partition,
-          transactionalId: `${this.#prefix}-${group}-${partition.topic}-${partition.partition}`,
+          transactionalId: `${prefix}-${group}-${partition.topic}-${partition.partition}`,
         }),
     });
     return lane;
@@ -194,18 +217,22 @@ class Membership {
       );
     lane.offer(batch.messages);
     payload.resolveOffset(batch.lastOffset());
-    if (lane.crowded) this.#consumer.pause([{ topic: batch.topic, partitions: [batch.partition] }]);
+    if (!lane.hungry) this.#session.pause([lane.partition]);
     return Promise.resolve();
   }
 
   /** Where a group without a committed offset begins, kafkajs finds by itself: at the beginning. */
-  #seek(lane: QueueLane): void {
-    if (this.#stopping || lane.next === undefined) return;
-    this.#consumer.seek({ ...lane.partition, offset: String(lane.next) });
+  #fetchFor(lane: QueueLane): void {
+    if (this.#stop.signal.aborted) return;
+    if (!lane.hungry) {
+      this.#session.pause([lane.partition]);
+      return;
+    }
+    if (lane.next !== undefined) this.#session.seek(lane.partition, lane.next);
+    this.#session.resume(lane.partition);
   }
 
-  #resume({ partition }: QueueLane): void {
-    if (this.#stopping) return;
-    this.#consumer.resume([{ topic: partition.topic, partitions: [partition.partition] }]);
+  #tellWell(): void {
+    if (this.#troubled.size === 0 && !this.#stop.signal.aborted) this.#options.onAssigned?.();
   }
 }

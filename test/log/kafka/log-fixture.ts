@@ -43,6 +43,7 @@ export class LogFixture implements QueueHarness {
       kafka: this.kafka,
       cluster: { brokers: this.brokers, clientId: 'test' },
       prefix: this.prefix,
+      logger: silent,
     });
   }
 

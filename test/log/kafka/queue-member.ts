@@ -33,6 +33,7 @@ const queue = new KafkaWorkQueue({
   kafka: createKafka({ brokers, clientId: name }, silent),
   cluster: { brokers, clientId: name },
   prefix,
+  logger: silent,
 });
 await queue.run(
   { topics: [topic], group, concurrency: 4, onAssigned: () => process.send?.({ assigned: true }) },

@@ -67,6 +67,7 @@ describe('KafkaWorkQueue', () => {
       kafka,
       cluster: { brokers: ['127.0.0.1:1'], clientId: 'test' },
       prefix: 'none',
+      logger: silent,
     });
     const options = { topics: ['none'], group: uniqueName('group'), concurrency: 1 };
     await assert.rejects(

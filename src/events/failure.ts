@@ -1,0 +1,8 @@
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { clientMessage } from '../base/public-message.ts';
+
+/** Why a job failed, as its events tell: the log of the process has the error itself. */
+export function failureOf(error: unknown): { readonly code: string; readonly message: string } {
+  const code = error instanceof HeadwaterError ? error.code : 'internal';
+  return { code, message: clientMessage(code, messageOf(error)) };
+}
