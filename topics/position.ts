@@ -53,6 +53,12 @@ export const positionSchema: AvroSchema = {
           fields: [
             { name: 'type', type: 'string' },
             { name: 'id', type: 'string', doc: "Kafka's id of the topic" },
+            {
+              name: 'starts',
+              type: { type: 'array', items: 'long' },
+              default: [],
+              doc: 'By partition number',
+            },
             { name: 'ends', type: { type: 'array', items: 'long' }, doc: 'By partition number' },
           ],
         },

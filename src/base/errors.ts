@@ -8,6 +8,7 @@ export type ErrorCode =
   | 'too-many' // a limit was reached; try again later
   | 'bad-config' // a setting is missing or wrong
   | 'refused' // a server refuses the credentials, or a right is missing; the message names the setting or the right
+  | 'blocked' // the source or the log is not as it must be; the message says what an operator has to run
   | 'unavailable' // a server Headwater depends on does not answer; try again
   | 'fenced' // another instance has taken over
   | 'conflict' // what exists contradicts what is declared
@@ -31,6 +32,7 @@ const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
   'too-many': 'retry',
   'bad-config': 'stop',
   refused: 'stop',
+  blocked: 'stop',
   unavailable: 'retry',
   fenced: 'retry',
   conflict: 'stop',

@@ -44,7 +44,8 @@ export interface HealthReporter {
  * Keeps a service running: what it throws is logged and it starts afresh after a backoff, from what it has stored.
  * A crash of the process is the same thing, only slower; so there is one way to recover and it is used often.
  * What a person has to change (`remedyFor` says `stop`) is not retried: it ends the supervisor with the error. Refused
- * credentials end it at once at the start, and after a minute once the service has worked.
+ * credentials end it at once at the start, and after a minute once the service has worked. A service that has worked and is
+ * `blocked` waits for as long as it takes.
  */
 export class Supervisor {
   readonly name: string;
@@ -118,7 +119,9 @@ export class Supervisor {
       this.#refusedSince = undefined;
       return false;
     }
-    if (!(error instanceof HeadwaterError) || error.code !== 'refused' || !this.#established) return true;
+    if (!(error instanceof HeadwaterError) || !this.#established) return true;
+    if (error.code === 'blocked') return false; // an operator sees it in /readyz, and it goes on when it is mended
+    if (error.code !== 'refused') return true;
     this.#refusedSince ??= now;
     return now - this.#refusedSince > this.#refusedPatience;
   }

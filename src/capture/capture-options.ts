@@ -5,6 +5,8 @@ import type { ResourceChange } from '../events/resource-change.ts';
 import type { Zone } from '../events/zone.ts';
 import type { LogReader } from '../log/log.ts';
 import type { CaptureLog, CaptureMetrics, ResourceTopics } from './change-writer.ts';
+import type { TopicState } from '../events/position.ts';
+import type { TopicIdentities } from './coverage-watch.ts';
 import type { PositionStore } from './position.ts';
 import type { Source } from './source.ts';
 
@@ -14,6 +16,8 @@ export const FLUSH_BYTES = 8 << 20;
 export const TRANSACTION_BYTES = 96 << 20;
 
 export interface CaptureOptions {
+  /** The topic prefix, which is the name of the installation. */
+  readonly prefix: string;
   readonly source: Source;
   /** Schema of the request table in the source database. */
   readonly schema: string;
@@ -24,6 +28,9 @@ export interface CaptureOptions {
   readonly topics: ResourceTopics & {
     /** Resource types that have a topic. */
     list(): Promise<readonly string[]>;
+    /** Topics of these types, and of all types that a broker lists; those that do not exist are left out. */
+    states(types: readonly string[]): Promise<readonly TopicState[]>;
+    readonly identities: TopicIdentities;
     /** Removes every resource topic and empties the one of zones; resolves when they are gone. */
     deleteAll(): Promise<void>;
   };

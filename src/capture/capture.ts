@@ -1,9 +1,18 @@
+import { sleep } from '../base/clock.ts';
+import { HeadwaterError } from '../base/errors.ts';
 import { formatLsn } from '../base/positions.ts';
 import type { Service } from '../base/service.ts';
+import type { Position, TopicState } from '../events/position.ts';
+import type { Catalog } from './catalog.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import { Following } from './following.ts';
 import { load } from './load.ts';
-import { startMode } from './position.ts';
+import { refusalOf, startOf } from './position.ts';
+import type { StartFacts } from './position.ts';
+import { topicDifference } from './topic-states.ts';
+
+const TOPICS_POLL = 500;
+const TOPICS_PATIENCE = 10_000;
 
 /**
  * Role: follows the source's write-ahead log into the resource topics and gives each export request its cut.
@@ -42,21 +51,27 @@ export class Capture implements Service {
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
-    const { source, openLog, positions, logger } = this.#options;
+    const { source, openLog, logger } = this.#options;
+    const { stored: own } = await this.#admitted(signal);
+    if (own?.slot === source.slot) await source.endReaders(signal);
     await source.prepare();
     const log = await openLog();
     try {
-      const systemId = await source.systemId();
-      const stored = await positions.read();
-      const mode = startMode(stored, systemId, await source.slotState());
-      logger.info({ mode, lsn: stored && formatLsn(stored.lsn) }, `capture starts: ${mode}`);
+      const facts = await this.#admitted(signal); // as whoever was fenced left it
+      const { stored, catalog } = facts;
+      const timelines = await source.timelines();
+      const coverage = source.coverageOf(catalog);
+      const { mode, reason } = startOf({ ...facts, timelines, coverage });
+      const at = { mode, lsn: stored && formatLsn(stored.lsn) };
+      logger.info(at, `capture starts: ${mode}${mode === 'stream' ? '' : `, since ${reason}`}`);
+      const origin = { systemId: catalog.systemId, timeline: timelines.current, coverage };
       const start =
         mode === 'stream' && stored
-          ? stored
+          ? { ...stored, ...origin }
           : await load({
               ...this.#options,
               log,
-              systemId,
+              origin,
               stored,
               mode: mode === 'stream' ? 'reload' : mode,
               signal,
@@ -64,6 +79,28 @@ export class Capture implements Service {
       await new Following(this.#options, log, start).run(signal);
     } finally {
       await log.close();
+    }
+  }
+
+  /** What is stored, when log, position and source belong together. Throws `blocked` otherwise; nothing has been changed then. */
+  async #admitted(signal: AbortSignal): Promise<StartFacts & { readonly catalog: Catalog }> {
+    const { source, positions, prefix } = this.#options;
+    const catalog = await source.catalog();
+    const stored = await positions.read();
+    const topics = await this.#topics(stored, signal);
+    const facts = { stored, catalog, topics, prefix, slot: source.slot };
+    const refusal = refusalOf(facts);
+    if (refusal !== undefined) throw new HeadwaterError('blocked', refusal);
+    return facts;
+  }
+
+  /** A broker that has just restarted may not know a topic yet, or not where it ends: a difference must last before it counts. */
+  async #topics(stored: Position | undefined, signal: AbortSignal): Promise<readonly TopicState[]> {
+    const { topics, clock } = this.#options;
+    const expected = stored?.pending === 'first-load' ? [] : (stored?.topics ?? []);
+    for (const begun = clock(); ; await sleep(TOPICS_POLL, signal)) {
+      const states = await topics.states(expected.map(({ type }) => type));
+      if (!topicDifference(expected, states) || clock() - begun > TOPICS_PATIENCE) return states;
     }
   }
 }

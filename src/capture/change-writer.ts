@@ -37,6 +37,7 @@ export interface CaptureLog {
 export interface ResourceTopic {
   /** Another one after the topic was deleted and made again. */
   readonly id: string;
+  readonly starts: readonly number[];
   readonly ends: readonly Offset[];
 }
 
@@ -71,7 +72,7 @@ export class ChangeWriter {
   readonly #zones: ZoneWriter;
   readonly #epoch: Epoch;
   readonly #reloaded: Stamp | undefined;
-  readonly #topicIds = new Map<string, string>();
+  readonly #made = new Map<string, Omit<ResourceTopic, 'ends'>>();
 
   constructor(options: {
     log: CaptureLog;
@@ -113,9 +114,9 @@ export class ChangeWriter {
   }
 
   async prepare(type: string): Promise<void> {
-    const { id, ends } = await this.#topics.ensure(type);
+    const { ends, ...topic } = await this.#topics.ensure(type);
     this.#log.declare(this.#topics.topicOf(type), ends);
-    this.#topicIds.set(type, id);
+    this.#made.set(type, topic);
   }
 
   /** Tells of everything stored so far, with the next commit. */
@@ -153,7 +154,7 @@ export class ChangeWriter {
       time,
       ends: new Map(types.map((type) => [type, this.#log.ends(this.#topics.topicOf(type)).map(offset)])),
       meanBytes: new Map(types.map((type) => [type, mean(this.#totals.get(type))])),
-      topicIds: new Map(this.#topicIds),
+      topicIds: new Map([...this.#made].map(([type, { id }]) => [type, id])),
       epoch: this.#epoch,
       reloaded: this.#reloaded,
     };
@@ -161,9 +162,9 @@ export class ChangeWriter {
 
   /** For the position. */
   topicStates(): TopicState[] {
-    return [...this.#topicIds].map(([type, id]) => ({
+    return [...this.#made].map(([type, topic]) => ({
       type,
-      id,
+      ...topic,
       ends: this.#log.ends(this.#topics.topicOf(type)),
     }));
   }

@@ -8,6 +8,7 @@ import type { CaptureOptions } from './capture-options.ts';
 import { changesOf } from './change.ts';
 import { CommandWriter } from './command-writer.ts';
 import { ConfirmedPosition } from './confirmed-position.ts';
+import { CoverageWatch } from './coverage-watch.ts';
 import { deleteLive } from './live-keys.ts';
 import { LogSender } from './log-sender.ts';
 import type { Relation, Tuple, WalMessage } from './pgoutput.ts';
@@ -31,6 +32,7 @@ export class Following {
   readonly #start: Position;
   readonly #rows = new Map<number, RowReader | null>();
   readonly #sender: LogSender;
+  readonly #watch: CoverageWatch;
   #handedOver: Lsn;
   #requests: RequestMessage[] = [];
   #transaction: { readonly lsn: Lsn; readonly time: number; readonly stamp: Stamp; readonly skip: boolean };
@@ -54,6 +56,12 @@ export class Following {
       epoch: start.epoch ?? { id: '', began: stamp(0) },
       reloaded: start.reloaded,
     });
+    this.#watch = new CoverageWatch({
+      source: options.source,
+      start,
+      identities: options.topics.identities,
+      topics: () => this.#writer.topicStates(),
+    });
     this.#commands = new CommandWriter({
       log,
       writer: this.#writer,
@@ -66,24 +74,34 @@ export class Following {
   async run(signal: AbortSignal): Promise<void> {
     const { source, topics, health } = this.#options;
     for (const type of await topics.list()) if (!this.#writer.ready(type)) await this.#writer.prepare(type);
-    const { slot, publication } = source;
-    const stream = await ReplicationStream.start(source.url, { slot, publication, from: this.#start.lsn });
+    const stop = new AbortController();
     const { broken } = this.#sender;
-    const either = AbortSignal.any([signal, broken]);
+    let stream: ReplicationStream | undefined;
     try {
+      await this.#watch.verify();
+      const { slot, publication } = source;
+      const { lsn: from, timeline } = this.#start;
+      stream = await ReplicationStream.start(source.url, { slot, publication, from, timeline });
+      const uncovered = this.#watch.run(AbortSignal.any([signal, stop.signal]));
+      uncovered.catch((error: unknown) => stop.abort(error));
+      const either = AbortSignal.any([signal, broken, stop.signal]);
       health.ready();
       while (!signal.aborted) {
         for (const event of await this.#sender.during(stream.take(either))) {
           if (event.kind === 'advanced') this.#confirmed.advancedTo(event.position);
           else await this.#receive(event.message, signal);
         }
+        stop.signal.throwIfAborted();
         await this.#store(stream);
       }
     } catch (error) {
-      throw broken.aborted ? broken.reason : error;
+      if (broken.aborted) throw broken.reason;
+      throw stop.signal.aborted ? stop.signal.reason : error;
     } finally {
+      stop.abort();
       await this.#sender.idle().catch(() => undefined);
-      await stream.close();
+      await stream?.close();
+      await this.#watch.close();
     }
   }
 
@@ -115,12 +133,18 @@ export class Following {
     this.#transaction = { lsn: commitLsn, time, stamp, skip };
   }
 
+  /** Tables are known by their object ids: a name may be another table's now. */
   async #describe(relation: Relation): Promise<void> {
-    const mapping = this.#options.source.mapping.find(
-      (m) => m.schema === relation.schema && m.table === relation.table,
-    );
+    const { oid, schema, table } = relation;
+    const mapping = this.#watch.mappingOf(oid);
+    const named = this.#options.source.mapping.some((m) => m.schema === schema && m.table === table);
+    if (!mapping && named)
+      throw new HeadwaterError(
+        'unavailable',
+        `${schema}.${table} in the stream is another table than the one followed`,
+      );
     if (mapping && !relation.fullIdentity) await this.#giveUpStream(relation);
-    this.#rows.set(relation.oid, mapping ? new RowReader(relation, mapping) : null);
+    this.#rows.set(oid, mapping ? new RowReader(relation, mapping) : null);
   }
 
   /** What this log lacks (large bodies that an update left alone, what a delete deleted) is nowhere: only a reload is exact. */
@@ -129,8 +153,8 @@ export class Following {
     await this.#sender.commit(() => this.#log.commit());
     await this.#sender.idle();
     throw new HeadwaterError(
-      'unsupported',
-      `REPLICA IDENTITY of ${schema}.${table} is not FULL any more; all is loaded again`,
+      'unavailable',
+      `a change of ${schema}.${table} was written without REPLICA IDENTITY FULL; everything is loaded again`,
     );
   }
 
@@ -184,6 +208,7 @@ export class Following {
   async #end(endLsn: Lsn): Promise<void> {
     const { lsn: at, time, skip } = this.#transaction;
     if (!skip) {
+      if (this.#requests.some(({ kind }) => kind === 'ExportRequested')) await this.#watch.verify();
       for (const request of this.#requests) {
         await this.#commands.write(request, { lsn: at, commitTime: time }, () => this.#sender.flush());
       }
@@ -229,6 +254,7 @@ export class Following {
     const { positions, clock } = this.#options;
     const position: Position = {
       ...this.#start,
+      coverage: this.#watch.proved,
       lsn: reached,
       stamp: this.#stamps.last,
       types: this.#writer.totals(),

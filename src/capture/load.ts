@@ -22,7 +22,8 @@ import { StampClock } from './stamp-clock.ts';
 
 export interface LoadOptions extends CaptureOptions {
   readonly log: CaptureLog;
-  readonly systemId: string;
+  /** What the position will say of the source. */
+  readonly origin: Pick<Position, 'systemId' | 'timeline' | 'coverage'>;
   readonly stored: Position | undefined;
   readonly mode: Exclude<StartMode, 'stream'>;
   readonly signal: AbortSignal;
@@ -35,12 +36,12 @@ export interface LoadOptions extends CaptureOptions {
  * A crash: the position names the load as pending until the end, so it is done again.
  */
 export async function load(options: LoadOptions): Promise<Position> {
-  const { source, log, mode, stored, systemId } = options;
+  const { source, log, mode, stored, origin } = options;
   await storePosition(options, {
     ...EMPTY_POSITION,
     ...stored,
+    ...origin,
     slot: source.slot,
-    systemId,
     lsn: lsn(0n),
     pending: mode,
   });
@@ -73,8 +74,8 @@ export async function load(options: LoadOptions): Promise<Position> {
       await writeRequests(options, requests, { writer, stamps, at: slot.consistentPoint, now });
       const position: Position = {
         ...EMPTY_POSITION,
+        ...origin,
         slot: source.slot,
-        systemId,
         lsn: slot.consistentPoint,
         stamp: stamps.last,
         epoch,

@@ -1,5 +1,10 @@
-import type { Lsn } from '../base/positions.ts';
-import type { Position } from '../events/position.ts';
+import { parseLsn } from '../base/positions.ts';
+import type { CoverageFact, Position, TopicState } from '../events/position.ts';
+import type { Catalog } from './catalog.ts';
+import { coverageGap } from './coverage.ts';
+import { contains } from './timeline.ts';
+import type { Timelines } from './timeline.ts';
+import { topicDifference } from './topic-states.ts';
 
 export interface PositionStore {
   /** What was committed last; undefined before the first load. */
@@ -19,29 +24,100 @@ export function positionRecord(
   return { timestamp, key: Buffer.from(key), value: encode(position) };
 }
 
-export type StartMode =
-  /** Nothing is stored: load into emptied topics. */
-  | 'first-load'
+/** What a start is decided by. */
+export interface StartFacts {
+  readonly stored: Position | undefined;
+  /** The resource topics there are. */
+  readonly topics: readonly TopicState[];
+  readonly prefix: string;
+  readonly slot: string;
+  readonly catalog: Pick<Catalog, 'systemId' | 'slot' | 'walEnd'>;
+}
+
+/** What a start is decided by, once it is known that position, log and source belong together. */
+export interface StreamFacts extends StartFacts {
+  readonly timelines: Timelines;
+  readonly coverage: readonly CoverageFact[];
+}
+
+export type Start =
+  /** Load into emptied topics. */
+  | { readonly mode: 'first-load'; readonly reason: string }
   /** The slot cannot say what happened since the position: load again as updates, and write deletes for what has gone. */
-  | 'reload'
-  | 'stream';
+  | { readonly mode: 'reload'; readonly reason: string }
+  | { readonly mode: 'stream'; readonly reason: string };
+
+export type StartMode = Start['mode'];
+
+const RELOAD = 'headwater reload loads everything again';
+const RESET = 'headwater reset deletes the resource topics and loads them anew';
 
 /**
- * | # | stored position | slot                                         | start      |
- * |---|-----------------|----------------------------------------------|------------|
- * | 1 | none, or an interrupted first load | any                                          | first-load |
- * | 2 | lsn 0 (a reload was interrupted) | any                         | reload     |
- * | 3 | of another database | any                                      | reload     |
- * | 4 | yes             | none, lost, or confirmed past the position   | reload     |
- * | 5 | yes             | confirmed at or before the position          | stream     |
+ * Why capture may not touch the log or the slot, as one line that says what to run; undefined when it may.
+ *
+ * | # | stored position        | otherwise                                | refused |
+ * |---|------------------------|------------------------------------------|---------|
+ * | 1 | none                   | resource topics hold records             | yes     |
+ * | 2 | none                   | there is such a slot                     | yes     |
+ * | 3 | none                   |                                          | no      |
+ * | 4 | of another slot, or database |                                    | yes     |
+ * | 5 | first load pending     |                                          | no      |
+ * | 6 | any                    | topics are not those of the position     | yes     |
  */
-export function startMode(
-  position: Position | undefined,
-  systemId: string,
-  slot: { readonly lost: boolean; readonly confirmed: Lsn } | undefined,
-): StartMode {
-  if (!position || position.pending === 'first-load') return 'first-load'; // 1
-  if (position.pending === 'reload' || position.lsn === 0n || position.systemId !== systemId) return 'reload'; // 2, 3
-  if (!slot || slot.lost || slot.confirmed > position.lsn) return 'reload'; // 4
-  return 'stream'; // 5
+export function refusalOf({ stored, topics, prefix, slot, catalog }: StartFacts): string | undefined {
+  if (!stored) {
+    const full = topics.find(({ ends }) => ends.some((end) => end > 0));
+    if (full)
+      // 1
+      return `the topics ${prefix}.resources.* hold records (${full.type}) but no position says where they come from; ${RELOAD}, ${RESET}; or choose another HEADWATER_TOPIC_PREFIX`;
+    if (catalog.slot)
+      // 2
+      return `slot ${slot} exists and the log of HEADWATER_TOPIC_PREFIX=${prefix} does not know it: another installation may need it; choose another HEADWATER_SLOT, or run SELECT pg_drop_replication_slot('${slot}')`;
+    return undefined; // 3
+  }
+  if (stored.slot !== '' && stored.slot !== slot)
+    // 4
+    return `the log of HEADWATER_TOPIC_PREFIX=${prefix} follows slot ${stored.slot}, and HEADWATER_SLOT is ${slot}; set it back, or choose another prefix; to go on with this slot, ${RELOAD}`;
+  if (stored.systemId !== '' && stored.systemId !== catalog.systemId)
+    // 4
+    return `the log of HEADWATER_TOPIC_PREFIX=${prefix} follows another database (${stored.systemId}) than HEADWATER_SOURCE_URL names (${catalog.systemId}); correct the URL, or choose another prefix; to go on with this database, ${RELOAD}`;
+  if (stored.pending === 'first-load') return undefined; // 5
+  const difference = topicDifference(stored.topics, topics);
+  if (!difference) return undefined;
+  return difference.keysMoved // 6
+    ? `${prefix}.resources.${difference.text}; ${RESET}`
+    : `${prefix}.resources.${difference.text}; ${RELOAD}, ${RESET}`;
+}
+
+/**
+ * | # | stored position                              | start      |
+ * |---|----------------------------------------------|------------|
+ * | 1 | none, or a first load is pending             | first-load |
+ * | 2 | a reload is pending, or lsn 0                | reload     |
+ * | 3 | of a timeline that this server did not have up to there, or past the end of its log | reload |
+ * | 4 | its slot is not there, lost, or confirmed past the position | reload |
+ * | 5 | what was proved of the source does not hold  | reload     |
+ * | 6 | otherwise                                    | stream     |
+ */
+export function startOf({ stored, catalog, timelines, coverage }: StreamFacts): Start {
+  if (!stored) return { mode: 'first-load', reason: 'the log is empty' }; // 1
+  if (stored.pending === 'first-load') return { mode: 'first-load', reason: 'a first load is pending' }; // 1
+  const reload = (reason: string): Start => ({ mode: 'reload', reason });
+  if (stored.pending === 'reload' || stored.lsn === 0n) return reload('a reload is pending'); // 2
+  if (!contains(timelines, stored))
+    // 3
+    return reload(
+      `the source was promoted to timeline ${timelines.current}, and the log may hold changes that it never had`,
+    );
+  if (parseLsn(catalog.walEnd) < stored.lsn)
+    return reload("the source's write-ahead log ends before the position: it was set back"); // 3
+  const { slot } = catalog;
+  if (!slot) return reload('the slot is gone'); // 4
+  if (slot.lost) return reload('PostgreSQL has dropped log that the slot still needed'); // 4
+  if (parseLsn(slot.confirmed) > stored.lsn) return reload('the slot is past the position'); // 4
+  if (stored.coverage.length === 0)
+    return reload('an earlier release stored the position without saying what it covers');
+  const gap = coverageGap(stored.coverage, coverage);
+  if (gap !== undefined) return reload(`${gap} was changed or made again`); // 5
+  return { mode: 'stream', reason: 'the position and the slot fit' }; // 6
 }

@@ -3,6 +3,7 @@ import { release } from '../base/buffers.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { formatLsn, lsn } from '../base/positions.ts';
 import type { Lsn } from '../base/positions.ts';
+import { unavailable } from '../database/errors.ts';
 import { openSession } from '../database/session.ts';
 import { decodeWalMessage } from './pgoutput.ts';
 import type { WalMessage } from './pgoutput.ts';
@@ -59,9 +60,10 @@ export class ReplicationStream {
   /** Starts at `from`, or at the slot's own confirmed position when that is later. Throws `unavailable`. */
   static async start(
     url: string,
-    options: { slot: string; publication: string; from: Lsn },
+    options: { slot: string; publication: string; from: Lsn; timeline: number },
   ): Promise<ReplicationStream> {
     const client = await openSession(url, 'stream');
+    await requireTimeline(client, options.timeline);
     const stream = new ReplicationStream(client, options.from);
     const started = new Promise<void>((resolve) => stream.#connection.once('replicationStart', resolve));
     const query = client.query(
@@ -188,5 +190,17 @@ export class ReplicationStream {
   #signal(): void {
     this.#wake?.();
     this.#wake = undefined;
+  }
+}
+
+/** An address may lead to another server than a moment ago. */
+async function requireTimeline(client: pg.Client, expected: number): Promise<void> {
+  try {
+    const { rows } = await client.query<{ timeline: string | number }>('IDENTIFY_SYSTEM');
+    if (Number(rows[0]?.timeline) !== expected)
+      throw new HeadwaterError('unavailable', 'the source is on another timeline than a moment ago');
+  } catch (error) {
+    await client.end().catch(() => undefined);
+    throw unavailable(error);
   }
 }

@@ -18,8 +18,24 @@ export interface TableMapping {
   readonly deleted: string | null;
 }
 
+export type MappedColumns = Omit<TableMapping, 'schema' | 'table'>;
+
 /** The tables of a source that hold the current version of its resources, one row a resource. */
 export type SourceMapping = readonly TableMapping[];
+
+/** What each mapped column is read as, and its name. */
+export function mappedColumns(mapping: TableMapping): [keyof MappedColumns, string][] {
+  const { type, id, version, lastUpdated, body, deleted } = mapping;
+  const columns: Record<keyof MappedColumns, string | null> = {
+    type: 'column' in type ? type.column : null,
+    id,
+    version,
+    lastUpdated,
+    body,
+    deleted,
+  };
+  return Object.entries(columns).filter((entry): entry is [keyof MappedColumns, string] => entry[1] !== null);
+}
 
 export type Preset = 'headwater';
 

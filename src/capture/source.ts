@@ -7,13 +7,15 @@ import { unavailable } from '../database/errors.ts';
 import { Lead } from '../database/lead.ts';
 import type { LeadOptions } from '../database/lead.ts';
 import { openSession } from '../database/session.ts';
+import type { CoverageFact } from '../events/position.ts';
+import { readCatalog } from './catalog.ts';
+import type { Catalog } from './catalog.ts';
+import { coverageOf } from './coverage.ts';
+import { problemsOf } from './source-checks.ts';
+import type { Problem, SourceNames } from './source-checks.ts';
 import type { SourceMapping } from './source-mapping.ts';
-
-export interface SlotState {
-  /** PostgreSQL has dropped log that the slot still needed. */
-  readonly lost: boolean;
-  readonly confirmed: Lsn;
-}
+import { parseHistory } from './timeline.ts';
+import type { Timelines } from './timeline.ts';
 
 /** A new slot and the snapshot it starts from; the snapshot lives until `release`. */
 export interface NewSlot {
@@ -25,32 +27,25 @@ export interface NewSlot {
 /** Between two looks whether an ended session is gone, in ms. */
 const END_POLL = 50;
 
-interface TableState {
-  readonly relkind: string;
-  readonly relreplident: string;
-  readonly owned: boolean;
-}
-
 /** The source database as capture needs it set up: publication, slot, replica identity. Every call is short; none reads resources. */
 export class Source {
   readonly #url: string;
-  readonly #slot: string;
-  readonly #publication: string;
+  readonly #names: SourceNames;
   readonly #mapping: SourceMapping;
 
-  constructor(options: { url: string; slot: string; publication: string; mapping: SourceMapping }) {
+  constructor(options: SourceNames & { url: string; mapping: SourceMapping }) {
+    const { slot, publication, prefix } = options;
     this.#url = options.url;
-    this.#slot = options.slot;
-    this.#publication = options.publication;
+    this.#names = { slot, publication, prefix };
     this.#mapping = options.mapping;
   }
 
   get slot(): string {
-    return this.#slot;
+    return this.#names.slot;
   }
 
   get publication(): string {
-    return this.#publication;
+    return this.#names.publication;
   }
 
   get url(): string {
@@ -61,28 +56,23 @@ export class Source {
     return this.#mapping;
   }
 
-  /** Waits until no other capture of this slot leads. Two at a time would only fence each other in turn. */
-  async lead(signal: AbortSignal, waits: Pick<LeadOptions, 'onWaiting' | 'onSilent'>): Promise<Lead> {
-    const lead = await Lead.acquire(
-      { ...waits, url: this.#url, name: `headwater capture ${this.#slot}` },
+  /** Waits until no other capture of this installation leads. Two at a time would only fence each other in turn. */
+  lead(signal: AbortSignal, waits: Pick<LeadOptions, 'onWaiting' | 'onSilent'>): Promise<Lead> {
+    return Lead.acquire(
+      { ...waits, url: this.#url, name: `headwater capture ${this.#names.prefix}` },
       signal,
     );
-    try {
-      await this.#endReaders(signal);
-      return lead;
-    } catch (error) {
-      await lead.release();
-      throw error;
-    }
   }
 
-  /** Whoever reads the slot of the one that leads has led before: it is frozen, or its host has vanished. */
-  async #endReaders(signal: AbortSignal): Promise<void> {
+  /**
+   * For the one that leads, of a slot that is its own: whoever reads it has led before, and is frozen, or its host has vanished.
+   */
+  async endReaders(signal: AbortSignal): Promise<void> {
     await this.#query(async (client) => {
       for (;;) {
         const { rowCount } = await client.query(
           'SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = $1 AND active_pid IS NOT NULL',
-          [this.#slot],
+          [this.slot],
         );
         if (rowCount === 0) return;
         await sleep(END_POLL, signal);
@@ -90,58 +80,70 @@ export class Source {
     });
   }
 
-  /** Tells this database from another one that has taken its place. */
-  async systemId(): Promise<string> {
+  /** The catalog as it is. Throws `unavailable` while the server is a standby. */
+  catalog(): Promise<Catalog> {
+    return this.#query((client) => this.catalogOver(client));
+  }
+
+  async catalogOver(client: pg.Client): Promise<Catalog> {
+    const catalog = await readCatalog(client, { ...this.#names, mapping: this.#mapping });
+    if (catalog.standby)
+      throw new HeadwaterError('unavailable', 'the source is a standby; capture needs the primary');
+    return catalog;
+  }
+
+  /** A session for `catalogOver`. The caller ends it. */
+  catalogSession(): Promise<pg.Client> {
+    return openSession(this.#url, 'catalog');
+  }
+
+  /**
+   * Proves that load and stream will show everything, and mends what is ours to mend: makes the publication, adds our tables to a
+   * publication that we made, sets REPLICA IDENTITY FULL. Throws `blocked` with what an operator has to run.
+   */
+  async prepare(): Promise<Catalog> {
     return this.#query(async (client) => {
-      const { rows } = await client.query<{ id: string }>(
-        `SELECT system_identifier || '/' || (SELECT oid FROM pg_database WHERE datname = current_database()) AS id FROM pg_control_system()`,
-      );
-      return rows[0]?.id ?? '';
+      for (let round = 0; ; round++) {
+        const catalog = await this.catalogOver(client);
+        this.requireTables(catalog);
+        const [first, ...more] = problemsOf(catalog, this.#mapping, this.#names);
+        if (!first) return catalog;
+        if (!first.mend || round > 0) throw new HeadwaterError('blocked', first.text);
+        for (const { mend = [] } of [first, ...more]) for (const sql of mend) await client.query(sql);
+      }
     });
   }
 
-  /** Throws `bad-config` naming what to change; creates the publication when it is not there. */
-  async prepare(): Promise<void> {
-    await this.#query(async (client) => {
-      const { rows } = await client.query<{ wal_level: string }>('SHOW wal_level');
-      if (rows[0]?.wal_level !== 'logical') {
-        throw new HeadwaterError(
-          'bad-config',
-          `the source database has wal_level = ${rows[0]?.wal_level ?? ''}; set it to logical and restart it`,
-        );
-      }
-      for (const { schema, table } of this.#mapping) await this.#prepareTable(client, schema, table);
-      const tables = this.#mapping.map(({ schema, table }) => qualified(schema, table)).join(', ');
-      const found = await client.query('SELECT 1 FROM pg_publication WHERE pubname = $1', [
-        this.#publication,
-      ]);
-      const verb = found.rowCount
-        ? `ALTER PUBLICATION ${pg.escapeIdentifier(this.#publication)} SET`
-        : `CREATE PUBLICATION ${pg.escapeIdentifier(this.#publication)} FOR`;
-      if (!found.rowCount || !(await this.#publishes(client))) await client.query(`${verb} TABLE ${tables}`);
-    });
+  /** Throws `unavailable` when a table is not there: it is waited for. */
+  requireTables({ tables }: Catalog): void {
+    const missing = this.#mapping.find((_, i) => !tables[i]);
+    if (!missing) return;
+    const name = `${missing.schema}.${missing.table}`;
+    throw new HeadwaterError('unavailable', `the source has no table ${name} (HEADWATER_SOURCE_TABLE)`);
   }
 
-  async slotState(): Promise<SlotState | undefined> {
-    return this.#query(async (client) => {
-      const { rows } = await client.query<{
-        wal_status: string | null;
-        confirmed_flush_lsn: string | null;
-        plugin: string;
-      }>(
-        'SELECT wal_status, confirmed_flush_lsn, plugin FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()',
-        [this.#slot],
-      );
-      const slot = rows[0];
-      if (!slot) return undefined;
-      if (slot.plugin !== 'pgoutput') {
-        throw new HeadwaterError(
-          'bad-config',
-          `slot ${this.#slot} belongs to ${slot.plugin}; choose another HEADWATER_SLOT`,
-        );
-      }
-      return { lost: slot.wal_status === 'lost', confirmed: parseLsn(slot.confirmed_flush_lsn ?? '0/0') };
-    });
+  problemsOf(catalog: Catalog): readonly Problem[] {
+    return problemsOf(catalog, this.#mapping, this.#names);
+  }
+
+  coverageOf(catalog: Catalog): CoverageFact[] {
+    return coverageOf(catalog, this.#mapping, this.publication);
+  }
+
+  /** Which part of PostgreSQL's history this server has. */
+  async timelines(): Promise<Timelines> {
+    const client = await openSession(this.#url, 'stream');
+    try {
+      const { rows } = await client.query<{ timeline: string }>('IDENTIFY_SYSTEM');
+      const current = Number(rows[0]?.timeline ?? 0);
+      if (current <= 1) return { current, ended: [] };
+      const history = await client.query<{ content: string | Buffer }>(`TIMELINE_HISTORY ${current}`);
+      return parseHistory(current, String(history.rows[0]?.content ?? ''));
+    } catch (error) {
+      throw unavailable(error);
+    } finally {
+      await client.end();
+    }
   }
 
   /** Drops the slot if there is one. Throws `unavailable` while another capture reads it. */
@@ -149,7 +151,7 @@ export class Source {
     await this.#query(async (client) => {
       await client.query(
         'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND database = current_database()',
-        [this.#slot],
+        [this.slot],
       );
     });
   }
@@ -158,7 +160,7 @@ export class Source {
     const client = await openSession(this.#url, 'stream');
     try {
       const { rows } = await client.query<{ consistent_point: string; snapshot_name: string }>(
-        `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(this.#slot)} LOGICAL pgoutput (SNAPSHOT 'export')`,
+        `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(this.slot)} LOGICAL pgoutput (SNAPSHOT 'export')`,
       );
       const created = rows[0];
       if (!created) throw new HeadwaterError('internal', 'PostgreSQL created a slot and says nothing of it');
@@ -186,46 +188,6 @@ export class Source {
     }
   }
 
-  async #prepareTable(client: pg.Client, schema: string, table: string): Promise<void> {
-    const { rows } = await client.query<TableState>(
-      `SELECT c.relkind, c.relreplident, pg_has_role(c.relowner, 'USAGE') AS owned FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-       WHERE n.nspname = $1 AND c.relname = $2 AND c.relkind IN ('r', 'p')`,
-      [schema, table],
-    );
-    const found = rows[0];
-    const name = qualified(schema, table);
-    if (!found)
-      throw new HeadwaterError(
-        'unavailable',
-        `the source has no table ${schema}.${table} (HEADWATER_SOURCE_TABLE)`,
-      );
-    if (found.relkind === 'p') {
-      // Its changes would come under the names of its parts, each with a replica identity of its own.
-      throw new HeadwaterError(
-        'bad-config',
-        `${schema}.${table} (HEADWATER_SOURCE_TABLE) is partitioned, which is not supported`,
-      );
-    }
-    if (found.relreplident === 'f') return;
-    // Without it an update that leaves a large body as it was arrives without the body, and a delete without what it deleted.
-    if (!found.owned) {
-      throw new HeadwaterError(
-        'bad-config',
-        `the source's owner has to run: ALTER TABLE ${name} REPLICA IDENTITY FULL`,
-      );
-    }
-    await client.query(`ALTER TABLE ${name} REPLICA IDENTITY FULL`);
-  }
-
-  async #publishes(client: pg.Client): Promise<boolean> {
-    const { rows } = await client.query<{ name: string }>(
-      'SELECT schemaname || $2 || tablename AS name FROM pg_publication_tables WHERE pubname = $1',
-      [this.#publication, '.'],
-    );
-    const published = new Set(rows.map(({ name }) => name));
-    return this.#mapping.every(({ schema, table }) => published.has(`${schema}.${table}`));
-  }
-
   async #query<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
     const client = await openSession(this.#url, 'catalog');
     try {
@@ -236,8 +198,4 @@ export class Source {
       await client.end();
     }
   }
-}
-
-function qualified(schema: string, table: string): string {
-  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
 }

@@ -14,6 +14,8 @@ export interface TopicState {
   readonly type: string;
   /** Kafka's id of the topic. */
   readonly id: string;
+  /** Where each partition began, by number; 0 but after a reload of a log that had lost records. */
+  readonly starts: readonly number[];
   /** By partition number. The partition ends there or later. */
   readonly ends: readonly number[];
 }

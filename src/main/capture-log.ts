@@ -3,7 +3,7 @@ import { HeadwaterError } from '../base/errors.ts';
 import { offset } from '../base/positions.ts';
 import type { CaptureOptions } from '../capture/capture-options.ts';
 import type { ResourceTopic } from '../capture/change-writer.ts';
-import type { Position } from '../events/position.ts';
+import type { Position, TopicState } from '../events/position.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import { CaptureAppender } from '../log/kafka/capture-appender.ts';
 import type { LogAccess } from './log-access.ts';
@@ -32,6 +32,11 @@ export function captureLog(
         return onceKnown(log, topic, partitions);
       },
       list: () => admin.listResourceTypes(),
+      states: async (types) => topicStates(log, [...types, ...(await admin.listResourceTypes())]),
+      identities: async (types) => {
+        const found = await reader.topics(types.map((type) => names.resource(type)));
+        return new Map(types.flatMap((type) => entry(type, found.get(names.resource(type)))));
+      },
       deleteAll: async () => {
         await admin.deleteResourceTopics();
         await admin.emptyTopic(names.zones); // their offsets begin anew
@@ -53,11 +58,32 @@ async function onceKnown(log: LogAccess, topic: string, partitions: number): Pro
     const found = (await log.reader.topics([topic])).get(topic);
     const ends = await log.reader.ends(topic);
     if (found && ends.length === partitions && ends.every((end) => end !== undefined))
-      return { id: found.id, ends };
+      return { id: found.id, starts: await log.reader.starts(topic), ends };
     if (Date.now() > deadline)
       throw new HeadwaterError('unavailable', `Kafka does not know ${topic} yet`, { subject: topic });
     await delay(10);
   }
+}
+
+function entry<V>(key: string, value: V | undefined): [string, V][] {
+  return value === undefined ? [] : [[key, value]];
+}
+
+/** The topics of types as the cluster has them; those that do not exist are left out. */
+export async function topicStates(
+  { names, reader }: Pick<LogAccess, 'names' | 'reader'>,
+  types: readonly string[],
+): Promise<TopicState[]> {
+  const found = await reader.topics([...new Set(types)].map((type) => names.resource(type)));
+  const states: TopicState[] = [];
+  for (const type of new Set(types)) {
+    const topic = names.resource(type);
+    const is = found.get(topic);
+    if (!is) continue;
+    const [starts, ends] = [await reader.starts(topic), await reader.ends(topic)];
+    states.push({ type, id: is.id, starts, ends });
+  }
+  return states;
 }
 
 /** The newest one, whatever its key: an earlier release keyed it by slot. */

@@ -142,9 +142,11 @@ async function capture({ settings, log, metrics, logger }: Shared, health: Healt
     url: settings.sourceUrl,
     slot: settings.slot,
     publication: settings.publication,
+    prefix: settings.topicPrefix,
     mapping: presetMapping(settings.sourcePreset, settings.sourceTable),
   });
   return new Capture({
+    prefix: settings.topicPrefix,
     source,
     schema: schemaOf(settings.topicPrefix),
     messagePrefix: settings.topicPrefix,

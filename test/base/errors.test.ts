@@ -10,6 +10,7 @@ describe('remedyFor', () => {
     'too-many': 'retry',
     'bad-config': 'stop',
     refused: 'stop',
+    blocked: 'stop',
     unavailable: 'retry',
     fenced: 'retry',
     conflict: 'stop',

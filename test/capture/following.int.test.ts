@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { formatLsn } from '../../src/base/positions.ts';
 import type { CaptureOptions } from '../../src/capture/capture-options.ts';
+import type { Catalog } from '../../src/capture/catalog.ts';
 import type { CaptureLog } from '../../src/capture/change-writer.ts';
 import { Following } from '../../src/capture/following.ts';
 import { Source } from '../../src/capture/source.ts';
@@ -54,6 +55,7 @@ describe('following the write-ahead log', () => {
   const name = uniqueIdentifier('following');
   let client: pg.Client;
   let source: Source;
+  let catalog: Catalog;
 
   before(async () => {
     const url = new URL(sharedStack().postgresUrl);
@@ -62,11 +64,11 @@ describe('following the write-ahead log', () => {
     client = new pg.Client({ connectionString: url.href });
     await client.connect();
     await client.query(
-      'CREATE TABLE resource (type text, id text, version bigint, last_updated timestamptz, body text, deleted boolean)',
+      'CREATE TABLE resource (type text, id text, version bigint, last_updated timestamptz, body text, deleted boolean, PRIMARY KEY (type, id))',
     );
     const mapping = presetMapping('headwater', 'public.resource');
-    source = new Source({ url: url.href, slot: name, publication: name, mapping });
-    await source.prepare();
+    source = new Source({ url: url.href, slot: name, publication: name, prefix: name, mapping });
+    catalog = await source.prepare();
   });
 
   after(async () => {
@@ -82,7 +84,9 @@ describe('following the write-ahead log', () => {
     await client.query('TRUNCATE resource'); // is committed in part, since the log is read for it
     const log = new MemoryLog();
     const stop = new AbortController();
-    const start = { ...EMPTY_POSITION, slot: name, lsn: slot.consistentPoint };
+    const { systemId, timeline } = catalog;
+    const coverage = source.coverageOf(catalog);
+    const start = { ...EMPTY_POSITION, slot: name, systemId, timeline, coverage, lsn: slot.consistentPoint };
     const { rows } = await client.query<{ end: string }>('SELECT pg_current_wal_lsn() AS end');
     const end = rows[0]?.end ?? '';
     const following = new Following(
@@ -119,6 +123,7 @@ describe('following the write-ahead log', () => {
     const nothing = (): void => undefined;
     const unused = (): never => assert.fail('nothing is read from the log');
     return {
+      prefix: name,
       source,
       schema: 'headwater',
       messagePrefix: PREFIX,
@@ -135,7 +140,9 @@ describe('following the write-ahead log', () => {
       topics: {
         topicOf: (type) => type,
         zones: 'zones',
-        ensure: async () => ({ id: 'id', ends: [] }),
+        ensure: async () => ({ id: 'id', starts: [], ends: [] }),
+        states: async () => [],
+        identities: async () => new Map(),
         list: async () => [],
         deleteAll: async () => undefined,
       },

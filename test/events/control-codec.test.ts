@@ -165,7 +165,7 @@ const positions: fc.Arbitrary<Position> = record({
   epoch: optional(epoch),
   reloaded: optional(stamps),
   types: fc.array(record({ type: text, records: size, bytes: size })),
-  topics: fc.array(record({ type: text, id: text, ends: fc.array(offsets) })),
+  topics: fc.array(record({ type: text, id: text, starts: fc.array(offsets), ends: fc.array(offsets) })),
   coverage: fc.array(record({ subject: text, value: text })),
 });
 

@@ -17,6 +17,7 @@ import { openBatch, splitBatches } from './record-batch-reader.ts';
 import type { RawBatch } from './record-batch-reader.ts';
 
 const LATEST = -1n;
+const EARLIEST = -2n;
 const FETCH_BYTES = 4 << 20;
 const LONG_POLL = 1_000;
 const ATTEMPTS = 8;
@@ -47,6 +48,11 @@ export class RangeReader implements LogReader {
 
   async ends(topic: string): Promise<readonly Offset[]> {
     return this.#listOffsets(topic, LATEST);
+  }
+
+  /** Where each partition begins: not at 0 when records were deleted. Compaction does not count. */
+  async starts(topic: string): Promise<readonly Offset[]> {
+    return this.#listOffsets(topic, EARLIEST);
   }
 
   async offsetsAt(topic: string, timestamp: number): Promise<readonly Offset[]> {

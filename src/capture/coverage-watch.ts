@@ -1,0 +1,130 @@
+import type pg from 'pg';
+import { sleep } from '../base/clock.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { unavailable } from '../database/errors.ts';
+import type { CoverageFact, Position, TopicState } from '../events/position.ts';
+import type { Catalog } from './catalog.ts';
+import { coverageGap } from './coverage.ts';
+import type { Source } from './source.ts';
+import type { TableMapping } from './source-mapping.ts';
+
+/** Between two looks, in ms. */
+const INTERVAL = 3_000;
+/** A topic that brokers do not know for this many looks was deleted: one that has just restarted learns of it in less. */
+const LOOKS_WITHOUT_TOPIC = 5;
+
+/** What the log has of the topics with these types. */
+export type TopicIdentities = (
+  types: readonly string[],
+) => Promise<ReadonlyMap<string, { readonly id: string; readonly partitions: number }>>;
+
+export interface CoverageWatchOptions {
+  readonly source: Source;
+  readonly start: Pick<Position, 'systemId' | 'timeline' | 'coverage'>;
+  readonly identities: TopicIdentities;
+  /** The topics that are written. */
+  readonly topics: () => readonly TopicState[];
+}
+
+/**
+ * Looks every few seconds, and before each cut, whether what was proved of the source still holds, and whether the topics are the
+ * same. Invariant: no cut is written unless everything before it was in the stream. Each look ends in nothing or in an error that
+ * ends the stream: what the position says was proved is then compared again at the start.
+ */
+export class CoverageWatch {
+  readonly #options: CoverageWatchOptions;
+  #proved: readonly CoverageFact[];
+  #catalog: Catalog | undefined;
+  #client: pg.Client | undefined;
+  #looking: Promise<void> = Promise.resolve();
+  #missing = 0;
+
+  constructor(options: CoverageWatchOptions) {
+    this.#options = options;
+    this.#proved = options.start.coverage;
+  }
+
+  /** For the position. */
+  get proved(): readonly CoverageFact[] {
+    return this.#proved;
+  }
+
+  /** The mapping of a table by its object id, as of the last look; undefined for a table that is not ours. */
+  mappingOf(oid: number): TableMapping | undefined {
+    const at = this.#catalog?.tables.findIndex((table) => table?.oid === oid) ?? -1;
+    return this.#options.source.mapping[at];
+  }
+
+  /** Resolves when everything that was committed before the call was in the stream, or will be. */
+  verify(): Promise<void> {
+    const look = this.#looking.then(() => this.#look());
+    this.#looking = look.catch(() => undefined);
+    return look;
+  }
+
+  /** Looks until the signal fires. Throws what a look finds. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(INTERVAL, signal).catch(() => undefined);
+      if (signal.aborted) return;
+      await this.verify();
+      await this.#compareTopics();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#looking;
+    await this.#client?.end().catch(() => undefined);
+  }
+
+  async #look(): Promise<void> {
+    const { source, start } = this.#options;
+    const catalog = await this.#read();
+    if (catalog.systemId !== start.systemId || catalog.timeline !== start.timeline)
+      throw new HeadwaterError(
+        'unavailable',
+        `the source is another server or timeline now (${catalog.systemId}, ${catalog.timeline}) than at the start of the stream`,
+      );
+    source.requireTables(catalog);
+    const [problem] = source.problemsOf(catalog);
+    if (problem && !problem.mend) throw new HeadwaterError('blocked', problem.text);
+    const now = source.coverageOf(catalog);
+    const gap = coverageGap(this.#proved, now);
+    if (gap !== undefined)
+      throw new HeadwaterError(
+        'unavailable',
+        `${gap} was changed or made again while it was followed, so the stream may lack changes; everything is loaded again`,
+      );
+    if (problem) throw new HeadwaterError('unavailable', `${problem.text}; Headwater does so`);
+    this.#proved = now;
+    this.#catalog = catalog;
+  }
+
+  async #read(): Promise<Catalog> {
+    const { source } = this.#options;
+    try {
+      this.#client ??= await source.catalogSession();
+      return await source.catalogOver(this.#client);
+    } catch (error) {
+      throw unavailable(error);
+    }
+  }
+
+  async #compareTopics(): Promise<void> {
+    const { identities, topics } = this.#options;
+    const written = topics();
+    const found = await identities(written.map(({ type }) => type));
+    const changed = written.find(({ type, id, ends }) => {
+      const is = found.get(type);
+      return is !== undefined && (is.id !== id || is.partitions !== ends.length);
+    });
+    const missing = written.find(({ type }) => !found.has(type));
+    this.#missing = missing ? this.#missing + 1 : 0;
+    const gone = changed ?? (this.#missing >= LOOKS_WITHOUT_TOPIC ? missing : undefined);
+    if (gone)
+      throw new HeadwaterError(
+        'unavailable',
+        `the topic of ${gone.type} was deleted, made again or given more partitions while it was written`,
+      );
+  }
+}

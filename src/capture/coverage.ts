@@ -1,0 +1,57 @@
+import type { CoverageFact } from '../events/position.ts';
+import type { Catalog } from './catalog.ts';
+import { mappedColumns } from './source-mapping.ts';
+import type { TableMapping } from './source-mapping.ts';
+
+/**
+ * What must not change between two moments for the stream to have shown everything in between: the objects by their ids, and the
+ * catalog rows that a change which came and went would have written anew. Replica identity is not among it: PostgreSQL says
+ * in the stream with which identity a change was written.
+ */
+export function coverageOf(
+  { publication, tables }: Catalog,
+  mapping: readonly TableMapping[],
+  name: string,
+): CoverageFact[] {
+  const facts: CoverageFact[] = [{ subject: `publication ${name}`, value: publication?.identity ?? '' }];
+  for (const [i, one] of mapping.entries()) {
+    const subject = `${one.schema}.${one.table}`;
+    const table = tables[i];
+    facts.push({ subject: `table ${subject}`, value: table ? String(table.oid) : '' });
+    if (!table) continue;
+    const { membership } = table;
+    // PostgreSQL lets a table leave the log (UNLOGGED) or its schema while a publication of all tables or of the schema has it.
+    const xmin = membership?.kind === 'table' ? '' : `.${table.xmin}`;
+    facts.push({
+      subject: `${subject} in publication ${name}`,
+      value: `${membership?.kind ?? 'none'} ${membership?.identity ?? ''}${xmin}`,
+    });
+    for (const [, column] of mappedColumns(one)) {
+      const is = table.columns.find((other) => other.name === column);
+      const value = is ? `${is.number} ${is.typeIdentity} ${is.generated} ${is.xmin}/${table.filenode}` : '';
+      facts.push({ subject: `column ${column} of ${subject}`, value });
+    }
+  }
+  return facts;
+}
+
+/** Names the first fact that is not as it was proved; undefined when all are. */
+export function coverageGap(
+  proved: readonly CoverageFact[],
+  now: readonly CoverageFact[],
+): string | undefined {
+  const before = new Map(proved.map(({ subject, value }) => [subject, value]));
+  const changed = now.find(({ subject, value }) => !same(before.get(subject), value));
+  if (changed) return changed.subject;
+  const present = new Set(now.map(({ subject }) => subject));
+  return proved.find(({ subject }) => !present.has(subject))?.subject;
+}
+
+/** A column's definition and its table's file both change when ALTER writes its values anew; either alone leaves the values as they were. */
+function same(before: string | undefined, now: string): boolean {
+  if (before === undefined || before === now) return before === now;
+  const [a, b] = [LAYOUT.exec(before), LAYOUT.exec(now)];
+  return a !== null && b !== null && a[1] === b[1] && (a[2] === b[2] || a[3] === b[3]);
+}
+
+const LAYOUT = /^(.*) (\d+)\/(\d+)$/;

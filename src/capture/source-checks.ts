@@ -1,0 +1,275 @@
+import pg from 'pg';
+import type { Catalog, CatalogColumn, CatalogTable } from './catalog.ts';
+import { mappedColumns } from './source-mapping.ts';
+import type { MappedColumns, TableMapping } from './source-mapping.ts';
+
+/** Why the stream or a load would not show everything, and what mends it. */
+export interface Problem {
+  /** One line for the operator, which says what to run. */
+  readonly text: string;
+  /** What Headwater runs itself, when the objects are its own; undefined when an operator has to. */
+  readonly mend?: readonly string[];
+}
+
+/** Whose catalog it is. */
+export interface SourceNames {
+  readonly slot: string;
+  readonly publication: string;
+  /** The topic prefix, which is the name of the installation. */
+  readonly prefix: string;
+}
+
+const TEXTS = ['text', 'character varying'];
+const NAMES = [...TEXTS, 'uuid', 'smallint', 'integer', 'bigint', 'numeric', 'citext'];
+/** Types whose text is the same in COPY as in the stream, and is what the column is read as. */
+const TYPES: Readonly<Record<keyof MappedColumns, readonly string[]>> = {
+  type: NAMES,
+  id: NAMES,
+  version: NAMES,
+  lastUpdated: ['timestamp with time zone'],
+  body: [...TEXTS, 'json', 'jsonb'],
+  deleted: ['boolean'],
+};
+const ENUMS_TOO: ReadonlySet<string> = new Set(['type', 'version']);
+
+/**
+ * Everything that would keep changes or rows from the log. In the order of the checks; those that no SQL of ours mends come first,
+ * so that nothing is changed in a database that cannot be followed.
+ */
+export function problemsOf(
+  catalog: Catalog,
+  mapping: readonly TableMapping[],
+  names: SourceNames,
+): readonly Problem[] {
+  const tables = mapping.flatMap((one, i) => {
+    const table = catalog.tables[i];
+    return table ? [{ mapping: one, table }] : [];
+  });
+  const found = [
+    ...databaseProblems(catalog),
+    ...slotProblems(catalog, names),
+    ...tables.flatMap(({ mapping: one, table }) => [
+      ...tableProblems(one, table),
+      ...columnProblems(one, table, catalog),
+      ...identityProblems(one, table),
+    ]),
+    ...publicationProblems(catalog, mapping, names),
+  ];
+  return [...found.filter(({ mend }) => !mend), ...found.filter(({ mend }) => mend)];
+}
+
+/** The comment by which an installation knows its publication. */
+export function publicationComment(prefix: string): string {
+  return `Made by Headwater, HEADWATER_TOPIC_PREFIX=${prefix}`;
+}
+
+function databaseProblems({ walLevel, encoding, database }: Catalog): Problem[] {
+  const found: Problem[] = [];
+  if (walLevel !== 'logical')
+    found.push(
+      problem(
+        `the source has wal_level = ${walLevel}`,
+        "ALTER SYSTEM SET wal_level = 'logical'",
+        'and restart PostgreSQL',
+      ),
+    );
+  if (encoding === 'SQL_ASCII')
+    found.push({
+      text: `database ${database} has the encoding SQL_ASCII, so its bytes may be in any encoding; move it to a database of encoding UTF8`,
+    });
+  return found;
+}
+
+function slotProblems({ slot, database }: Catalog, { slot: name }: SourceNames): Problem[] {
+  if (!slot) return [];
+  const other = 'choose another HEADWATER_SLOT';
+  if (slot.type !== 'logical') return [{ text: `slot ${name} is a physical one; ${other}` }];
+  if (slot.database !== database)
+    return [{ text: `slot ${name} belongs to database ${slot.database ?? ''} of this server; ${other}` }];
+  if (slot.plugin !== 'pgoutput') return [{ text: `slot ${name} belongs to ${slot.plugin ?? ''}; ${other}` }];
+  return [];
+}
+
+function tableProblems(mapping: TableMapping, table: CatalogTable): Problem[] {
+  const name = `${mapping.schema}.${mapping.table}`;
+  const sql = qualified(mapping);
+  const kind = KINDS[table.kind];
+  const checks: [boolean, Problem][] = [
+    [
+      kind !== undefined,
+      {
+        text: `${name} (HEADWATER_SOURCE_TABLE) is ${kind ?? ''}, which is not supported; name an ordinary table`,
+      },
+    ],
+    [
+      table.partition,
+      { text: `${name} (HEADWATER_SOURCE_TABLE) is a part of a partitioned table, which is not supported` },
+    ],
+    [
+      table.children > 0,
+      {
+        text: `${name} has ${table.children} tables that inherit from it, whose changes come under their own names; run ALTER TABLE <child> NO INHERIT ${sql} for each`,
+      },
+    ],
+    [
+      table.persistence === 'u',
+      problem(
+        `${name} is UNLOGGED, so its changes are not in the write-ahead log`,
+        `ALTER TABLE ${sql} SET LOGGED`,
+      ),
+    ],
+    [table.persistence === 't', { text: `${name} is a temporary table` }],
+    [
+      !table.readable,
+      problem(`the user of HEADWATER_SOURCE_URL may not read ${name}`, `GRANT SELECT ON ${sql} TO <user>`),
+    ],
+    [
+      table.rowSecurity,
+      problem(
+        `row-level security of ${name} hides rows from the user of HEADWATER_SOURCE_URL`,
+        'ALTER ROLE <user> BYPASSRLS',
+      ),
+    ],
+  ];
+  return checks.flatMap(([holds, found]) => (holds ? [found] : []));
+}
+
+const KINDS: Readonly<Record<string, string>> = {
+  p: 'partitioned',
+  v: 'a view',
+  m: 'a materialized view',
+  f: 'a foreign table',
+};
+
+function columnProblems(mapping: TableMapping, table: CatalogTable, { version }: Catalog): Problem[] {
+  const name = `${mapping.schema}.${mapping.table}`;
+  const found: Problem[] = [];
+  for (const [role, column] of mappedColumns(mapping)) {
+    const is = table.columns.find((one) => one.name === column);
+    if (!is) found.push({ text: `${name} has no column ${column}` });
+    else found.push(...typeProblems(mapping, role, is), ...generatedProblems(mapping, is, version));
+  }
+  const virtual = table.columns.find(({ generated }) => generated === 'v');
+  if (virtual)
+    found.push({
+      text: `${name} has the virtual generated column ${virtual.name}; with REPLICA IDENTITY FULL, PostgreSQL would refuse every UPDATE and DELETE; make it STORED or drop it`,
+    });
+  const key = keyOf(mapping);
+  if (table.kind === 'r' && !table.keys.some((columns) => columns.every((column) => key.includes(column))))
+    found.push(
+      problem(
+        `${name} has no unique key on (${key.join(', ')}), so two rows may be one resource`,
+        `ALTER TABLE ${qualified(mapping)} ADD UNIQUE (${key.map((column) => pg.escapeIdentifier(column)).join(', ')})`,
+      ),
+    );
+  return found;
+}
+
+function typeProblems(mapping: TableMapping, role: keyof MappedColumns, column: CatalogColumn): Problem[] {
+  if (TYPES[role].includes(column.type) || (column.enum && ENUMS_TOO.has(role))) return [];
+  const wanted = TYPES[role].join(', ');
+  return [
+    {
+      text: `column ${column.name} of ${mapping.schema}.${mapping.table} is of type ${column.type}, which is not read the same by COPY and from the stream; it has to be one of: ${wanted}`,
+    },
+  ];
+}
+
+function generatedProblems(mapping: TableMapping, column: CatalogColumn, version: number): Problem[] {
+  if (column.generated !== 's' || version >= 180_000) return [];
+  return [
+    {
+      text: `column ${column.name} of ${mapping.schema}.${mapping.table} is a generated one, which PostgreSQL streams from version 18 on; make it an ordinary column`,
+    },
+  ];
+}
+
+/** Without FULL an update that leaves a large body as it was arrives without the body, and a delete without what it deleted. */
+function identityProblems(mapping: TableMapping, table: CatalogTable): Problem[] {
+  const name = `${mapping.schema}.${mapping.table}`;
+  const hindering = table.hindering[0];
+  if (hindering) {
+    const why = hindering.columnList ? 'lists columns of it' : 'leaves out its generated column';
+    return [
+      {
+        text: `publication ${hindering.name} publishes ${name} and ${why}; with REPLICA IDENTITY FULL, PostgreSQL would refuse every UPDATE and DELETE; take the table out of that publication, or publish all of its columns`,
+      },
+    ];
+  }
+  if (table.replicaIdentity === 'f' || table.kind !== 'r') return [];
+  const sql = `ALTER TABLE ${qualified(mapping)} REPLICA IDENTITY FULL`;
+  const found = problem(`${name} has no REPLICA IDENTITY FULL`, sql);
+  // The lock waits for every running statement on the table, and everything after it waits for the lock.
+  return [table.owned ? { ...found, mend: [`SET lock_timeout = '2s'`, sql, `RESET lock_timeout`] } : found];
+}
+
+function publicationProblems(
+  { publication, tables, version }: Catalog,
+  mapping: readonly TableMapping[],
+  { publication: name, prefix }: SourceNames,
+): Problem[] {
+  const quoted = pg.escapeIdentifier(name);
+  const generated =
+    version >= 180_000 && tables.some((table) => table?.columns.some((c) => c.generated === 's'));
+  if (!publication) {
+    const list = mapping.map(qualified).join(', ');
+    const create = `CREATE PUBLICATION ${quoted} FOR TABLE ${list}${generated ? ' WITH (publish_generated_columns = stored)' : ''}`;
+    const comment = `COMMENT ON PUBLICATION ${quoted} IS ${pg.escapeLiteral(publicationComment(prefix))}`;
+    return [{ ...problem(`there is no publication ${name}`, create), mend: [create, comment] }];
+  }
+  const owner = /^Made by Headwater, HEADWATER_TOPIC_PREFIX=(.+)$/.exec(publication.comment ?? '')?.[1];
+  if (owner !== undefined && owner !== prefix)
+    return [
+      {
+        text: `publication ${name} belongs to the Headwater of HEADWATER_TOPIC_PREFIX=${owner}; choose another HEADWATER_PUBLICATION`,
+      },
+    ];
+  const ours = owner === prefix && publication.owned;
+  const found = (text: string, ...sql: readonly string[]): Problem => ({
+    ...problem(text, sql.join('; ')),
+    ...(ours && { mend: sql }),
+  });
+  const problems: Problem[] = [];
+  if (!publication.insert || !publication.update || !publication.delete || !publication.truncate)
+    problems.push(
+      found(
+        `publication ${name} does not publish every insert, update, delete and truncate`,
+        `ALTER PUBLICATION ${quoted} SET (publish = 'insert, update, delete, truncate')`,
+      ),
+    );
+  if (generated && publication.generated !== 's')
+    problems.push(
+      found(
+        `publication ${name} leaves out generated columns`,
+        `ALTER PUBLICATION ${quoted} SET (publish_generated_columns = stored)`,
+      ),
+    );
+  for (const [i, one] of mapping.entries()) {
+    const table = tables[i];
+    if (!table) continue;
+    const add = `ALTER PUBLICATION ${quoted} ADD TABLE ${qualified(one)}`;
+    const { membership } = table;
+    if (!membership) problems.push(found(`publication ${name} lacks ${one.schema}.${one.table}`, add));
+    else if (membership.filtered || membership.columnList)
+      problems.push(
+        found(
+          `publication ${name} publishes only some ${membership.filtered ? 'rows' : 'columns'} of ${one.schema}.${one.table}`,
+          `ALTER PUBLICATION ${quoted} DROP TABLE ${qualified(one)}`,
+          add,
+        ),
+      );
+  }
+  return problems;
+}
+
+function keyOf({ type, id }: TableMapping): string[] {
+  return 'column' in type ? [type.column, id] : [id];
+}
+
+function problem(text: string, sql: string, more = ''): Problem {
+  return { text: `${text}; run ${sql}${more === '' ? '' : ` ${more}`}` };
+}
+
+export function qualified({ schema, table }: Pick<TableMapping, 'schema' | 'table'>): string {
+  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
+}
