@@ -198,6 +198,12 @@ export const TABLE = {
   requirePrefer: setting('REQUIRE_PREFER', switched, 'Refuse a kick-off without Prefer: respond-async.', {
     default: 'true',
   }),
+  planWaitMs: setting(
+    'PLAN_WAIT',
+    duration('seconds'),
+    'How long a kick-off waits to learn that a group or patient is not there, or has to be asked for otherwise.',
+    { default: '1' },
+  ),
   strictAccept: setting(
     'STRICT_ACCEPT',
     switched,

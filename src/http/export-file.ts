@@ -1,8 +1,10 @@
 import type { Context } from 'koa';
+import { dirname } from 'node:path/posix';
 import { pipeline } from 'node:stream';
 import { constants, createGzip } from 'node:zlib';
 import parseRange from 'range-parser';
 import { HeadwaterError } from '../base/errors.ts';
+import { parseFolder } from '../jobs/due.ts';
 import type { ByteRange } from '../storage/object-store.ts';
 import { checkFileUrl } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
@@ -14,10 +16,14 @@ import type { GatewayContext } from './gateway-context.ts';
  */
 export async function exportFile(
   ctx: Context,
-  { settings, store, clock }: GatewayContext,
+  { settings, jobs, store, clock }: GatewayContext,
   key: string,
 ): Promise<void> {
   checkFileUrl(settings.urlSecret, key, new URLSearchParams(ctx.querystring), clock());
+  const job = parseFolder(dirname(key));
+  // Its files are removed a moment after the cancel was answered.
+  if (job && !(await jobs.hasFiles(job.jobId)))
+    throw new HeadwaterError('not-found', 'this file has been removed', { subject: key });
   const info = await store.head(key);
   if (!info) throw new HeadwaterError('not-found', 'this file has been removed', { subject: key });
   const stored = key.endsWith('.gz');

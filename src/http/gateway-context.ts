@@ -24,6 +24,7 @@ export type GatewaySettings = Pick<
   | 'urlTtlMs'
   | 'retentionMs'
   | 'requirePrefer'
+  | 'planWaitMs'
   | 'strictAccept'
   | 'containers'
   | 'sourceBaseUrls'

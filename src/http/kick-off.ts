@@ -1,4 +1,6 @@
 import type { Context } from 'koa';
+import { HeadwaterError } from '../base/errors.ts';
+import type { ExportParameters } from '../events/request.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { References } from '../fhir/reference.ts';
 import { sendOutcome } from './answer.ts';
@@ -11,7 +13,10 @@ import { checkAccept, checkPrefer, preferencesOf } from './preferences.ts';
 import { bad, parametersOfBody, parametersOfQuery, quoted } from './raw-parameters.ts';
 import type { RawParameter } from './raw-parameters.ts';
 
-/** `GET|POST …/$export`: checks everything, then one transaction, then 202 with the place to ask. */
+/**
+ * `GET|POST …/$export`: checks everything, then one transaction, then 202 with the place to ask. An export of a group or of
+ * patients that are not there is refused here when its plan says so in time; otherwise the status will.
+ */
 export async function kickOff(
   ctx: Context,
   { settings, jobs }: GatewayContext,
@@ -29,6 +34,9 @@ export async function kickOff(
   const parameters = { ...parsed, separateStatus };
   const requestUrl = `${settings.publicUrl}${ctx.path}${ctx.search}`;
   const jobId = await jobs.submit({ clientId: clientOf(ctx), requestUrl, parameters });
+  const refusal = canBeRefused(parameters) ? await jobs.refusal(jobId, settings.planWaitMs) : undefined;
+  if (refusal?.code === 'not-found' || refusal?.code === 'bad-request')
+    throw new HeadwaterError(refusal.code, refusal.message);
   ctx.set('Content-Location', `${settings.publicUrl}${FHIR_BASE}/$export-status/${jobId}`);
   if (separateStatus) ctx.set('Preference-Applied', 'respond-async, separate-export-status');
   sendOutcome(
@@ -40,6 +48,11 @@ export async function kickOff(
       'The export was accepted; Content-Location says where to ask for it.',
     ),
   );
+}
+
+/** By the log: whether what it names is there is known with its plan. Others need not wait for that. */
+function canBeRefused({ group, patients, since, until }: ExportParameters): boolean {
+  return group !== undefined || patients.length > 0 || since !== undefined || until !== undefined;
 }
 
 export const JSON_TYPES = ['application/fhir+json', 'application/json'];

@@ -93,7 +93,7 @@ function kickOff(level: ExportLevel, name: string, summary: string, without: rea
     responses: {
       '202': ACCEPTED,
       '400': answer('Refused'),
-      ...(id.length > 0 && { '404': answer('NotFound') }),
+      ...(level !== 'system' && { '404': answer('NotFound') }),
       '429': answer('TooMany'),
       ...ALWAYS,
     },

@@ -57,8 +57,8 @@ export interface Folded {
  *  #  state                event                          -> state      announced
  *  1  none                 ExportPlanned with tasks       -> running    accepted
  *  2  none                 ExportPlanned without tasks    -> completed  accepted, started, completed
- *  3  none                 ExportFailed                   -> failed     failed
- *  4  none                 ExportCancelled                -> cancelled  cancelled
+ *  3  none                 ExportFailed                   -> failed     accepted, failed
+ *  4  none                 ExportCancelled                -> cancelled  accepted, cancelled
  *  5  running              TaskStarted, up to MAX_STARTS  -> running    started, if it is the first sign of work
  *  6  running              TaskStarted, once more         -> failed     failed
  *  7  running              TaskProgressed, further        -> running    started, if it is the first sign of work
@@ -122,18 +122,23 @@ function begin(event: StatusEvent): Folded {
   switch (event.kind) {
     case 'ExportPlanned': {
       const job: JobRecord = { ...none, plan: factsOf(event), tasks: tasksOf(event) };
-      const accepted: Announcement = { kind: 'accepted', at: event.acceptedAt };
-      if (job.tasks.size > 0) return { job, announcements: [accepted] }; // 1
+      if (job.tasks.size > 0) return accepted({ job, announcements: [] }, event.acceptedAt); // 1
       const completed = end({ ...job, started: true }, 'completed', at); // 2
-      return { ...completed, announcements: [accepted, { kind: 'started', at }, ...completed.announcements] };
+      const announcements = [{ kind: 'started', at } as const, ...completed.announcements];
+      return accepted({ ...completed, announcements }, event.acceptedAt);
     }
     case 'ExportFailed': // 3
-      return fail(none, at, event);
+      return accepted(fail(none, at, event), at);
     case 'ExportCancelled': // 4
-      return end(none, 'cancelled', at);
+      return accepted(end(none, 'cancelled', at), at);
     default: // 14: a plan comes before the work on it, so this is a job of another log
       return { job: undefined, announcements: [] };
   }
+}
+
+/** Every life cycle begins so, also one that ends without a plan. */
+function accepted({ job, announcements }: Folded, at: number): Folded {
+  return { job, announcements: [{ kind: 'accepted', at }, ...announcements] };
 }
 
 type Work = Extract<StatusEvent, { readonly kind: 'TaskStarted' | 'TaskProgressed' | 'TaskCompleted' }>;

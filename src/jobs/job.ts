@@ -5,6 +5,11 @@ import type { ExportFile } from '../events/status.ts';
 /** `accepted`: requested, not yet planned. The last four are ends; only completed -> cancelled, completed -> expired and failed -> expired follow. */
 export type JobState = 'accepted' | 'running' | 'completed' | 'failed' | 'cancelled' | 'expired';
 
+export interface JobFailure {
+  readonly code: string;
+  readonly message: string;
+}
+
 /** What a client may know of a job; a row of the projection joined with its request. */
 export interface JobView {
   readonly jobId: string;
@@ -27,7 +32,7 @@ export interface JobView {
   readonly files: readonly ExportFile[];
   /** The same files by task, in the order in which the tasks were completed. */
   readonly filesByTask: readonly (readonly ExportFile[])[];
-  readonly failure: { readonly code: string; readonly message: string } | undefined;
+  readonly failure: JobFailure | undefined;
 }
 
 export interface SubmitRequest {
@@ -43,6 +48,13 @@ export interface Jobs {
    * Throws `too-many` when the client or all clients together have as many unfinished jobs as allowed.
    */
   submit(request: SubmitRequest): Promise<string>;
+  /**
+   * Waits until the job has a plan, for so many ms at most. Returns why it was refused: what the client named is not in the log;
+   * undefined when it was not refused so far.
+   */
+  refusal(jobId: string, waitMs: number): Promise<JobFailure | undefined>;
+  /** Whether its files may be fetched: it exists, was not cancelled and has not expired. */
+  hasFiles(jobId: string): Promise<boolean>;
   /** undefined when there is no such job, or it is another client's. */
   find(jobId: string, clientId: string): Promise<JobView | undefined>;
   /** False when there is no such job of this client, or it was cancelled or expired before. */

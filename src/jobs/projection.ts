@@ -21,6 +21,12 @@ export interface ProjectionOptions {
   readonly manifest: (job: JobView) => string;
 }
 
+interface Requester {
+  readonly clientId: string;
+  readonly requestUrl: string;
+  readonly acceptedAt: number | undefined;
+}
+
 interface Row {
   readonly offset: Offset;
   readonly n: number;
@@ -110,7 +116,7 @@ export class Projection {
 
   async #render(client: Queryable, job: JobRecord, announcement: Announcement): Promise<ExportEvent> {
     const { jobId, plan } = job;
-    const { clientId, requestUrl } = plan ?? (await this.#requester(client, jobId));
+    const { clientId, requestUrl, acceptedAt } = plan ?? (await this.#requester(client, jobId));
     let manifest: string | undefined;
     if (announcement.kind === 'completed' && plan) {
       manifest = this.#options.manifest(viewOf({ ...plan, jobId, cancelRequested: false }, job));
@@ -120,7 +126,7 @@ export class Projection {
       clientId,
       requestUrl,
       kind: announcement.kind,
-      at: announcement.at,
+      at: announcement.kind === 'accepted' ? (acceptedAt ?? announcement.at) : announcement.at,
       transactionTime: plan === undefined ? undefined : formatInstant(plan.transactionTime),
       file: announcement.file,
       manifest,
@@ -129,10 +135,18 @@ export class Projection {
   }
 
   /** Of a job that ended before its plan, the log doesn't say whose it was; its request, which never changes, does. */
-  async #requester(client: Queryable, jobId: string): Promise<{ clientId: string; requestUrl: string }> {
-    const text = `SELECT client_id, request_url FROM ${this.#options.tables.request} WHERE job_id = $1`;
-    const { rows } = await client.query<{ client_id: string; request_url: string }>(text, [jobId]);
-    return { clientId: rows[0]?.client_id ?? '', requestUrl: rows[0]?.request_url ?? '' };
+  async #requester(client: Queryable, jobId: string): Promise<Requester> {
+    const text = `SELECT client_id, request_url, accepted_at FROM ${this.#options.tables.request} WHERE job_id = $1`;
+    const { rows } = await client.query<{ client_id: string; request_url: string; accepted_at: string }>(
+      text,
+      [jobId],
+    );
+    const [row] = rows;
+    return {
+      clientId: row?.client_id ?? '',
+      requestUrl: row?.request_url ?? '',
+      acceptedAt: row && Number(row.accepted_at),
+    };
   }
 
   async #announce(client: Queryable, partition: number, rows: readonly Row[]): Promise<void> {

@@ -6,9 +6,10 @@ import type { RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
 import { MAKE_DURABLE } from '../database/durable.ts';
 import { asking } from '../database/pool.ts';
-import type { Jobs, JobView, SubmitRequest } from './job.ts';
+import type { JobFailure, Jobs, JobView, SubmitRequest } from './job.ts';
 import { jobAsJson, jobOf, parametersOf } from './job-rows.ts';
 import type { JobRow } from './job-rows.ts';
+import { PlanWatch } from './plan-watch.ts';
 import type { JobTables } from './schema.ts';
 import { viewOf } from './view.ts';
 
@@ -48,9 +49,11 @@ interface FoundRow {
  */
 export class JobRequests implements Jobs {
   readonly #options: JobRequestsOptions;
+  readonly #plans: PlanWatch;
 
   constructor(options: JobRequestsOptions) {
     this.#options = options;
+    this.#plans = new PlanWatch(options.pool, options.tables);
   }
 
   async submit(request: SubmitRequest): Promise<string> {
@@ -87,6 +90,23 @@ export class JobRequests implements Jobs {
     );
     refuseTooMany(room, limits);
     return message.jobId;
+  }
+
+  refusal(jobId: string, waitMs: number): Promise<JobFailure | undefined> {
+    return this.#plans.wait(jobId, waitMs);
+  }
+
+  async hasFiles(jobId: string): Promise<boolean> {
+    if (!isId(jobId)) return false;
+    const { pool, tables: t } = this.#options;
+    const { rowCount } = await asking(() =>
+      pool.query(
+        `SELECT FROM ${t.request} r WHERE job_id = $1 AND cancelled_at IS NULL
+           AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id AND state IN ('cancelled', 'expired'))`,
+        [jobId],
+      ),
+    );
+    return rowCount === 1;
   }
 
   async find(jobId: string, clientId: string): Promise<JobView | undefined> {

@@ -69,6 +69,9 @@ export class Source {
   }
 }
 
+/** In place of the status URL of an export that was refused at its kick-off. */
+const REFUSED = 'refused: ';
+
 /** Resolves to the status URL: from then on the cut is behind what was committed before. */
 export async function request(base: string, one: Request, post: boolean): Promise<string> {
   const { group, alone, patients = [], types = [], since, organized } = one;
@@ -94,12 +97,16 @@ export async function request(base: string, one: Request, post: boolean): Promis
     if (organized) url.searchParams.set('organizeOutputBy', 'Patient');
   }
   const response = await fetch(url, { method: post ? 'POST' : 'GET', headers, ...(body && { body }) });
-  assert.equal(response.status, 202, await response.text());
+  const text = await response.text();
+  if (response.status === 404 || response.status === 400) return `${REFUSED}${response.status}`;
+  assert.equal(response.status, 202, text);
   return response.headers.get('content-location') ?? '';
 }
 
 export async function outcome(statusUrl: string): Promise<Outcome> {
   const nothing = { transactionTime: '', output: [], deleted: [], problems: [] };
+  if (statusUrl.startsWith(REFUSED))
+    return { failed: statusUrl === `${REFUSED}404` ? 'not-found' : 'bad-request', ...nothing };
   for (const deadline = Date.now() + PATIENCE_MS; ; await delay(20)) {
     const response = await fetch(statusUrl);
     const text = await response.text();

@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
 import type { GatewayContext } from '../../src/http/gateway-context.ts';
+import { EVERYTHING } from '../../src/events/request.ts';
 import { fileUrl } from '../../src/http/file-url.ts';
 import type { FsStore } from '../../src/storage/fs-store.ts';
 import { assertOutcome, runGateway } from './running-gateway.ts';
@@ -209,6 +210,21 @@ describe('export file', () => {
       assert.equal(read.digest('hex'), expected);
       assert.ok(peak - before < 120 << 20, `grew by ${String((peak - before) >> 20)} MiB`);
     }
+  });
+
+  it('cannot be fetched any more once its export is cancelled, though it is still there', async () => {
+    const jobId = await gateway.jobs.submit({
+      clientId: 'me',
+      requestUrl: 'http://x',
+      parameters: EVERYTHING,
+    });
+    const key = `research/20250304T050607Z_${jobId}/Patient-0001-1.ndjson`;
+    await put(gateway.store, key, Buffer.from(BODY));
+    assert.equal((await gateway.ask(sign(key))).status, 200);
+    await gateway.jobs.cancel(jobId, 'me');
+    for (const method of ['GET', 'HEAD'])
+      assert.equal((await gateway.ask(sign(key), { method })).status, 404);
+    await assertOutcome(await gateway.ask(sign(key)), 404, /removed/);
   });
 
   it('comes to its end when it is removed while it is downloaded', async () => {

@@ -28,6 +28,27 @@ describe('kick-off', () => {
     assert.equal(job.requestUrl, `${gateway.url}/fhir/$export`);
   });
 
+  it('that names what is not there is refused by itself, as its plan says, and has no status', async () => {
+    const missing = { code: 'not-found', message: 'there is no Group g' };
+    const stranger = { code: 'bad-request', message: 'patient: Patient/p is not a member' };
+    for (const [refused, status] of [
+      [missing, 404],
+      [stranger, 400],
+    ] as const) {
+      gateway.jobs.refused = refused;
+      const response = await gateway.ask('/fhir/Group/g/$export?patient=Patient/p');
+      assert.equal(response.headers.get('content-location'), null);
+      await assertOutcome(response, status, new RegExp(refused.message));
+    }
+  });
+
+  it('that fails otherwise, or cannot be refused by its plan, is accepted', async () => {
+    gateway.jobs.refused = { code: 'internal', message: 'a bug' };
+    assert.equal((await gateway.ask('/fhir/Group/g/$export')).status, 202);
+    gateway.jobs.refused = { code: 'not-found', message: 'never asked for' };
+    assert.equal((await gateway.ask('/fhir/Patient/$export')).status, 202);
+  });
+
   it('reads _type as csv and repeated, _since, and an unescaped + in both', async () => {
     const query =
       '_type=Patient,Observation&_type=Patient&_type=Group&_since=2024-02-29T10:00:00.123+02:00&_outputFormat=application/fhir+ndjson';

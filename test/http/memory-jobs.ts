@@ -1,5 +1,5 @@
 import { HeadwaterError } from '../../src/base/errors.ts';
-import type { Jobs, JobView, SubmitRequest } from '../../src/jobs/job.ts';
+import type { JobFailure, Jobs, JobView, SubmitRequest } from '../../src/jobs/job.ts';
 
 /** Jobs in a Map, with the states set by the test. Keeps the port's promises, without the log behind it. */
 export class MemoryJobs implements Jobs {
@@ -7,6 +7,8 @@ export class MemoryJobs implements Jobs {
   readonly #limit: number;
   /** Thrown by every method while it is set. */
   failure: Error | undefined;
+  /** Why plans of new jobs fail. */
+  refused: JobFailure | undefined;
 
   constructor(limit = 3) {
     this.#limit = limit;
@@ -35,6 +37,16 @@ export class MemoryJobs implements Jobs {
       failure: undefined,
     });
     return Promise.resolve(jobId);
+  }
+
+  refusal(jobId: string): Promise<JobFailure | undefined> {
+    return Promise.resolve(this.refused ?? this.views.get(jobId)?.failure);
+  }
+
+  hasFiles(jobId: string): Promise<boolean> {
+    if (this.failure) return Promise.reject(this.failure);
+    const { cancelRequested = true, state } = this.views.get(jobId) ?? {};
+    return Promise.resolve(!cancelRequested && state !== 'cancelled' && state !== 'expired');
   }
 
   find(jobId: string, clientId: string): Promise<JobView | undefined> {

@@ -53,6 +53,7 @@ export async function runGateway(
       urlTtlMs: 3_600_000,
       retentionMs: 86_400_000,
       requirePrefer: true,
+      planWaitMs: 1_000,
       strictAccept: false,
       containers: ['research'],
       sourceBaseUrls: ['https://fhir.example.org/r4'],

@@ -106,7 +106,7 @@ describe('fold', () => {
       const { job, kinds } = run(end, planned(100), started('1'), completed('1'));
       assert.equal(job?.state, state);
       assert.equal(job.plan?.folder, 'f_j');
-      assert.equal(kinds, state);
+      assert.equal(kinds, `accepted ${state}`);
     }
   });
 

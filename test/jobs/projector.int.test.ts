@@ -105,7 +105,8 @@ describe('projector', () => {
     );
     await servers.append(jobEvents('job-1').failed());
     await settled();
-    const [event] = await servers.exported();
+    const [begin, event] = await servers.exported();
+    assert.deepEqual([begin?.kind, begin?.at, begin?.clientId], ['accepted', 1, 'somebody']);
     assert.deepEqual(
       [event?.kind, event?.clientId, event?.requestUrl],
       ['failed', 'somebody', 'http://x/fhir/$export'],

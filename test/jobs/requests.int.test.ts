@@ -305,6 +305,41 @@ describe('requests', () => {
     assert.equal((await pool.query(`SELECT FROM ${tables.unfinished}`)).rowCount, 0);
   });
 
+  it('says why a job was refused as soon as its plan has failed, and nothing of one that has a plan', async () => {
+    const jobs = requests();
+    const [refused, planned, late] = await Promise.all([1, 2, 3].map(() => jobs.submit(REQUEST)));
+    const [a, b, c] = [refused, planned, late].map((id) =>
+      jobs.refusal(id ?? '', id === late ? 100 : 60_000),
+    );
+    await project(jobEvents(refused ?? '').failed());
+    await project(jobEvents(planned ?? '').planned(1), jobEvents(planned ?? '').failed());
+    assert.deepEqual(await Promise.all([a, b, c]), [
+      { code: 'deadline', message: 'late' },
+      undefined,
+      undefined,
+    ]);
+  });
+
+  it('accepts also when the database goes away before the plan is there', async () => {
+    const own = openPool({ url: sharedStack().postgresUrl, size: 1 }, quiet);
+    const jobs = requests({ pool: own });
+    const id = await jobs.submit(REQUEST);
+    await own.end();
+    assert.equal(await jobs.refusal(id, 50), undefined);
+  });
+
+  it('has files until it is cancelled or expires', async () => {
+    const jobs = requests();
+    const [first, second] = [await jobs.submit(REQUEST), await jobs.submit(REQUEST)];
+    assert.deepEqual([await jobs.hasFiles(first), await jobs.hasFiles('none')], [true, false]);
+    await jobs.cancel(first, 'me');
+    assert.equal(await jobs.hasFiles(first), false);
+    await project(jobEvents(second).planned());
+    assert.equal(await jobs.hasFiles(second), true);
+    await project(jobEvents(second).planned(), jobEvents(second).expired());
+    assert.equal(await jobs.hasFiles(second), false);
+  });
+
   it('is unavailable, in time, when the database is away or says nothing', async () => {
     const silent = createServer(() => undefined).listen(0, '127.0.0.1');
     await new Promise((resolve) => silent.once('listening', resolve));
