@@ -32,6 +32,12 @@ export const resourceChangeSchema: AvroSchema = {
       type: { type: 'array', items: 'string' },
       doc: 'Whose compartment this version left',
     },
+    {
+      name: 'problem',
+      type: ['null', 'string'],
+      default: null,
+      doc: 'Why a resource that lives has no body',
+    },
     { name: 'body', type: ['null', 'bytes'], doc: "The resource's JSON, untouched" },
   ],
 };

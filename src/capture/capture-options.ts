@@ -7,6 +7,8 @@ import type { LogReader } from '../log/log.ts';
 import type { CaptureLog, CaptureMetrics, ResourceTopics } from './change-writer.ts';
 import type { TopicState } from '../events/position.ts';
 import type { TopicIdentities } from './coverage-watch.ts';
+import type { ProblemLog } from './problem-log.ts';
+import type { RowRules } from './read-row.ts';
 import type { PositionStore } from './position.ts';
 import type { Source } from './source.ts';
 
@@ -42,7 +44,9 @@ export interface CaptureOptions {
   readonly encodeCommand: (command: Command) => Buffer;
   /** Throws when it is no request. */
   readonly parseRequest: (content: Buffer) => RequestMessage;
-  readonly maxResourceBytes: number;
+  readonly rows: RowRules;
+  /** Lives as long as the process, so that a capture that starts again does not repeat what it told. */
+  readonly problems: ProblemLog;
   /** How long an export may take: an older request has ended, whatever became of it. */
   readonly maxExportMs: number;
   readonly metrics: CaptureMetrics;

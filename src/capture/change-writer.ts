@@ -1,6 +1,5 @@
 import type { Clock } from '../base/clock.ts';
 import { release } from '../base/buffers.ts';
-import type { Logger } from '../base/service.ts';
 import { offset } from '../base/positions.ts';
 import type { Cut, Epoch, Lsn, Offset, Stamp } from '../base/positions.ts';
 import type { TopicState, TypeCount } from '../events/position.ts';
@@ -9,6 +8,9 @@ import { patientsAbout } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
 import type { StoredBatch } from '../log/log.ts';
 import type { KeyedChange } from './change.ts';
+import { isResourceType } from '../fhir/resource-types.ts';
+import type { ProblemLog } from './problem-log.ts';
+import { keyId } from './read-row.ts';
 import { ZoneWriter } from './zone-writer.ts';
 
 /** What the log must offer to capture: one open transaction, and knowledge of where the partitions end. */
@@ -56,9 +58,6 @@ export interface CaptureMetrics {
   reached(stamp: Stamp, lsn: Lsn): void;
 }
 
-/** Not a rule of FHIR's but of topic names and file names; every FHIR type passes. */
-const TYPE_NAME = /^[A-Z][A-Za-z]{0,63}$/;
-
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** Writes changes to their type's topic, and knows what a cut is made of. */
@@ -67,7 +66,7 @@ export class ChangeWriter {
   readonly #topics: ResourceTopics;
   readonly #encode: (change: ResourceChange) => Buffer;
   readonly #metrics: CaptureMetrics;
-  readonly #logger: Logger;
+  readonly #problems: ProblemLog;
   readonly #totals: Map<string, Mutable<TypeCount>>;
   readonly #zones: ZoneWriter;
   readonly #epoch: Epoch;
@@ -86,7 +85,7 @@ export class ChangeWriter {
      */
     tellsZones: boolean;
     metrics: CaptureMetrics;
-    logger: Logger;
+    problems: ProblemLog;
     totals: readonly TypeCount[];
     epoch: Epoch;
     /** Stamp of the last reload. */
@@ -98,7 +97,7 @@ export class ChangeWriter {
     this.#topics = options.topics;
     this.#encode = options.encode;
     this.#metrics = options.metrics;
-    this.#logger = options.logger;
+    this.#problems = options.problems;
     this.#totals = new Map(options.totals.map((total) => [total.type, { ...total }]));
     const { log, topics, encodeZone, clock } = options;
     const write = (zone: Zone): void =>
@@ -110,7 +109,7 @@ export class ChangeWriter {
 
   /** Whether `write` can take a change of this type at once; otherwise `prepare` the type before. */
   ready(type: string): boolean {
-    return !TYPE_NAME.test(type) || this.#log.declared(this.#topics.topicOf(type));
+    return !isResourceType(type) || this.#log.declared(this.#topics.topicOf(type));
   }
 
   async prepare(type: string): Promise<void> {
@@ -125,17 +124,15 @@ export class ChangeWriter {
   }
 
   write({ type, id, change, problem }: KeyedChange): void {
-    if (!TYPE_NAME.test(type) || id === '') {
+    // For such a type there is no topic, so no export can name it.
+    if (!isResourceType(type)) {
       this.#metrics.problem();
-      this.#logger.error(
-        { type, id },
-        `a row of type "${type}" and id "${id}" is no FHIR resource: it is left out`,
-      );
+      this.#problems.tell(`${keyId(type)}/${id}`, 'its type is none of FHIR R4');
       return;
     }
     if (problem !== undefined) {
       this.#metrics.problem();
-      this.#logger.error({ resource: `${type}/${id}` }, `${type}/${id} cannot be exported: ${problem}`);
+      this.#problems.tell(`${type}/${id}`, problem);
     }
     const bytes = change.body?.length ?? 0;
     const key = Buffer.from(`${type}/${id}`);

@@ -161,11 +161,10 @@ export class Following {
   async #change(oid: number, old: Tuple | undefined, row: Tuple | undefined): Promise<void> {
     const reader = this.#rows.get(oid);
     if (!reader) return;
-    const limits = { maxBytes: this.#options.maxResourceBytes };
     const { stamp, lsn: at } = this.#transaction;
     const before = old && reader.read(old);
     const after = row && reader.read(row);
-    for (const change of changesOf(before, after, { stamp, lsn: at }, limits)) {
+    for (const change of changesOf(before, after, { stamp, lsn: at }, this.#options.rows)) {
       if (!this.#writer.ready(change.type)) await this.#sender.during(this.#writer.prepare(change.type));
       this.#writer.write(change);
     }

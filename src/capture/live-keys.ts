@@ -5,6 +5,7 @@ import type { LogReader } from '../log/log.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { ChangePoint } from './change.ts';
 import type { CaptureLog, ChangeWriter } from './change-writer.ts';
+import { named } from './read-row.ts';
 import type { LogSender } from './log-sender.ts';
 
 /** A resource that is in the log and, by the log, not deleted. */
@@ -82,7 +83,8 @@ function deletionOf(key: LiveKey, point: ChangePoint) {
     versionId,
     lastUpdated: null,
     oversizeBytes: null,
-    patients,
+    problem: null,
+    patients: named(new Set(patients)),
     leftPatients: [],
     body: null,
   } as const;

@@ -118,7 +118,6 @@ interface Loading extends LoadOptions {
 async function copyAll(options: Loading, client: pg.Client): Promise<void> {
   const { source, signal, mode, writer, sender, point } = options;
   const operation = mode === 'first-load' ? 'snapshot' : 'update';
-  const limits = { maxBytes: options.maxResourceBytes };
   let resources = 0;
   let bytes = 0;
   for (const mapping of source.mapping) {
@@ -126,7 +125,7 @@ async function copyAll(options: Loading, client: pg.Client): Promise<void> {
       signal.throwIfAborted();
       for (const row of rows) {
         if (!writer.ready(row.type)) await sender.during(writer.prepare(row.type));
-        const change = loadedChange(operation, row, point, limits);
+        const change = loadedChange(operation, row, point, options.rows);
         writer.write(change);
         bytes += change.change.body?.length ?? 0;
       }

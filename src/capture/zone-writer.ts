@@ -1,12 +1,11 @@
 import { offset } from '../base/positions.ts';
 import { hash32 } from '../base/hash32.ts';
+import { MANY_PATIENTS, MOST_PATIENTS } from '../events/resource-change.ts';
 import type { Zone } from '../events/zone.ts';
 import type { StoredBatch } from '../log/log.ts';
 
 /** A zone ends with the batch that makes it as large: about what is worth a read of its own. */
 const ZONE_BYTES = 96 << 10;
-/** A stretch about more patients than that says nothing worth keeping. */
-const MOST_PATIENTS = 512;
 
 interface OpenZone {
   from: number;
@@ -57,7 +56,8 @@ export class ZoneWriter {
     this.#ends.set(place, to);
     const at = place.lastIndexOf('/');
     const type = this.#typeOf(place.slice(0, at));
-    if (type === undefined || patients.size > MOST_PATIENTS) return;
+    // A stretch about more patients than that says nothing worth keeping.
+    if (type === undefined || patients.size > MOST_PATIENTS || patients.has(MANY_PATIENTS)) return;
     this.#write({
       type,
       partition: Number(place.slice(at + 1)),

@@ -1,10 +1,15 @@
 import { resourceChangeSchema } from '../../topics/resources.ts';
+import { isObject } from '../base/is-object.ts';
+import { patientsOf } from '../fhir/patient-compartment.ts';
+import { RELATIVE_REFERENCES } from '../fhir/reference.ts';
+import type { References } from '../fhir/reference.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { lsn, stamp } from '../base/positions.ts';
 import type { Stamp } from '../base/positions.ts';
 import { AvroFrame, HEADER_BYTES, schemaIdOf, writeHeader } from './avro.ts';
 import { AvroReader } from './avro-reader.ts';
 import { AvroWriter } from './avro-writer.ts';
+import { MANY_PATIENTS } from './resource-change.ts';
 import type { Operation, ResourceChange } from './resource-change.ts';
 import { schemasOf } from './schema-ids.ts';
 import type { Codec, SchemaIds } from './schema-ids.ts';
@@ -28,11 +33,14 @@ export interface ChangePeek {
  */
 export class ResourceChangeCodec implements Codec<ResourceChange> {
   readonly #id: number;
+  readonly #references: References;
   readonly #frame: AvroFrame;
   readonly #writer = new AvroWriter();
   readonly #reader = new AvroReader();
 
-  constructor(ids: SchemaIds) {
+  /** @param references by which a body names its patients, where there are too many for the record to name them */
+  constructor(ids: SchemaIds, references: References = RELATIVE_REFERENCES) {
+    this.#references = references;
     const schemas = schemasOf(ids, 'resources');
     this.#id = schemas.id;
     this.#frame = new AvroFrame(resourceChangeSchema, schemas);
@@ -53,7 +61,7 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
   decode(bytes: Buffer): ResourceChange {
     const reader = this.#open(bytes);
     const operation = readOperation(reader);
-    const change = {
+    const change: ResourceChange = {
       operation,
       stamp: stamp(reader.long()),
       lsn: lsn(reader.bigLong()),
@@ -62,10 +70,21 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
       oversizeBytes: reader.present() ? reader.long() : null,
       patients: reader.strings(),
       leftPatients: reader.strings(),
+      problem: reader.present() ? reader.string() : null,
       body: reader.present() ? reader.bytes() : null,
     };
     reader.end();
-    return change;
+    return change.body !== null && change.patients[0] === MANY_PATIENTS ? this.#withPatients(change) : change;
+  }
+
+  /** Parses the body when it is asked for its patients, and not before. */
+  #withPatients(change: ResourceChange): ResourceChange {
+    const references = this.#references;
+    let patients: readonly string[] | undefined;
+    return Object.defineProperty({ ...change }, 'patients', {
+      enumerable: true,
+      get: () => (patients ??= patientsIn(change, references)),
+    });
   }
 
   /** Reads the operation and the stamp, and finds the body; allocates nothing else. */
@@ -79,6 +98,7 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
     if (reader.present()) reader.skipLong();
     reader.skipStrings();
     reader.skipStrings();
+    if (reader.present()) reader.skipBytes();
     let bodyStart = -1;
     let bodyEnd = -1;
     if (reader.present()) {
@@ -110,9 +130,17 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
     if (writer.present(change.oversizeBytes !== null)) writer.long(change.oversizeBytes ?? 0);
     writer.strings(change.patients);
     writer.strings(change.leftPatients);
+    if (writer.present(change.problem !== null)) writer.string(change.problem ?? '');
     if (writer.present(change.body !== null)) writer.long(change.body?.length ?? 0);
     return writer;
   }
+}
+
+/** Capture lets only a body pass that names its own type and id. */
+function patientsIn({ body, patients }: ResourceChange, references: References): readonly string[] {
+  const resource: unknown = JSON.parse(Buffer.from(body ?? []).toString());
+  if (!isObject(resource)) return patients;
+  return patientsOf(String(resource['resourceType']), String(resource['id']), resource, references);
 }
 
 function readOperation(reader: AvroReader): Operation {

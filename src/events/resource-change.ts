@@ -3,6 +3,13 @@ import type { Lsn, Stamp } from '../base/positions.ts';
 /** `snapshot` is the first load: nothing older of that key can be in the log. */
 export type Operation = 'snapshot' | 'create' | 'update' | 'delete';
 
+/**
+ * In place of more than `MOST_PATIENTS` patients: of a version with a body, all whom the body names; otherwise perhaps anybody.
+ * It is no FHIR id. So a record is bounded whatever its resource names.
+ */
+export const MANY_PATIENTS = '*';
+export const MOST_PATIENTS = 512;
+
 /** The value of a record in `headwater.resources.<Type>`; its key is `Type/id`. Metadata first, the body last and untouched. */
 export interface ResourceChange {
   readonly operation: Operation;
@@ -13,6 +20,8 @@ export interface ResourceChange {
   readonly lastUpdated: number | null;
   /** Size in bytes of a body that was over the limit and is therefore not here; such a resource is named in `error` files. */
   readonly oversizeBytes: number | null;
+  /** Why a resource that lives has no body here: it is named in `error` files. Tells nothing of its content. */
+  readonly problem: string | null;
   /** Ids of the patients in whose compartment this version is; for a delete, of the version that was deleted. */
   readonly patients: readonly string[];
   /** Ids of the patients whose compartment this version has left; of a Provenance that was nobody's by itself, one empty id. */

@@ -14,6 +14,7 @@ import { controlCodecs } from '../events/control-codec.ts';
 import type { ControlCodecs } from '../events/control-codec.ts';
 import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { Codec, SchemaIds } from '../events/schema-ids.ts';
+import { References } from '../fhir/reference.ts';
 import type { Lane } from '../events/tasks.ts';
 import type { ClusterOptions } from '../log/kafka/cluster.ts';
 import { createKafka } from '../log/kafka/kafka-client.ts';
@@ -54,6 +55,7 @@ export class LogAccess {
   readonly queue: KafkaWorkQueue;
   readonly admin: TopicAdmin;
   readonly #registry: SchemaRegistry;
+  readonly #references: References;
   #codecs: Promise<Codecs> | undefined;
 
   constructor(settings: Settings, logger: Logger, onGaveUp?: (topic: string) => void) {
@@ -64,6 +66,7 @@ export class LogAccess {
       { ...kafkaJsOptions(settings), brokers: settings.kafkaBrokers, clientId: 'headwater' },
       logger,
     );
+    this.#references = new References(settings.sourceBaseUrls);
     this.reader = new RangeReader(this.cluster);
     this.publisher = new KafkaPublisher(this.cluster);
     this.queue = new KafkaWorkQueue({
@@ -109,7 +112,7 @@ export class LogAccess {
     } catch (error) {
       if (!(error instanceof HeadwaterError) || error.code !== 'unavailable') throw error;
     }
-    const fresh = codecsOf(await this.#registry.resolve(allTopics));
+    const fresh = codecsOf(await this.#registry.resolve(allTopics), this.#references);
     try {
       return codecOf(fresh).decode(bytes);
     } catch (error) {
@@ -124,12 +127,12 @@ export class LogAccess {
 
   async #prepare(): Promise<Codecs> {
     await this.admin.apply();
-    return codecsOf(await this.#registry.resolve(allTopics));
+    return codecsOf(await this.#registry.resolve(allTopics), this.#references);
   }
 }
 
-function codecsOf(ids: SchemaIds): Codecs {
-  return { ids, control: controlCodecs(ids), change: new ResourceChangeCodec(ids) };
+function codecsOf(ids: SchemaIds, references: References): Codecs {
+  return { ids, control: controlCodecs(ids), change: new ResourceChangeCodec(ids, references) };
 }
 
 function topicNames(prefix: string): TopicNames {

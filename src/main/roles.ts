@@ -3,6 +3,7 @@ import { systemClock } from '../base/clock.ts';
 import { Supervisor } from '../base/service.ts';
 import type { HealthReporter, Logger, Service, ServiceHealth } from '../base/service.ts';
 import { Capture } from '../capture/capture.ts';
+import { ProblemLog } from '../capture/problem-log.ts';
 import { presetMapping } from '../capture/source-mapping.ts';
 import { Source } from '../capture/source.ts';
 import type { Role } from '../config/roles.ts';
@@ -65,7 +66,10 @@ function services(shared: Shared): [name: string, start: Start][] {
   const { roles } = shared.settings;
   const byRole: Record<Role, () => [string, Start][]> = {
     gateway: () => [['gateway', gateway(shared)]],
-    capture: () => [['capture', deferred('capture', shared, capture)]],
+    capture: () => {
+      const problems = new ProblemLog(shared.logger, systemClock);
+      return [['capture', deferred('capture', shared, (_, health) => capture(shared, problems, health))]];
+    },
     planner: () => [['planner', deferred('planner', shared, planner)]],
     worker: () => worker(shared),
     projector: () => [['projector', deferred('projector', shared, projector)]],
@@ -136,7 +140,11 @@ function gateway(shared: Shared): Start {
   });
 }
 
-async function capture({ settings, log, metrics, logger }: Shared, health: HealthReporter): Promise<Service> {
+async function capture(
+  { settings, log, metrics, logger }: Shared,
+  problems: ProblemLog,
+  health: HealthReporter,
+): Promise<Service> {
   const { control, change } = await log.codecs();
   const source = new Source({
     url: settings.sourceUrl,
@@ -158,7 +166,8 @@ async function capture({ settings, log, metrics, logger }: Shared, health: Healt
     decodeChange: (bytes) => change.decode(bytes),
     encodeCommand: (command) => control.command.encode(command),
     parseRequest: parseRequestMessage,
-    maxResourceBytes: settings.maxResourceBytes,
+    rows: { maxBytes: settings.maxResourceBytes, references: new References(settings.sourceBaseUrls) },
+    problems,
     maxExportMs: settings.maxExportMs,
     metrics: metrics.capture,
     clock: systemClock,

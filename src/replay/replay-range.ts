@@ -1,4 +1,5 @@
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import type { ResourceChange } from '../events/resource-change.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { RecordBatch } from '../log/log.ts';
 import type { Selector, Version } from './selection.ts';
@@ -69,7 +70,7 @@ export async function replayRange(
         sink.reported('deleted', name, deletion(name)); // 3
       else if (change.bodyStart >= 0)
         sink.returned(change, name); // 4
-      else sink.reported('error', name, missing(name, codec.decode(value).oversizeBytes)); // 5
+      else sink.reported('error', name, missing(name, codec.decode(value))); // 5
     }
     if (batch.end > batch.begin) onBatch(batch.offset(batch.end - 1) - batch.offset(batch.begin) + 1);
     await sink.drain();
@@ -99,11 +100,10 @@ function deletion(key: string): object {
   };
 }
 
-function missing(key: string, oversizeBytes: number | null): object {
-  const why =
-    oversizeBytes === null
-      ? 'the source holds no JSON for it'
-      : `its ${oversizeBytes} bytes are over the limit`;
+function missing(key: string, { problem, oversizeBytes }: ResourceChange): object {
+  // Of records that older versions wrote, only the size is known.
+  const unsaid = oversizeBytes === null ? 'the source holds no JSON for it' : `it has ${oversizeBytes} bytes`;
+  const why = problem ?? unsaid;
   const diagnostics = `${key} is not in this export: ${why}`;
   return operationOutcome('error', 'exception', diagnostics);
 }

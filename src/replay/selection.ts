@@ -1,4 +1,5 @@
 import type { Cohort, Patients } from '../cohort/cohort.ts';
+import { MANY_PATIENTS } from '../events/resource-change.ts';
 import type { Operation } from '../events/resource-change.ts';
 
 /** What is decided by: of a record, the metadata. */
@@ -122,5 +123,5 @@ function belongs(type: string, patients: Patients, groups: ReadonlySet<string> |
   // R4 has a Group in the compartments of its members, but other groups with members of this one are nobody's business here.
   if (type === 'Group' && groups !== undefined) return (id) => groups.has(id);
   if (patients === undefined) return (_, list) => list.length > 0;
-  return (_, list) => list.some((id) => patients.has(id));
+  return (_, list) => list.some((id) => id === MANY_PATIENTS || patients.has(id));
 }

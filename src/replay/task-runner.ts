@@ -42,8 +42,8 @@ export class LocalRunner implements TaskRunner {
     this.#options = options;
     this.#reader = new RangeReader(options.kafka);
     this.#store = openStore(options.storageUrl);
-    this.#codec = new ResourceChangeCodec(options.schemaIds);
     this.#references = new References(options.baseUrls);
+    this.#codec = new ResourceChangeCodec(options.schemaIds, this.#references);
   }
 
   run(

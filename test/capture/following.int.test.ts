@@ -6,6 +6,7 @@ import type { CaptureOptions } from '../../src/capture/capture-options.ts';
 import type { Catalog } from '../../src/capture/catalog.ts';
 import type { CaptureLog } from '../../src/capture/change-writer.ts';
 import { Following } from '../../src/capture/following.ts';
+import { ProblemLog } from '../../src/capture/problem-log.ts';
 import { Source } from '../../src/capture/source.ts';
 import { presetMapping } from '../../src/capture/source-mapping.ts';
 import { EMPTY_POSITION } from '../../src/events/position.ts';
@@ -161,7 +162,8 @@ describe('following the write-ahead log', () => {
       decodeChange: unused,
       encodeCommand: () => Buffer.alloc(0),
       parseRequest: parseRequestMessage,
-      maxResourceBytes: 1_000_000,
+      rows: { maxBytes: 1_000_000 },
+      problems: new ProblemLog({ debug: nothing, info: nothing, warn: nothing, error: nothing }, Date.now),
       maxExportMs: 3_600_000,
       metrics: { change: nothing, problem: nothing, reached: nothing },
       clock: Date.now,

@@ -6,6 +6,7 @@ import { HeadwaterError } from '../../src/base/errors.ts';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import { avroType } from '../../src/events/avro.ts';
 import { ResourceChangeCodec } from '../../src/events/resource-change-codec.ts';
+import { MANY_PATIENTS } from '../../src/events/resource-change.ts';
 import type { Operation, ResourceChange } from '../../src/events/resource-change.ts';
 import type { SchemaIds } from '../../src/events/schema-ids.ts';
 
@@ -50,8 +51,14 @@ const changes: fc.Arbitrary<ResourceChange> = record({
   versionId: fc.option(fc.string({ unit: 'binary', maxLength: 100 })),
   lastUpdated: fc.option(fc.integer({ min: -1e12, max: 2e12 })),
   oversizeBytes: fc.option(fc.nat()),
-  patients: fc.array(fc.oneof(fc.uuid(), fc.string({ unit: 'grapheme' }))),
+  patients: fc.array(
+    fc.oneof(
+      fc.uuid(),
+      fc.string({ unit: 'grapheme' }).filter((id) => id !== MANY_PATIENTS),
+    ),
+  ),
   leftPatients: fc.array(fc.uuid()),
+  problem: fc.option(fc.string()),
   body: fc.option(fc.uint8Array({ maxLength: 5000 }).map((bytes) => Buffer.from(bytes))),
 });
 
@@ -102,7 +109,7 @@ describe('ResourceChangeCodec', () => {
     fc.assert(
       fc.property(changes, (change) => {
         const bytes = framed(OLDER, older.toBuffer({ ...change, lsn: 42 }));
-        assert.deepEqual(codec.decode(bytes), { ...change, lsn: 42n });
+        assert.deepEqual(codec.decode(bytes), { ...change, lsn: 42n, problem: null });
         const peek = codec.peek(bytes);
         assert.equal(peek.stamp, change.stamp);
         assert.equal(peek.operation, change.operation);
@@ -166,6 +173,7 @@ function sample(): ResourceChange {
     oversizeBytes: null,
     patients: ['0b0a4bd5-4f0c-4a5a-8b57-0a3a5d1c9b11'],
     leftPatients: ['ü'],
+    problem: null,
     body: Buffer.from('{"resourceType":"Observation"}'),
   };
 }

@@ -34,7 +34,7 @@ describe('files of resources that are reshaped', () => {
     for (const [id, body] of Object.entries(bodies)) {
       const change = codec.encode({
         ...{ operation: 'create', stamp: stamp(1), lsn: lsn(1n), versionId: '1', lastUpdated: null },
-        ...{ oversizeBytes: null, patients: [], leftPatients: [], body: Buffer.from(body) },
+        ...{ oversizeBytes: null, problem: null, patients: [], leftPatients: [], body: Buffer.from(body) },
       });
       sink.returned(codec.peek(change), `Medication/${id}`);
     }

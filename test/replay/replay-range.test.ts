@@ -83,6 +83,7 @@ async function* newestFirst(changes: readonly Change[], size: number): AsyncIter
         oversizeBytes: change.body === undefined && change.operation !== 'delete' ? 99 : null,
         patients: ['p'],
         leftPatients: [],
+        problem: null,
         body: change.body === undefined ? null : Buffer.from(change.body),
       });
       builder.add(change.stamp, Buffer.from(`Observation/${change.id}`), value);

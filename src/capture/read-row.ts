@@ -1,0 +1,95 @@
+import { isUtf8 } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import { isObject } from '../base/is-object.ts';
+import { MANY_PATIENTS, MOST_PATIENTS } from '../events/resource-change.ts';
+import { patientsOf } from '../fhir/patient-compartment.ts';
+import { isId } from '../fhir/reference.ts';
+import type { References } from '../fhir/reference.ts';
+import type { SourceRow } from './source-mapping.ts';
+
+/** By what rows are read. */
+export interface RowRules {
+  /** A larger body is not captured. */
+  readonly maxBytes: number;
+  readonly references?: References;
+}
+
+export interface ReadRow {
+  /** In one line; null if the row is no resource that can be exported. */
+  readonly body: Buffer | null;
+  readonly oversizeBytes: number | null;
+  readonly patients: ReadonlySet<string>;
+  /** Why there is no body. Tells nothing of what the body holds. */
+  readonly problem: string | undefined;
+}
+
+const NEWLINE = 10;
+const CARRIAGE_RETURN = 13;
+const SPACE = 32;
+/** A larger body that is not captured is not parsed either. */
+const MOST_PARSED = 64 << 20;
+
+/** Tests that a row is a resource of FHIR R4: the only place that does. Replay relies on it for every record with a body. */
+export function readRow(row: SourceRow, rules: RowRules): ReadRow {
+  const { body } = row;
+  const refused = (problem: string, oversizeBytes: number | null = null): ReadRow => {
+    const patients = patientsOfRow(row, rules);
+    return { body: null, oversizeBytes, patients, problem };
+  };
+  if (body === undefined || body === null) return refused('the source row has no body');
+  if (body.length > rules.maxBytes)
+    return refused(
+      `its ${body.length} bytes are over HEADWATER_MAX_RESOURCE_BYTES (${rules.maxBytes})`,
+      body.length,
+    );
+  if (!isId(row.id)) return refused('its id is not 1 to 64 letters, digits, - and .');
+  if (!isUtf8(body)) return refused('its body is not UTF-8');
+  const resource = parsed(body);
+  const problem = problemOf(row, resource);
+  if (problem !== undefined) return refused(problem);
+  const patients = new Set(patientsOf(row.type, row.id, resource, rules.references));
+  return { body: oneLine(body), oversizeBytes: null, patients, problem: undefined };
+}
+
+/** In whose compartment a row is, whatever else is wrong with it. */
+export function patientsOfRow(row: SourceRow, { references }: RowRules): Set<string> {
+  const { type, body } = row;
+  const id = keyId(row.id);
+  if (body && body.length > MOST_PARSED) return new Set([MANY_PATIENTS]);
+  return new Set(patientsOf(type, id, body ? parsed(body) : undefined, references));
+}
+
+/** A record names at most so many patients: in place of more it says that there are many. */
+export function named(patients: ReadonlySet<string>): string[] {
+  return patients.size > MOST_PATIENTS ? [MANY_PATIENTS] : [...patients];
+}
+
+/** An id as part of a key. What is no FHIR id gets a form that is short and printable, and another one for each id. */
+export function keyId(id: string): string {
+  if (isId(id) || /^[\x21-\x7e]{0,64}$/.test(id)) return id;
+  const start = id.slice(0, 40).replaceAll(/[^\x21-\x7e]/g, '_');
+  return `${start}~${createHash('sha256').update(id).digest('hex').slice(0, 16)}`;
+}
+
+function problemOf(row: SourceRow, resource: unknown): string | undefined {
+  if (resource === undefined) return 'its body is not JSON';
+  if (!isObject(resource)) return 'its body is not a JSON object';
+  if (resource['resourceType'] !== row.type) return 'the resourceType in its body is not the type of its row';
+  if (resource['id'] !== row.id) return 'the id in its body is not the id of its row';
+  return undefined;
+}
+
+/** undefined for what is not JSON. */
+function parsed(body: Buffer): unknown {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch {
+    return undefined;
+  }
+}
+
+/** Line breaks in JSON text can only stand between its tokens, where a space means the same: a body must be one line. */
+function oneLine(body: Buffer): Buffer {
+  if (!body.includes(NEWLINE) && !body.includes(CARRIAGE_RETURN)) return body;
+  return Buffer.from(body.map((byte) => (byte === NEWLINE || byte === CARRIAGE_RETURN ? SPACE : byte)));
+}
