@@ -8,6 +8,7 @@ import {
   duration,
   list,
   oneOf,
+  originList,
   pattern,
   roleList,
   switched,
@@ -190,10 +191,25 @@ export const TABLE = {
   urlTtlMs: setting(
     'URL_TTL',
     duration('seconds'),
-    'How long a file URL is good for; a new manifest has new URLs.',
+    'How long a file URL is good for, at most as long as the file; a new manifest has new URLs.',
     {
-      default: '3600',
+      default: {
+        words: 'RETENTION',
+        from: (read) => String(Math.min(999_999_999, Math.ceil(Number(read('RETENTION')) * 3600))),
+      },
     },
+  ),
+  corsOrigins: setting(
+    'CORS_ORIGINS',
+    originList,
+    'Origins of web pages whose scripts may call, as https://app.example.org; * for all, which lets any page that a user of this network opens export everything.',
+    { default: '' },
+  ),
+  exportBinary: setting(
+    'EXPORT_BINARY',
+    switched,
+    'A system export without _type holds Binary; otherwise only when _type names it.',
+    { default: 'false' },
   ),
   requirePrefer: setting('REQUIRE_PREFER', switched, 'Refuse a kick-off without Prefer: respond-async.', {
     default: 'true',

@@ -97,6 +97,17 @@ export function urlList(...schemes: readonly string[]): ValueType<readonly strin
   return { name: 'list of URLs', parse: (value) => items(value).map((item) => one.parse(item)) };
 }
 
+/** Origins as browsers send them; or `*`, which stands for all of them. */
+export const originList: ValueType<readonly string[]> = {
+  name: 'list of origins',
+  parse: (value) =>
+    items(value).map((item) => {
+      const origin = item === '*' ? item : URL.parse(item)?.origin;
+      if (origin !== undefined && /^(?:\*|https?:\/\/[^/?#@]+\/?)$/i.test(item)) return origin;
+      throw new Error('must be origins with commas, each as https://app.example.org, or *');
+    }),
+};
+
 export const brokerList: ValueType<readonly string[]> = {
   name: 'list of host:port',
   parse: (value) => {

@@ -21,6 +21,7 @@ const requested = z.object({
     group: optional,
     patients: strings,
     types: strings,
+    binary: z.boolean().default(true),
     since: optional,
     until: optional,
     outputFormat: z.enum(['ndjson', 'ndjson+gzip']),

@@ -19,6 +19,8 @@ export interface ExportParameters {
   readonly patients: readonly string[];
   /** Resource types to return; empty = every type of the level that the log holds. */
   readonly types: readonly string[];
+  /** Whether Binary is one of every type. */
+  readonly binary: boolean;
   /** FHIR instants; undefined for everything. */
   readonly since: string | undefined;
   readonly until: string | undefined;
@@ -46,6 +48,7 @@ export const EVERYTHING: ExportParameters = {
   group: undefined,
   patients: [],
   types: [],
+  binary: true,
   since: undefined,
   until: undefined,
   outputFormat: 'ndjson',

@@ -9,7 +9,11 @@ import { canonicalOf } from './operation-definitions.ts';
  * What `[base]/metadata` says. Every exportable type is named, since some clients skip the others, with the search parameters
  * that `_typeFilter` takes. The guide asks for no interactions, and there are none.
  */
-export function capabilityStatement(baseUrl: string, startedAt: number): object {
+export function capabilityStatement(
+  baseUrl: string,
+  startedAt: number,
+  { exportBinary }: { readonly exportBinary: boolean },
+): object {
   return {
     resourceType: 'CapabilityStatement',
     status: 'active',
@@ -25,7 +29,7 @@ export function capabilityStatement(baseUrl: string, startedAt: number): object 
     rest: [
       {
         mode: 'server',
-        documentation: DOCUMENTATION,
+        documentation: [exportBinary ? WITH_BINARY : WITHOUT_BINARY, ...DOCUMENTATION].join('\n\n'),
         resource: RESOURCE_TYPES.map(resourceOf),
         operation: [{ name: 'export', definition: canonicalOf('export') }],
       },
@@ -33,13 +37,16 @@ export function capabilityStatement(baseUrl: string, startedAt: number): object 
   };
 }
 
+const WITH_BINARY = 'Bulk data export. A system export returns every resource there is.';
+const WITHOUT_BINARY =
+  'Bulk data export. A system export returns every resource there is, but Binary only if `_type` names it; under `_since` likewise, also in `deleted`.';
 const DOCUMENTATION = [
-  'Bulk data export. A system export returns every resource there is. An export of patients returns the Patient compartment of FHIR R4 (CompartmentDefinition/patient): the Patients themselves and what refers to them by any of its parameters; one of a Group the same of its members.',
+  'An export of patients returns the Patient compartment of FHIR R4 (CompartmentDefinition/patient): the Patients themselves and what refers to them by any of its parameters; one of a Group the same of its members.',
   'Provenance: everything that is about a resource in scope comes along, unless `_type` leaves Provenance out or `includeAssociatedData` asks for less.',
   'Context resources, of types that are in no compartment (Practitioner, PractitionerRole, Organization, Location, Medication and all others): with patients and groups they are returned when `_type` names them together with types that refer to them, and then only those that are referred to.',
   'Group membership under `_since`: of patients who joined since then everything is returned, however old; what the export held of patients who left is in `deleted`, as is what was deleted or moved to other patients. Members are those as of the export; inactive ones and those outside of their period are none.',
   'The search parameters listed are for `_typeFilter`; there is no search interaction. What the operations of this server take is in OperationDefinition/export, /patient-export and /group-export.',
-].join('\n\n');
+];
 
 function resourceOf(type: string): object {
   const operation = OPERATIONS_OF[type];

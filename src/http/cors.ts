@@ -1,4 +1,4 @@
-import type { Middleware } from 'koa';
+import type { Context, Middleware, Next } from 'koa';
 
 /** Every header that answers have, except those that browsers show anyway. */
 const EXPOSED = [
@@ -8,23 +8,49 @@ const EXPOSED = [
   'X-Progress',
   'Retry-After',
   'Expires',
+  'ETag',
   'Accept-Ranges',
   'Content-Range',
   'Content-Encoding',
+  'Content-Disposition',
   'Vary',
   'Allow',
 ].join(', ');
 
-/** Browsers of any origin may call: no cookie or other ambient authority is ever used, so there is nothing to borrow. */
-export const cors: Middleware = async (ctx, next) => {
-  ctx.set('Access-Control-Allow-Origin', '*');
-  ctx.set('Access-Control-Expose-Headers', EXPOSED);
-  if (ctx.method !== 'OPTIONS') {
-    await next();
-    return;
-  }
-  ctx.set('Access-Control-Allow-Methods', 'GET, HEAD, POST, DELETE');
-  ctx.set('Access-Control-Allow-Headers', 'Accept, Authorization, Content-Type, Prefer, Range');
-  ctx.set('Access-Control-Max-Age', '600');
-  ctx.status = 204;
-};
+/**
+ * Lets scripts of web pages call that come from the given origins. Others are not told that they may, so that browsers keep them from
+ * a kick-off, whose Prefer header they ask about first, and from every answer.
+ */
+export function cors(origins: readonly string[]): Middleware {
+  const everybody = origins.includes('*');
+  return async (ctx, next) => {
+    if (origins.length > 0 && !everybody) ctx.vary('Origin');
+    const origin = ctx.get('Origin');
+    if (!everybody && !origins.includes(origin)) return answered(ctx, next);
+    ctx.set('Access-Control-Allow-Origin', everybody ? '*' : origin);
+    ctx.set('Access-Control-Expose-Headers', EXPOSED);
+    if (ctx.method !== 'OPTIONS' || ctx.get('Access-Control-Request-Method') === '')
+      return answered(ctx, next);
+    ctx.set('Access-Control-Allow-Methods', 'GET, HEAD, POST, DELETE');
+    ctx.set('Access-Control-Allow-Headers', ALLOWED);
+    ctx.set('Access-Control-Max-Age', '600');
+    ctx.status = 204;
+  };
+}
+
+/** An OPTIONS that is no preflight gets what the router says, `Allow`, and no body. */
+async function answered(ctx: Context, next: Next): Promise<void> {
+  await next();
+  if (ctx.method === 'OPTIONS' && ctx.status === 200) ctx.status = 204;
+}
+
+const ALLOWED = [
+  'Accept',
+  'Authorization',
+  'Content-Type',
+  'Prefer',
+  'Range',
+  'If-Range',
+  'If-None-Match',
+  'If-Modified-Since',
+].join(', ');

@@ -13,7 +13,7 @@ import { quoted } from './raw-parameters.ts';
 export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'settings' | 'clock'>): Router {
   const baseUrl = settings.publicUrl + FHIR_BASE;
   const startedAt = clock();
-  const statement = JSON.stringify(capabilityStatement(baseUrl, startedAt));
+  const statement = JSON.stringify(capabilityStatement(baseUrl, startedAt, settings));
   const definitions = new Map(
     [...OPERATIONS].map(([id, operation]) => [
       id,

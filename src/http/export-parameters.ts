@@ -22,6 +22,8 @@ export interface ExportTarget {
 export interface ParseOptions {
   /** `Prefer: handling=lenient`: what can be ignored without returning what nobody may have is ignored, and said. */
   readonly lenient: boolean;
+  /** Whether a system export that names no types holds Binary. */
+  readonly binary: boolean;
   /** Folders that `_container` may name. */
   readonly containers: readonly string[];
   /** What names a patient of this server. */
@@ -71,6 +73,7 @@ export function parseExportParameters(
     group: target.group,
     patients: reading.patients(),
     types,
+    binary: options.binary,
     since: reading.instant('_since'),
     until: reading.instant('_until'),
     outputFormat: reading.format(),
@@ -180,6 +183,8 @@ class Reading {
         const { type } = parseTypeFilter(query);
         if (types.length > 0 && !types.includes(type))
           throw bad('_typeFilter', `_typeFilter: ${quoted(query)} is of a type that _type leaves out`);
+        if (types.length === 0 && type === 'Binary' && !this.#options.binary)
+          throw bad('_typeFilter', `_typeFilter: ${quoted(query)} needs a _type that names Binary`);
         return true;
       }),
     );

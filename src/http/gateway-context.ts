@@ -27,6 +27,8 @@ export type GatewaySettings = Pick<
   | 'planWaitMs'
   | 'strictAccept'
   | 'containers'
+  | 'exportBinary'
+  | 'corsOrigins'
   | 'sourceBaseUrls'
   | 'topicPrefix'
 >;

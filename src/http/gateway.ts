@@ -27,7 +27,7 @@ export function createGateway(gateway: GatewayContext): Koa {
     logStreamError(gateway, error);
   });
   app.use(requestMetrics(gateway.metrics, gateway.clock));
-  app.use(cors);
+  app.use(cors(gateway.settings.corsOrigins));
   app.use(outcomes(gateway.logger));
   app.use(plainPath);
   const router = routes(gateway);

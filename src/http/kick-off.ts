@@ -28,6 +28,7 @@ export async function kickOff(
   const separateStatus = preferences.has('separate-export-status');
   const parsed = parseExportParameters([...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)], target, {
     lenient: preferences.has('handling=lenient'),
+    binary: settings.exportBinary,
     containers: settings.containers,
     references: new References(settings.sourceBaseUrls),
   });

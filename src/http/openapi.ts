@@ -68,7 +68,7 @@ export function openApi({ publicUrl, requirePrefer }: OpenApiOptions): object {
 const DESCRIPTION = `An export is asked for (kick-off), its status is asked for until it is complete, and the files that its
 manifest names are downloaded. Every refusal and failure is an OperationOutcome.
 
-GET can be HEAD as well, but for kick-offs. Browsers of any origin may call: OPTIONS answers preflights everywhere. A \`$\` may be
+GET can be HEAD as well, but for kick-offs. Browsers may call from the origins that HEADWATER_CORS_ORIGINS names. A \`$\` may be
 written \`%24\`.`;
 
 function kickOffs(): Record<string, object> {

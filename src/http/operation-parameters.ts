@@ -51,7 +51,7 @@ export const OPERATION_PARAMETERS: readonly OperationParameter[] = [
     max: '*',
     levels: EVERY,
     documentation:
-      'Resource types to return. Without it every type there is: of a system export all, of patients and groups those of the Patient compartment. What is in no compartment (Practitioner, Organization, Location, Medication and the like) comes with patients and groups when it is named here together with types that refer to it, and then only what they refer to.',
+      'Resource types to return. Without it every type there is: of a system export all (Binary only if the server is set up so, which its CapabilityStatement says), of patients and groups those of the Patient compartment. What is in no compartment (Practitioner, Organization, Location, Medication and the like) comes with patients and groups when it is named here together with types that refer to it, and then only what they refer to.',
     example: 'Patient,Condition',
   },
   {

@@ -126,9 +126,11 @@ interface Types {
 }
 
 function typesOf({ parameters, cut }: ExportCommand): Types {
-  const { level, types, provenance, organizeBy } = parameters;
+  const { level, types, binary, provenance, organizeBy } = parameters;
   const held = [...cut.ends.keys()].sort();
-  const asked = held.filter((type) => types.length === 0 || types.includes(type));
+  const asked = held.filter((type) =>
+    types.length > 0 ? types.includes(type) : binary || type !== 'Binary',
+  );
   const inLevel = level === 'system' ? asked : asked.filter(isCompartmentType);
   const wanted = held.includes('Provenance') && (provenance !== 'in-scope' || asked.includes('Provenance'));
   const related = wanted && organizeBy === undefined && !(level === 'system' && provenance === 'in-scope');

@@ -38,7 +38,7 @@ describe('settings', () => {
     assert.equal(settings.fileBytes, 128 * 1024 * 1024);
     assert.equal(settings.retentionMs, 24 * 3_600_000);
     assert.equal(settings.jobDeadlineMs, 600_000);
-    assert.equal(settings.urlTtlMs, 3_600_000);
+    assert.equal(settings.urlTtlMs, settings.retentionMs);
     assert.equal(settings.requirePrefer, true);
     assert.ok(settings.replayThreads >= 1);
   });
@@ -98,6 +98,8 @@ describe('settings', () => {
     HTTP_PORT: '99999',
     URL_SECRET: 'hunter2',
     URL_TTL: '-1',
+    CORS_ORIGINS: 'https://app.example.org,app.example.org',
+    EXPORT_BINARY: 'perhaps',
     RETENTION: '0',
     FILE_BYTES: '128MB',
     REQUIRE_PREFER: 'ja',

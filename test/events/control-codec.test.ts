@@ -49,6 +49,7 @@ const parameters: fc.Arbitrary<ExportParameters> = record({
   organizeBy: optional(text),
   partialManifests: fc.boolean(),
   separateStatus: fc.boolean(),
+  binary: fc.boolean(),
   container: optional(text),
   warnings: fc.array(text),
 });

@@ -9,7 +9,7 @@ import { isResourceType, RESOURCE_TYPES } from '../../src/fhir/resource-types.ts
 
 const SYSTEM = { level: 'system' } as const;
 const references = new References(['https://fhir.example.org/r4']);
-const OPTIONS = { lenient: false, containers: ['research'], references };
+const OPTIONS = { lenient: false, containers: ['research'], references, binary: false };
 
 /** Either parameters that keep every promise, or a bad-request: never another error. */
 function parse(read: () => ReturnType<typeof parametersOfQuery>): void {

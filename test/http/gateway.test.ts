@@ -84,22 +84,49 @@ describe('gateway', () => {
     assert.equal((await gateway.ask('/fhir/nothing', { method: 'HEAD' })).status, 404);
   });
 
-  it('lets browsers of any origin call, and read the headers they need', async () => {
-    const preflight = await gateway.ask('/fhir/$export', {
-      method: 'OPTIONS',
-      headers: {
-        origin: 'https://app.example',
-        'access-control-request-method': 'POST',
-        'access-control-request-headers': 'prefer',
-      },
-    });
+  const PREFLIGHT = {
+    method: 'OPTIONS',
+    headers: {
+      origin: 'https://app.example',
+      'access-control-request-method': 'POST',
+      'access-control-request-headers': 'prefer',
+    },
+  };
+
+  it('lets no web page call unless a setting names its origin', async () => {
+    const closed = await runGateway();
+    const listed = await runGateway({ corsOrigins: ['https://other.example', 'https://app.example:8443'] });
+    for (const one of [closed, listed]) {
+      const url = '/fhir/$export';
+      const origin = { headers: { origin: 'https://app.example' } };
+      for (const answer of [
+        await one.ask(url, PREFLIGHT),
+        await one.ask(url, origin),
+        await one.ask('/fhir/metadata', origin),
+      ])
+        for (const [name] of answer.headers) assert.doesNotMatch(name, /^access-control-/);
+      await one.stop();
+    }
+  });
+
+  it('lets pages of the origins that a setting names call, and read the headers they need', async () => {
+    const listed = await runGateway({ corsOrigins: ['https://other.example', 'https://app.example'] });
+    const preflight = await listed.ask('/fhir/$export', PREFLIGHT);
     assert.equal(preflight.status, 204);
-    assert.match(preflight.headers.get('access-control-allow-methods') ?? '', /POST/);
+    assert.equal(preflight.headers.get('access-control-allow-origin'), 'https://app.example');
+    assert.equal(preflight.headers.get('vary'), 'Origin');
+    assert.match(preflight.headers.get('access-control-allow-methods') ?? '', /POST.*DELETE/);
     assert.match(preflight.headers.get('access-control-allow-headers') ?? '', /Prefer/);
-    assert.match(preflight.headers.get('access-control-allow-methods') ?? '', /DELETE/);
+    const answer = await listed.ask('/fhir/metadata', { headers: { origin: 'https://other.example' } });
+    assert.equal(answer.headers.get('access-control-allow-origin'), 'https://other.example');
+    const other = await listed.ask('/fhir/metadata', { headers: { origin: 'https://evil.example' } });
+    assert.equal(other.headers.get('access-control-allow-origin'), null);
+    assert.equal(other.headers.get('vary'), 'Origin');
+    await listed.stop();
   });
 
   it('shows browsers every header of its answers', async () => {
+    const gateway = await runGateway({ corsOrigins: ['*'] });
     // The Fetch standard's list of what is always shown, and what says nothing about an answer.
     const plain =
       /^(?:cache-control|content-language|content-length|content-type|expires|last-modified|pragma|date|connection|keep-alive|transfer-encoding|x-content-type-options|access-control-.*)$/;
@@ -158,7 +185,7 @@ describe('gateway', () => {
       'allow',
     ])
       assert.ok(seen.has(name), name);
-    gateway.jobs.views.clear();
+    await gateway.stop();
   });
 
   it('takes a whole URL for its path, and any Host', async () => {

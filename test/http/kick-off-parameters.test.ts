@@ -33,6 +33,21 @@ describe('kick-off', () => {
     assert.equal(gateway.jobs.views.size, 0);
   }
 
+  it('asks for Binary only where _type names it, unless the server is set up to return it', async () => {
+    assert.equal((await accepted(get('$export'))).binary, true);
+    const usual = await runGateway({ exportBinary: false });
+    assert.equal((await usual.ask('/fhir/$export')).status, 202);
+    assert.equal(usual.jobs.only.parameters.binary, false);
+    await assertOutcome(
+      await usual.ask('/fhir/$export?_typeFilter=Binary%3F_id%3Db'),
+      400,
+      /_typeFilter: "Binary\?_id=b" needs a _type that names Binary/,
+    );
+    const statement = await (await usual.ask('/fhir/metadata')).text();
+    assert.match(statement, /but Binary only if `_type` names it/);
+    await usual.stop();
+  });
+
   describe('at each level', () => {
     const targets: readonly (readonly [string, Partial<ExportParameters>])[] = [
       ['$export', { level: 'system' }],

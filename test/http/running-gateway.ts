@@ -56,6 +56,8 @@ export async function runGateway(
       planWaitMs: 1_000,
       strictAccept: false,
       containers: ['research'],
+      exportBinary: true,
+      corsOrigins: [],
       sourceBaseUrls: ['https://fhir.example.org/r4'],
       topicPrefix: 'headwater',
       ...settings,

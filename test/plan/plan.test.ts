@@ -52,6 +52,18 @@ describe('plan', () => {
     assert.equal(tasks[0]?.plannedBytes, 15_000);
   });
 
+  it('reads Binary when no type is named only if it was asked to', () => {
+    const everything = command({ Binary: [3], Patient: [2] });
+    const without = { ...everything, parameters: { ...everything.parameters, binary: false } };
+    const named = { ...without, parameters: { ...without.parameters, types: ['Binary'] } };
+    assert.deepEqual(places(plan(everything, SETTINGS, 5).tasks[0]?.ranges ?? []), [
+      'Binary/0 0-3',
+      'Patient/0 0-2',
+    ]);
+    assert.deepEqual(places(plan(without, SETTINGS, 5).tasks[0]?.ranges ?? []), ['Patient/0 0-2']);
+    assert.deepEqual(places(plan(named, SETTINGS, 5).tasks[0]?.ranges ?? []), ['Binary/0 0-3']);
+  });
+
   it('reads the named types only, and nothing for one that the log does not hold', () => {
     const { tasks } = plan(
       command({ Patient: [3], Observation: [5] }, { types: ['Patient', 'Goal'] }),
