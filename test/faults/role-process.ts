@@ -68,6 +68,15 @@ export class RoleProcess {
     await this.#exited;
   }
 
+  /** SIGTERM. Resolves to its exit code; throws when it does not end in time. */
+  async terminate(withinMs = 10_000): Promise<number | null> {
+    this.#child.kill('SIGTERM');
+    const late = AbortSignal.timeout(withinMs);
+    await Promise.race([this.#exited, once(late, 'abort')]);
+    if (!this.running) return this.#child.exitCode;
+    throw new Error(`It still runs ${withinMs} ms after SIGTERM: ${this.#lines.slice(-10).join('\n')}`);
+  }
+
   /** Stops and goes on, as a machine that was suspended. */
   freeze(): void {
     this.#child.kill('SIGSTOP');

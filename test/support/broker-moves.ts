@@ -41,6 +41,21 @@ export async function moveCoordinator(
   return moveLeader(brokers, topic, (javaHash(id) & 0x7fffffff) % partitions.length);
 }
 
+/** Every partition of the topics whose name begins so. */
+export function partitionsOfTopics(
+  brokers: Brokers,
+  prefix: string,
+): Promise<{ readonly topic: string; readonly partition: number }[]> {
+  return administer(brokers, async (admin) => {
+    const { topics } = await admin.fetchTopicMetadata();
+    return topics
+      .filter(({ name }) => name.startsWith(prefix))
+      .flatMap(({ name: topic, partitions }) =>
+        partitions.map(({ partitionId: partition }) => ({ topic, partition })),
+      );
+  });
+}
+
 export async function leaderOf(brokers: Brokers, topic: string, partition: number): Promise<BrokerId> {
   return administer(brokers, async (admin) => {
     const { leader } = await partitionOf(admin, topic, partition);
