@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import { offset } from '../../src/base/positions.ts';
 import type { ExportEvent } from '../../src/events/export-event.ts';
 import { rebuild } from '../../src/jobs/rebuild.ts';
-import { jobTables, schemaOf } from '../../src/jobs/schema.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
 import { wholeManifestOf } from '../../src/manifest/manifest.ts';
 import { eventually, PATIENCE_MS } from './eventually.ts';
@@ -54,8 +53,7 @@ export function assertCancelledOnce(events: readonly ExportEvent[]): void {
 }
 
 /** Everything the projection holds, once it has folded the whole log. */
-export async function jobTablesText({ pool, log, settings }: Headwater): Promise<string> {
-  const tables = jobTables(schemaOf(settings.topicPrefix));
+export async function jobTablesText({ pool, log, tables }: Headwater): Promise<string> {
   return eventually(async () => {
     const { rows } = await pool.query<{ partition: number; next: string }>(
       `SELECT partition, next FROM ${tables.offset}`,
@@ -72,11 +70,11 @@ export async function jobTablesText({ pool, log, settings }: Headwater): Promise
   });
 }
 
-export async function rebuildTables({ log, settings }: Headwater): Promise<void> {
+export async function rebuildTables({ log, settings, tables }: Headwater): Promise<void> {
   const { control } = await log.codecs();
   await rebuild(
     {
-      tables: jobTables(schemaOf(settings.topicPrefix)),
+      tables,
       codec: control.status,
       manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
       databaseUrl: settings.sourceUrl,

@@ -11,6 +11,8 @@ import type { Logger } from '../../src/base/service.ts';
 import type { Role } from '../../src/config/roles.ts';
 import { parseSettings } from '../../src/config/settings.ts';
 import type { Settings } from '../../src/config/settings.ts';
+import { jobTables, schemaOf } from '../../src/jobs/schema.ts';
+import type { JobTables } from '../../src/jobs/schema.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { freePort } from '../../src/stack/ports.ts';
@@ -44,6 +46,7 @@ export class Headwater {
   readonly jsonb: boolean;
   readonly pool: pg.Pool;
   readonly log: LogAccess;
+  readonly tables: JobTables;
   readonly directory: string;
   /** Warnings and errors, newest last. */
   readonly trouble: string[] = [];
@@ -58,6 +61,7 @@ export class Headwater {
     this.pool = new pg.Pool({ connectionString: settings.sourceUrl });
     this.pool.on('error', () => undefined);
     this.log = new LogAccess(settings, this.#logger());
+    this.tables = jobTables(schemaOf(settings.topicPrefix));
   }
 
   /** Not started; the source table is there and empty. */

@@ -62,7 +62,7 @@ for (const [parity, column] of ['text', 'jsonb'].entries()) {
       play = new Play(headwater, ledger);
       await play.steps(historyBeforeLoad(parity));
       await headwater.startServing();
-      await ledger.orderKickOffs();
+      await ledger.orderKickOffs(headwater.tables);
       const during = randomTransactions(parity, 40);
       await play.firstLoad(() => headwater.startCapture(), exportsBeforeLoad(), during);
     });

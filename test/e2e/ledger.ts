@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import type pg from 'pg';
+import type { JobTables } from '../../src/jobs/schema.ts';
 
 /** A place between transactions: after every transaction whose number is smaller. */
 export type Place = number;
@@ -38,11 +39,11 @@ export class Ledger {
   }
 
   /** The table of requests has to be there. */
-  async orderKickOffs(): Promise<void> {
+  async orderKickOffs({ request }: JobTables): Promise<void> {
     await this.#pool.query(`
       CREATE FUNCTION oracle.kick_off() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN PERFORM oracle.take_place(NEW.job_id); RETURN NULL; END $$;
-      CREATE CONSTRAINT TRIGGER kick_off AFTER INSERT ON headwater.export_request DEFERRABLE INITIALLY DEFERRED
+      CREATE CONSTRAINT TRIGGER kick_off AFTER INSERT ON ${request} DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION oracle.kick_off()`);
   }
 

@@ -68,7 +68,7 @@ export class Play {
     for (const one of exports) {
       const manifest = await manifestOnceComplete(one.accepted.statusUrl);
       const { rows } = await this.#headwater.pool.query<{ lsn: string }>(
-        `SELECT '0/0'::pg_lsn + (plan->>'lsn')::numeric AS lsn FROM headwater.job WHERE job_id = $1`,
+        `SELECT '0/0'::pg_lsn + (plan->>'lsn')::numeric AS lsn FROM ${this.#headwater.tables.job} WHERE job_id = $1`,
         [one.accepted.jobId],
       );
       const [after, before] = await this.#ledger.placesAt(rows[0]?.lsn ?? '');

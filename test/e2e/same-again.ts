@@ -48,9 +48,9 @@ async function tasksOf({ log }: Headwater, jobId: string): Promise<Task[]> {
   return tasks;
 }
 
-async function filesOf({ pool }: Headwater, { jobId, taskId }: Task): Promise<ExportFile[]> {
+async function filesOf({ pool, tables }: Headwater, { jobId, taskId }: Task): Promise<ExportFile[]> {
   const { rows } = await pool.query<ExportFile & { count: string; bytes: string }>(
-    'SELECT kind, type, key, count, bytes, sha256 FROM headwater.job_file WHERE job_id = $1 AND task_id = $2 ORDER BY n',
+    `SELECT kind, type, key, count, bytes, sha256 FROM ${tables.file} WHERE job_id = $1 AND task_id = $2 ORDER BY n`,
     [jobId, taskId],
   );
   return rows.map((row) => ({ ...row, count: Number(row.count), bytes: Number(row.bytes) }));

@@ -91,7 +91,7 @@ describe(`brokers of a cluster under running exports and writes, with HEADWATER_
   it('leaves no request without its export, tables that equal a rebuild, and every event once', async () => {
     await until('every request to be completed', async () => {
       const [row] = await headwater.query<{ open: string }>(
-        `SELECT count(*) AS open FROM headwater.export_request r LEFT JOIN headwater.job j USING (job_id)
+        `SELECT count(*) AS open FROM ${headwater.tables.request} r LEFT JOIN ${headwater.tables.job} j USING (job_id)
          WHERE j.state IS DISTINCT FROM 'completed'`,
       );
       return row?.open === '0';

@@ -41,7 +41,7 @@ describe('an export that does not come to its end', function () {
     await cancelled(statusUrl);
     await next();
     await until('its files to be gone', async () => (await foldersOf(statusUrl)).length === 0);
-    const tasks = await headwater.query('SELECT FROM headwater.job_task WHERE job_id = $1', [
+    const tasks = await headwater.query(`SELECT FROM ${headwater.tables.task} WHERE job_id = $1`, [
       jobOf(statusUrl),
     ]);
     assert.ok(completedTasks(statusUrl).length < tasks.length, 'its work was stopped');

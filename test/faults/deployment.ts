@@ -10,6 +10,8 @@ import { parseSettings } from '../../src/config/settings.ts';
 import type { Settings } from '../../src/config/settings.ts';
 import { ROLES } from '../../src/config/roles.ts';
 import type { Role } from '../../src/config/roles.ts';
+import { jobTables, schemaOf } from '../../src/jobs/schema.ts';
+import type { JobTables } from '../../src/jobs/schema.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import type { StackAddresses } from '../../src/stack/stack.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
@@ -26,6 +28,7 @@ export class Deployment {
   readonly settings: Settings;
   /** Reads (and, at the end, removes) the topics. */
   readonly log: LogAccess;
+  readonly tables: JobTables;
   readonly #addresses: StackAddresses;
   readonly env: Readonly<Record<string, string>>;
   readonly #folder: string;
@@ -38,6 +41,7 @@ export class Deployment {
     this.env = env;
     this.settings = parseSettings(env, []);
     this.log = new LogAccess(this.settings, quiet);
+    this.tables = jobTables(schemaOf(this.settings.topicPrefix));
   }
 
   static async create(

@@ -55,13 +55,14 @@ export async function projection(deployment: Deployment): Promise<string> {
   );
   await until('the projection to catch up', async () => {
     const rows = await deployment.query<{ at: string }>(
-      `SELECT partition || ':' || next AS at FROM headwater.projection_offset ORDER BY partition`,
+      `SELECT partition || ':' || next AS at FROM ${deployment.tables.offset} ORDER BY partition`,
     );
     return rows.map(({ at }) => at).join() === wanted.join();
   });
   const tables = ['job', 'job_task', 'job_file', 'projection_offset'];
   const text = tables.map(
-    (name) => `(SELECT jsonb_agg(to_jsonb(t) ORDER BY t::text) FROM headwater.${name} t) AS ${name}`,
+    (name) =>
+      `(SELECT jsonb_agg(to_jsonb(t) ORDER BY t::text) FROM ${deployment.tables.schema}.${name} t) AS ${name}`,
   );
   return JSON.stringify(await deployment.query(`SELECT ${text.join(', ')}`));
 }

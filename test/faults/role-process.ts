@@ -68,13 +68,22 @@ export class RoleProcess {
     await this.#exited;
   }
 
-  /** SIGTERM. Resolves to its exit code; throws when it does not end in time. */
-  async terminate(withinMs = 10_000): Promise<number | null> {
-    this.#child.kill('SIGTERM');
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Resolves to the exit code when it has ended by itself. */
+  async exit(withinMs = 60_000): Promise<number | null> {
     const late = AbortSignal.timeout(withinMs);
     await Promise.race([this.#exited, once(late, 'abort')]);
     if (!this.running) return this.#child.exitCode;
-    throw new Error(`It still runs ${withinMs} ms after SIGTERM: ${this.#lines.slice(-10).join('\n')}`);
+    throw new Error(`It still runs after ${withinMs} ms: ${this.#lines.slice(-10).join('\n')}`);
+  }
+
+  /** SIGTERM. Resolves to its exit code; throws when it does not end in time. */
+  async terminate(withinMs = 10_000): Promise<number | null> {
+    this.#child.kill('SIGTERM');
+    return this.exit(withinMs);
   }
 
   /** Stops and goes on, as a machine that was suspended. */
@@ -94,7 +103,7 @@ export class RoleProcess {
 
   /** The most memory it ever had, in MiB. Linux only. */
   peakMemory(): number {
-    const status = readFileSync(`/proc/${String(this.#child.pid)}/status`, 'utf8');
+    const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
     return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? NaN) / 1024);
   }
 

@@ -122,7 +122,9 @@ describe('killing the other roles', function () {
     const before = await projection(headwater);
     rebuild(headwater);
     assert.equal(await projection(headwater), before);
-    const known = await headwater.query<{ id: string }>('SELECT job_id AS id FROM headwater.export_request');
+    const known = await headwater.query<{ id: string }>(
+      `SELECT job_id AS id FROM ${headwater.tables.request}`,
+    );
     assert.deepEqual(new Set(known.map(({ id }) => id)), new Set(jobs.keys()), 'no request was lost');
     const events = await announced(headwater);
     for (const [job, files] of jobs) assertAnnouncedOnce(events.get(job), files);

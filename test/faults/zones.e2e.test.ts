@@ -104,7 +104,7 @@ describe('zones, on a log that is followed', function () {
     const url = await kickOff({ server: headwater.server, ...wanted }, AbortSignal.timeout(30_000));
     const exported = await download(url);
     const [row] = await headwater.query<{ bytes: string }>(
-      'SELECT sum(planned_bytes) AS bytes FROM headwater.job_task WHERE job_id = $1',
+      `SELECT sum(planned_bytes) AS bytes FROM ${headwater.tables.task} WHERE job_id = $1`,
       [jobOf(url)],
     );
     return { exported, planned: Number(row?.bytes) };
