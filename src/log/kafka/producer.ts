@@ -6,12 +6,10 @@ import { coordinate, isPassing, patiently } from './patience.ts';
 import * as protocol from './protocol-write.ts';
 import type { ProduceBatch, ProducerIdentity } from './protocol-write.ts';
 import type { Call, InTopic } from './protocol.ts';
-import { claim } from './record-batch-writer.ts';
+import { claim, sequenceAfter } from './record-batch-writer.ts';
 
 /** Compressed bytes in one produce request, well under the broker's socket.request.max.bytes (100 MiB). */
 const REQUEST_BYTES = 24 << 20;
-/** Sequence numbers go from 0 to 2^31 - 1 and begin anew. */
-const SEQUENCE_MASK = 0x7fffffff;
 
 const LOST: ReadonlySet<number> = new Set([
   code.INVALID_PRODUCER_EPOCH,
@@ -142,8 +140,8 @@ export class Producer {
     return batches.map((one, index) => {
       const outcome = appended.get(index);
       if (!outcome) throw new HeadwaterError('internal', `nothing became of a batch for ${nameOf(one)}`);
-      const sequence = (this.#sequences.get(nameOf(one)) ?? 0) + ('from' in outcome ? one.count : 0);
-      this.#sequences.set(nameOf(one), sequence & SEQUENCE_MASK);
+      const sequence = this.#sequences.get(nameOf(one)) ?? 0;
+      if ('from' in outcome) this.#sequences.set(nameOf(one), sequenceAfter(sequence, one.count));
       return outcome;
     });
   }

@@ -7,13 +7,13 @@ import { readBackward } from './backward.ts';
 import type { Piece } from './backward.ts';
 import { Cluster } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
+import { committedBatches } from './committed-batches.ts';
 import { FetchQueue } from './fetch-queue.ts';
-import type { Fetched } from './fetch-queue.ts';
 import { kafkaError } from './kafka-error.ts';
 import * as protocol from './protocol.ts';
 import type { TopicMetadata } from './protocol.ts';
 import { code, ProtocolError } from './protocol-error.ts';
-import { openBatch, splitBatches } from './record-batch-reader.ts';
+import { openBatch } from './record-batch-reader.ts';
 import type { RawBatch } from './record-batch-reader.ts';
 
 const LATEST = -1n;
@@ -186,31 +186,8 @@ async function fetchPiece(
   const fetched = await fetches.fetch({ topic, partition, from, maxBytes });
   if (fetched.errorCode !== 0) fetches.forget(topic);
   throwOnError(fetched.errorCode, { topic, partition }, from);
-  return { ...committed(fetched, from), lastStableOffset: fetched.lastStableOffset };
-}
-
-/**
- * The batches of committed transactions (and none of control records) in what was fetched. A batch is aborted when its
- * producer has an aborted transaction that began at or before it and whose marker has not come yet.
- */
-function committed(fetched: Fetched, from: number): Piece {
-  const raw = splitBatches(fetched.records);
-  const pending = fetched.aborted.toSorted((a, b) => a.firstOffset - b.firstOffset);
-  const aborting = new Set<bigint>();
-  const batches: RawBatch[] = [];
-  let next = from;
-  for (const batch of raw) {
-    next = Math.max(next, batch.nextOffset);
-    while (pending[0] && pending[0].firstOffset < batch.nextOffset) {
-      aborting.add(pending[0].producerId);
-      pending.shift();
-    }
-    // Whatever it says: of an aborted transaction's producer the next control batch is the abort. Compaction may leave it empty.
-    if (batch.control) aborting.delete(batch.producerId);
-    else if (batch.count > 0 && !(batch.transactional && aborting.has(batch.producerId))) batches.push(batch);
-  }
-  const { records, release } = fetched;
-  return { batches, first: raw[0]?.baseOffset ?? from, next, bytes: records.length, release };
+  const { records, release, lastStableOffset } = fetched;
+  return { ...committedBatches(fetched, from), bytes: records.length, release, lastStableOffset };
 }
 
 function storedRecords(batch: RawBatch, from: number, to: number): StoredRecord[] {
