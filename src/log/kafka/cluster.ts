@@ -12,9 +12,13 @@ import type { CoordinatorKind } from './protocol-write.ts';
 export interface ClusterOptions {
   readonly brokers: readonly string[];
   readonly clientId: string;
+  /** For how long a leader or coordinator that is away or busy is looked for; 40 s when absent. */
+  readonly patienceMs?: number;
   readonly connection?: Pick<ConnectionOptions, 'tls' | 'sasl'>;
 }
 
+/** Longer than a call to a frozen broker takes to end and Kafka to replace it. */
+const PATIENCE = 40_000;
 /** Topics in one call for metadata; the answer has a line for each partition. */
 const TOPICS_A_CALL = 200;
 /** ms after which another broker is asked as well. A broker that is frozen takes connections and never answers. */
@@ -49,6 +53,10 @@ export class Cluster {
           `"${address}" is not host:port; correct HEADWATER_KAFKA_BROKERS`,
         );
     }
+  }
+
+  get patienceMs(): number {
+    return this.#options.patienceMs ?? PATIENCE;
   }
 
   get closed(): boolean {

@@ -6,9 +6,6 @@ import { code, protocolCode } from './protocol-error.ts';
 import type { CoordinatorKind } from './protocol-write.ts';
 import type { Call } from './protocol.ts';
 
-/** ms for which a leader or coordinator that is away or busy is looked for: longer than Kafka takes to replace a dead broker. */
-const PATIENCE = 25_000;
-
 const { CONCURRENT_TRANSACTIONS, NOT_COORDINATOR, COORDINATOR_NOT_AVAILABLE } = code;
 const MOVED: ReadonlySet<number> = new Set([
   NOT_COORDINATOR,
@@ -47,7 +44,7 @@ export async function coordinate<T>(
  * asked again within milliseconds (a general client waits a retry delay of some hundred).
  */
 export async function patiently<T>(cluster: Cluster, attempt: () => Promise<T>): Promise<T> {
-  const deadline = performance.now() + PATIENCE;
+  const deadline = performance.now() + cluster.patienceMs;
   for (let tried = 0; ; tried++) {
     try {
       return await attempt();

@@ -6,10 +6,10 @@ import type { WireReader } from './wire.ts';
 const ALL_REPLICAS = -1;
 const NO_EPOCH = -1;
 /** ms that a broker may take to store a batch on every in-sync replica. */
-const PRODUCE_TIMEOUT = 20_000;
+const PRODUCE_TIMEOUT = 10_000;
 /** ms more until the broker counts as gone. */
 const GRACE = 5_000;
-const COORDINATOR_TIMEOUT = 15_000;
+const COORDINATOR_TIMEOUT = 10_000;
 const COORDINATORS = { group: 0, transaction: 1 } as const;
 
 export type CoordinatorKind = keyof typeof COORDINATORS;

@@ -46,7 +46,7 @@ describe('KafkaPublisher', () => {
   });
 
   it('says unavailable when no broker answers', async () => {
-    const publisher = new KafkaPublisher({ brokers: ['127.0.0.1:1'], clientId: 'test' });
+    const publisher = new KafkaPublisher({ brokers: ['127.0.0.1:1'], clientId: 'test', patienceMs: 500 });
     await assert.rejects(
       publisher.append([{ topic: 't', key: 'k', value: Buffer.alloc(1) }]),
       (error) => error instanceof HeadwaterError && error.code === 'unavailable',
