@@ -101,6 +101,8 @@ export interface RecordBatch {
   /** The key, one character a byte: as good as the key for comparing, and as text where keys are ASCII. */
   keyText(index: number): string;
   key(index: number): Buffer;
+  keyStart(index: number): number;
+  keyEnd(index: number): number;
   valueStart(index: number): number;
   valueEnd(index: number): number;
 }

@@ -182,7 +182,7 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
     const some = sizedRanges(command, ['Provenance'], { gaps: found.known });
     add(some, provenanceBy, whole(targets.filter((type) => type !== 'Provenance')));
   } else if (provenanceBy) {
-    add(everything(['Provenance']), provenanceBy, returned);
+    add(everything(['Provenance']), provenanceBy, whole(plain));
   }
   add(everything(context), 'referenced', whole(plain));
   return drafts;

@@ -2,7 +2,7 @@ import { hash32 } from '../base/hash32.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Organized } from '../events/tasks.ts';
 import type { FileSet } from '../files/file-set.ts';
-import { report, shaped, unshaped } from './file-sink.ts';
+import { NOWHERE, report, shaped } from './file-sink.ts';
 import { replayRanges } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
@@ -30,10 +30,10 @@ export async function replayOrganized(run: TaskRun, organized: Organized): Promi
       returned: (change, key) => {
         const { patients } = codec.decode(change.bytes);
         const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
-        if (owners.length === 0) return;
-        const problem = shaped(shape, intoBlocks(blocks, owners, key), change);
-        if (problem !== undefined && mine(key)) report(files, 'error', unshaped(key, problem));
+        // Also without a block of its own this task has to find out whether there is something to report.
+        return shaped(shape, owners.length > 0 ? intoBlocks(blocks, owners, key) : NOWHERE, change);
       },
+      returns: (change) => shaped(shape, NOWHERE, change) === undefined,
       // Every task of the job meets it; it is one task's to report.
       reported: (kind, key, resource) => {
         if (mine(key)) report(files, kind, resource);

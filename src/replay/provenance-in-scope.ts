@@ -94,6 +94,7 @@ class ProvenanceReading implements Selector {
       returned: (change, key) => {
         const { targets } = readProvenance(change, references);
         for (const when of this.#telling) found.ask(when, key, targets);
+        return undefined;
       },
     };
   }

@@ -2,7 +2,9 @@ import type { Related } from '../events/tasks.ts';
 import type { Chosen } from './chosen.ts';
 import { readProvenance } from './provenance.ts';
 import { IGNORING, replayRanges, scanSelected } from './replay-ranges.ts';
-import { Selection } from './selection.ts';
+import type { Sink } from './replay-range.ts';
+import { AsOf, belongsBefore, Selection } from './selection.ts';
+import type { Selector } from './selection.ts';
 import type { TaskRun } from './task-run.ts';
 
 /** A Provenance that lives. */
@@ -12,33 +14,64 @@ interface Source {
   readonly recorded: number;
 }
 
+/** Provenance as of a time. */
+interface Found {
+  /** By what it is about. */
+  readonly byTarget: ReadonlyMap<string, readonly Source[]>;
+  readonly keys: ReadonlySet<string>;
+}
+
 /**
- * The Provenance of what the export returns: all of them, or of each resource the one recorded last. A Provenance that was
- * deleted is always told: what it was about is no longer known. Memory: the targets of all Provenance.
+ * The Provenance of what the export returns: all of them, or of each resource the one recorded last. Of what it returns without
+ * `since`, and of what it returned as of then: so a Provenance that is about a resource which came in or went out comes and goes with
+ * it. Memory: the targets of all Provenance.
  */
-export async function chooseByReturned(run: TaskRun, { by, ranges }: Related): Promise<Chosen> {
+export async function chooseByReturned(run: TaskRun, related: Related): Promise<Chosen> {
+  const { cohort } = run;
+  const { since } = run.task.filter;
+  const always = { since: undefined, until: undefined };
+  const found = await readAll(run, Selection.ofCohort(always, undefined, 'Provenance'));
+  const now = await choose(run, related, found, (type) => Selection.ofCohort(always, cohort, type));
+  if (since === undefined) return { now: (key) => now.has(key), before: () => false, perhaps: () => false };
+  const then = await readAll(run, new AsOf(since, () => true));
+  const had = await choose(run, related, then, (type) => new AsOf(since, belongsBefore(type, cohort)));
+  return {
+    now: (key) => now.has(key),
+    before: (key) => had.has(key),
+    // Of a deleted one the log may not have the version of then any more.
+    perhaps: (key) => had.has(key) || now.has(key) || !(found.keys.has(key) || then.keys.has(key)),
+  };
+}
+
+async function readAll(run: TaskRun, selection: Selector): Promise<Found> {
   const byTarget = new Map<string, Source[]>();
-  const alive = new Set<string>();
-  const everything = { since: undefined, until: run.task.filter.until };
-  await replayRanges(run, run.task.ranges, () => ({
-    selection: Selection.ofCohort(everything, undefined, 'Provenance'),
-    sink: {
-      ...IGNORING,
-      returned: (change, key) => {
-        alive.add(key);
-        const { targets, recorded } = readProvenance(change, run.references);
-        for (const target of targets) push(byTarget, target, { key, recorded });
-      },
+  const keys = new Set<string>();
+  const sink: Sink = {
+    ...IGNORING,
+    returned: (change, key) => {
+      keys.add(key);
+      const { targets, recorded } = readProvenance(change, run.references);
+      for (const target of targets) push(byTarget, target, { key, recorded });
+      return undefined;
     },
-    byPatients: true,
-  }));
-  const now = new Set<string>();
-  await scanSelected(run, { ranges, selectionOf: run.selectionOf }, (key) => {
+  };
+  await replayRanges(run, run.task.ranges, () => ({ selection, sink, byPatients: true }));
+  return { byTarget, keys };
+}
+
+async function choose(
+  run: TaskRun,
+  { by, ranges }: Related,
+  { byTarget }: Found,
+  selectionOf: (type: string) => Selector,
+): Promise<ReadonlySet<string>> {
+  const chosen = new Set<string>();
+  await scanSelected(run, { ranges, selectionOf }, (key) => {
     const about = byTarget.get(key) ?? [];
     const wanted = by === 'latest-of-returned' ? about.toSorted(newestFirst).slice(0, 1) : about;
-    for (const source of wanted) now.add(source.key);
+    for (const source of wanted) chosen.add(source.key);
   });
-  return { now: (key) => now.has(key), before: () => false, perhaps: (key) => !alive.has(key) };
+  return chosen;
 }
 
 function newestFirst(a: Source, b: Source): number {

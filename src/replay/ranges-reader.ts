@@ -1,10 +1,14 @@
 import { partsOf } from '../events/task-range.ts';
 import type { OffsetRange, TaskRange } from '../events/tasks.ts';
-import type { LogReader, RecordBatch } from '../log/log.ts';
+import type { RecordBatch } from '../log/log.ts';
+import type { Replayed } from './replay-range.ts';
+import type { TaskContext } from './task-run.ts';
 
 /** Parts whose first block is fetched in advance, at most, and how many offsets they may hold together: their blocks are in memory. */
 const MOST_AHEAD = 8;
 const OFFSETS_AHEAD = 8_192;
+
+type Source = Pick<TaskContext, 'reader' | 'topicOf' | 'signal'>;
 
 interface Part {
   readonly range: TaskRange;
@@ -22,26 +26,28 @@ interface Opened {
  * that follow are fetched already: an export of little is mostly many small reads, and each costs a round trip.
  */
 export class RangesReader {
-  readonly #reader: Pick<LogReader, 'readBackward'>;
-  readonly #topicOf: (type: string) => string;
-  readonly #signal: AbortSignal;
+  readonly #source: Source;
   readonly #parts: readonly Part[];
   readonly #opened: Opened[] = [];
   #next = 0;
 
-  constructor(
-    source: { readonly reader: Pick<LogReader, 'readBackward'>; readonly topicOf: (type: string) => string },
-    ranges: readonly TaskRange[],
-    signal: AbortSignal,
-  ) {
-    this.#reader = source.reader;
-    this.#topicOf = source.topicOf;
-    this.#signal = signal;
+  constructor(source: Source, ranges: readonly TaskRange[]) {
+    this.#source = source;
     this.#parts = ranges.flatMap((range) => partsOf(range).map((part) => ({ range, part })));
   }
 
-  /** The batches of the next range; call it once for each, in order. */
-  async *next(range: TaskRange): AsyncIterable<RecordBatch> {
+  /** The next range; call it once for each, in order. */
+  range(range: TaskRange): Replayed {
+    let opened = false;
+    const open = (): AsyncIterable<RecordBatch> => {
+      if (opened) return new RangesReader(this.#source, [range]).#batches(range);
+      opened = true;
+      return this.#batches(range);
+    };
+    return { open, from: range.from };
+  }
+
+  async *#batches(range: TaskRange): AsyncIterable<RecordBatch> {
     for (const _ of partsOf(range)) {
       this.#openSome();
       const { iterator, first } = this.#opened.shift() as Opened;
@@ -63,8 +69,9 @@ export class RangesReader {
       const { range, part } = this.#parts[this.#next] as Part;
       const ahead = this.#opened.reduce((sum, { offsets }) => sum + offsets, 0);
       if (this.#opened.length > 0 && ahead > OFFSETS_AHEAD) return;
-      const place = { topic: this.#topicOf(range.type), partition: range.partition, ...part };
-      const iterator = this.#reader.readBackward(place, this.#signal)[Symbol.asyncIterator]();
+      const { reader, topicOf, signal } = this.#source;
+      const place = { topic: topicOf(range.type), partition: range.partition, ...part };
+      const iterator = reader.readBackward(place, signal)[Symbol.asyncIterator]();
       const first = iterator.next();
       first.catch(() => undefined); // it is awaited in its turn
       this.#opened.push({ iterator, first, offsets: part.to - part.from });

@@ -6,8 +6,8 @@ import { chooseInScope } from './provenance-in-scope.ts';
 import { chooseByReturned } from './provenance-of-returned.ts';
 import { replayRanges, scanSelected } from './replay-ranges.ts';
 import type { TaskRun } from './task-run.ts';
-import { belongsBefore, Selection } from './selection.ts';
-import type { Belongs, Fate, Selector, Version } from './selection.ts';
+import { AsOf, belongsBefore, Selection } from './selection.ts';
+import type { Selector } from './selection.ts';
 
 /**
  * Resources that are returned because of others: first which ones, by reading the others, then those. In both passes the
@@ -22,6 +22,7 @@ export async function replayRelated(run: TaskRun, related: Related): Promise<Exp
       now: (id) => now(`${type}/${id}`),
       before: (id) => before(`${type}/${id}`),
       perhaps: (id) => perhaps(`${type}/${id}`),
+      filtered: run.isFiltered(type),
     });
     const sink = fileSink(files, run.shapeOf(type));
     await replayRanges(run, ranges, () => ({ selection, sink, byPatients: true }));
@@ -69,25 +70,4 @@ async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Pro
     before: (key) => had.has(key),
     perhaps: (key) => had.has(key) || all.has(key), // what referred to it then may have been compacted away
   };
-}
-
-/** Selects what was in at a time, as far as the log still holds it. */
-class AsOf implements Selector {
-  readonly timed = true;
-  readonly #time: number;
-  readonly #belongs: Belongs;
-
-  constructor(time: number, belongs: Belongs) {
-    this.#time = time;
-    this.#belongs = belongs;
-  }
-
-  newest(id: string, { changedAt, operation, patients }: Version): Fate {
-    if (changedAt > this.#time) return 'watch';
-    return operation !== 'delete' && this.#belongs(id, patients) ? 'output' : 'nothing';
-  }
-
-  older(id: string, version: Version): Fate {
-    return this.newest(id, version);
-  }
 }

@@ -1,8 +1,10 @@
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
-import type { ResourceChange } from '../events/resource-change.ts';
-import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { RecordBatch } from '../log/log.ts';
-import type { Selector, Version } from './selection.ts';
+import { newestFirst } from '../log/newest-first.ts';
+import type { Remember, Visitor } from '../log/newest-first.ts';
+import { problemOf, problemOutcome, withoutBody } from './problem.ts';
+import type { Problem } from './problem.ts';
+import type { Fate, Selector, Version } from './selection.ts';
 
 /** Told after each batch: offsets passed. */
 export type OnBatch = (offsets: number) => void;
@@ -14,16 +16,32 @@ export interface ReplayOptions {
   readonly byPatients: boolean;
   readonly sink: Sink;
   readonly onBatch: OnBatch;
+  /** Memory for keys; what is usual when absent. */
+  readonly keyBytes?: number | undefined;
+}
+
+/** Why a selected resource was not returned: a filter left it out, or there is a problem with it. */
+export interface LeftOut {
+  readonly problem: Problem | undefined;
 }
 
 /** Where what was found goes. */
 export interface Sink {
-  /** A selected resource; its bytes are valid until the next drain. */
-  returned(change: ChangePeek, key: string): void;
+  /** A selected resource; its bytes are valid until the next drain. undefined = it is returned. */
+  returned(change: ChangePeek, key: string): LeftOut | undefined;
+  /** Whether `returned` would return it. */
+  returns(change: ChangePeek): boolean;
   /** A line of `deleted` or `error` about the resource of that key. */
   reported(kind: 'deleted' | 'error', key: string, line: object): void;
   /** After each batch: hands on what was added. */
   drain(): Promise<void>;
+}
+
+/** The records of a range, newest first. */
+export interface Replayed {
+  /** Called again for each further pass. */
+  readonly open: () => AsyncIterable<RecordBatch>;
+  readonly from: number;
 }
 
 const NOBODY: readonly string[] = [];
@@ -38,53 +56,100 @@ const NOBODY: readonly string[] = [];
  * | 2 | not selected          | nothing                                                   |
  * | 3 | selected as deleted   | a line of `deleted`                                       |
  * | 4 | with a body           | its bytes, or what is made of them, are a line of `output`|
- * | 5 | without a body        | a line of `error` names it                                |
+ * | 5 | left out by a filter  | the selection decides whether its client had it           |
+ * | 6 | without a body, or nothing can be made of it | a line of `error` names it; then as 5 |
+ * | 7 | cannot be read at all | a line of `error` names it, and under `since` one of `deleted` |
  *
  * A key is remembered unless its record is of the first load: nothing older of it can be there. (Not so for `create`, which
- * may be an id that was deleted before.) So memory grows with the keys changed since the load, not with the data.
+ * may be an id that was deleted before.)
  */
-export async function replayRange(
-  batches: AsyncIterable<RecordBatch>,
-  options: ReplayOptions,
-): Promise<void> {
-  const { codec, selection, sink, onBatch } = options;
-  const met = new Set<string>();
-  const watched = new Set<string>();
-  for await (const batch of batches) {
-    for (let i = batch.end - 1; i >= batch.begin; i--) {
-      const key = met.size > 0 ? batch.keyText(i) : undefined;
-      const older = key !== undefined && met.has(key);
-      if (older && !watched.has(key)) continue; // 1
-      const value = batch.data.subarray(batch.valueStart(i), batch.valueEnd(i));
-      const change = codec.peek(value);
-      if (change.operation !== 'snapshot' && !older) met.add(key ?? batch.keyText(i));
-      const version = versionOf(change, options);
-      const id = options.byPatients ? idOf(key ?? batch.keyText(i)) : '';
-      const fate = older ? selection.older(id, version) : selection.newest(id, version);
-      if (fate === 'watch' || fate === 'output-and-watch') {
-        if (!older && change.operation !== 'snapshot') watched.add(key ?? batch.keyText(i));
-      } else if (older) watched.delete(key);
-      if (fate === 'watch' || fate === 'nothing') continue; // 2
-      const name = batch.key(i).toString();
-      if (fate === 'deleted')
-        sink.reported('deleted', name, deletion(name)); // 3
-      else if (change.bodyStart >= 0)
-        sink.returned(change, name); // 4
-      else sink.reported('error', name, missing(name, codec.decode(value))); // 5
-    }
+export async function replayRange({ open, from }: Replayed, options: ReplayOptions): Promise<void> {
+  const { sink, onBatch, keyBytes } = options;
+  for await (const batch of newestFirst({ open, from, visitor: new Replay(options), keyBytes })) {
     if (batch.end > batch.begin) onBatch(batch.offset(batch.end - 1) - batch.offset(batch.begin) + 1);
     await sink.drain();
   }
 }
 
-function versionOf(change: ChangePeek, { codec, byPatients, selection }: ReplayOptions): Version {
-  const { operation, stamp } = change;
-  if (!byPatients && (operation !== 'snapshot' || !selection.timed))
-    return { operation, changedAt: stamp, patients: NOBODY, leftPatients: NOBODY };
-  const { lastUpdated, patients, leftPatients } = codec.decode(change.bytes);
-  // Nobody knows when a resource that the first load found was committed: by its own lastUpdated, but not after the load.
-  const changedAt = operation === 'snapshot' ? Math.min(lastUpdated ?? stamp, stamp) : stamp;
-  return { operation, changedAt, patients, leftPatients };
+class Replay implements Visitor {
+  readonly #options: ReplayOptions;
+
+  constructor(options: ReplayOptions) {
+    this.#options = options;
+  }
+
+  visit(batch: RecordBatch, i: number, older: boolean, silent: boolean): Remember {
+    const { codec, byPatients, selection } = this.#options;
+    let change: ChangePeek;
+    let version: Version;
+    try {
+      change = codec.peek(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
+      version = this.#versionOf(change);
+    } catch (error) {
+      const problem = problemOf('not-read', error);
+      if (!older && !silent) this.#notRead(batch.key(i).toString(), problem); // 7
+      return older ? 'doubt' : 'skip';
+    }
+    const id = byPatients ? idOf(batch.keyText(i)) : '';
+    let fate = older ? selection.older(id, version) : selection.newest(id, version);
+    const leftOut = (): Fate => selection.leftOut?.(id, version) ?? 'nothing';
+    if (fate === 'output' || fate === 'output-and-watch') {
+      const returned = this.#output(change, batch.key(i).toString(), silent);
+      if (!returned && fate === 'output') fate = leftOut(); // 5, 6
+    }
+    if (fate === 'later') fate = this.#returns(change) ? 'nothing' : leftOut();
+    if (fate === 'held') fate = this.#returns(change) ? 'deleted' : 'nothing';
+    if (fate === 'deleted' && !silent) this.#deleted(batch.key(i).toString()); // 3
+    return remembered(fate, change.operation === 'snapshot' && !older);
+  }
+
+  doubted(batch: RecordBatch, i: number): void {
+    this.#deleted(batch.key(i).toString());
+  }
+
+  /** Whether it is returned. */
+  #output(change: ChangePeek, key: string, silent: boolean): boolean {
+    const { sink, codec } = this.#options;
+    if (silent) return this.#returns(change);
+    const leftOut =
+      change.bodyStart < 0
+        ? { problem: withoutBody(codec.decode(change.bytes)) }
+        : sink.returned(change, key); // 4
+    if (leftOut?.problem) sink.reported('error', key, problemOutcome(key, leftOut.problem)); // 6
+    return leftOut === undefined;
+  }
+
+  #returns(change: ChangePeek): boolean {
+    return change.bodyStart >= 0 && this.#options.sink.returns(change);
+  }
+
+  #deleted(key: string): void {
+    this.#options.sink.reported('deleted', key, deletion(key));
+  }
+
+  #notRead(key: string, problem: Problem): void {
+    const { sink, selection } = this.#options;
+    sink.reported('error', key, problemOutcome(key, problem));
+    if (selection.increment) this.#deleted(key);
+  }
+
+  #versionOf(change: ChangePeek): Version {
+    const { codec, byPatients, selection } = this.#options;
+    const { operation, stamp } = change;
+    if (!byPatients && (operation !== 'snapshot' || !selection.timed))
+      return { operation, changedAt: stamp, patients: NOBODY, leftPatients: NOBODY };
+    const { lastUpdated, patients, leftPatients, body } = codec.decode(change.bytes);
+    // Nobody knows when a resource that the first load found was committed: by its own lastUpdated, but not after the load.
+    const changedAt = operation === 'snapshot' ? Math.min(lastUpdated ?? stamp, stamp) : stamp;
+    const unread = operation !== 'delete' && body === null && patients.length === 0;
+    return { operation, changedAt, patients, leftPatients, unread };
+  }
+}
+
+function remembered(fate: Fate, nothingOlder: boolean): Remember {
+  if (nothingOlder) return 'ask';
+  if (fate === 'watch' || fate === 'output-and-watch') return 'watch';
+  return fate === 'doubtful' ? 'doubt' : 'skip';
 }
 
 function idOf(key: string): string {
@@ -98,12 +163,4 @@ function deletion(key: string): object {
     type: 'transaction',
     entry: [{ request: { method: 'DELETE', url: key } }],
   };
-}
-
-function missing(key: string, { problem, oversizeBytes }: ResourceChange): object {
-  // Of records that older versions wrote, only the size is known.
-  const unsaid = oversizeBytes === null ? 'the source holds no JSON for it' : `it has ${oversizeBytes} bytes`;
-  const why = problem ?? unsaid;
-  const diagnostics = `${key} is not in this export: ${why}`;
-  return operationOutcome('error', 'exception', diagnostics);
 }

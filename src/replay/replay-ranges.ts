@@ -4,7 +4,9 @@ import { replayRange } from './replay-range.ts';
 import type { ReplayOptions, Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
 import type { Selector } from './selection.ts';
+import { shaped } from './file-sink.ts';
 import { shapesOf } from './shape.ts';
+import type { Lines } from './shape.ts';
 
 /** Replays ranges one after the other, each with options of its own. */
 export async function replayRanges(
@@ -13,10 +15,10 @@ export async function replayRanges(
   optionsOf: (range: TaskRange) => Pick<ReplayOptions, 'selection' | 'byPatients' | 'sink'>,
 ): Promise<void> {
   const { codec, onBatch, signal } = run;
-  const reading = new RangesReader(run, ranges, signal);
+  const reading = new RangesReader(run, ranges);
   try {
     for (const range of ranges) {
-      await replayRange(reading.next(range), { codec, onBatch, ...optionsOf(range) });
+      await replayRange(reading.range(range), { codec, onBatch, ...optionsOf(range) });
       signal.throwIfAborted();
     }
   } finally {
@@ -36,11 +38,12 @@ export async function scanSelected(
     const shape = shapeOf(type);
     const sink: Sink = {
       ...IGNORING,
-      returned: (change, key) =>
-        shape(
-          { line: (data, start, end) => onSelected(key, () => data.toString('utf8', start, end)) },
-          change,
-        ),
+      returned: (change, key) => {
+        const lines: Lines = {
+          line: (data, start, end) => onSelected(key, () => data.toString('utf8', start, end)),
+        };
+        return shaped(shape, lines, change);
+      },
     };
     return { selection: selectionOf(type), sink, byPatients: run.cohort !== undefined };
   });
@@ -48,6 +51,7 @@ export async function scanSelected(
 
 export const IGNORING: Sink = {
   returned: () => undefined,
+  returns: () => true,
   reported: () => undefined,
   drain: () => Promise.resolve(),
 };

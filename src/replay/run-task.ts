@@ -29,6 +29,8 @@ export async function runTask(task: Task, context: TaskContext): Promise<ExportF
     (sum, range) => sum + offsetsOf(range),
     0,
   );
+  const isFiltered = (type: string): boolean =>
+    task.filter.typeFilters.some((query) => query.startsWith(`${type}?`));
   let passed = 0;
   const sets: FileSet[] = [];
   const run: TaskRun = {
@@ -41,7 +43,8 @@ export async function runTask(task: Task, context: TaskContext): Promise<ExportF
       sets.push(files);
       return files;
     },
-    selectionOf: (type) => Selection.ofCohort(task.filter, cohort, type),
+    selectionOf: (type) => Selection.ofCohort(task.filter, cohort, type, isFiltered(type)),
+    isFiltered,
     shapeOf: shapesOf(task.filter, codec),
   };
   try {
@@ -59,7 +62,7 @@ export async function runTask(task: Task, context: TaskContext): Promise<ExportF
 
 async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
   const { task, signal, codec, cohort } = run;
-  const reading = new RangesReader(run, task.ranges, signal);
+  const reading = new RangesReader(run, task.ranges);
   const ending: Promise<ExportFile[]>[] = [];
   try {
     for (const [type, ranges] of Map.groupBy(task.ranges, (range: TaskRange) => range.type)) {
@@ -72,7 +75,7 @@ async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
         onBatch: run.onBatch,
       };
       for (const range of ranges) {
-        await replayRange(reading.next(range), options);
+        await replayRange(reading.range(range), options);
         signal.throwIfAborted();
       }
       const ended = files.finish();

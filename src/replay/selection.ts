@@ -9,16 +9,20 @@ export interface Version {
   readonly changedAt: number;
   readonly patients: readonly string[];
   readonly leftPatients: readonly string[];
+  /** It lives, but nobody can tell whose it is. */
+  readonly unread?: boolean;
 }
 
-/** `watch`: nothing is known yet; an older version of the same resource may tell that the client has it. */
+/**
+ * What becomes of a resource:
+ * `held`: deleted, if the client was given this version: if it can be returned and filters let it through;
+ * `later`: a later export returns it, if it can be returned and filters let it through;
+ * `watch`: nothing is known yet; an older version of the same resource may tell that the client has it;
+ * `doubtful`: the client may have it; deleted, unless an older version tells that it has not;
+ * `output-and-watch`: output, and older versions are asked about as well: for who looks at resources to choose others by them.
+ */
 export type Fate =
-  | 'output'
-  | 'deleted'
-  | 'nothing'
-  | 'watch'
-  /** Output, and older versions are asked about as well: for who looks at resources to choose others by them. */
-  | 'output-and-watch';
+  'output' | 'later' | 'deleted' | 'held' | 'nothing' | 'watch' | 'doubtful' | 'output-and-watch';
 
 export interface Period {
   /** Only what changed later; undefined = everything. */
@@ -34,6 +38,10 @@ export interface Selector {
   newest(id: string, version: Version): Fate;
   /** Asked while it watches a resource: its next older version. */
   older(id: string, version: Version): Fate;
+  /** Asked about a newest version that was to be returned, when a filter leaves it out or there is a problem with it. */
+  leftOut?(id: string, version: Version): Fate;
+  /** Whether what is gone is reported. */
+  readonly increment?: boolean;
 }
 
 /**
@@ -43,12 +51,15 @@ export interface Selector {
  *
  * | # | newest version          | without since | changed after since                | not changed after since |
  * |---|-------------------------|---------------|------------------------------------|-------------------------|
- * | 1 | changed after `until`   | nothing       | nothing                            |                         |
+ * | 1 | changed after `until`   | nothing       | nothing if a later export returns it, else as 3 to 5 |     |
  * | 2 | lives, in               | output        | output                             | output if it was not in |
- * | 3 | lives, not in           | nothing       | deleted if it or what it left was in, else watch | deleted if it was in |
+ * | 3 | lives, not in           | nothing       | deleted if it or what it left was in, else watch | held if it was in |
  * | 4 | deleted                 | nothing       | deleted if it was in, else watch   | nothing                 |
+ * | 5 | 2, but left out         | nothing       | as 3; a new resource: watch        | nothing                 |
  *
- * Watched: an older version, or what it left, was in -> deleted (5). An older version from before `since` decides it (6).
+ * Watched: an older version, or what it left, was in -> deleted (6). An older version from before `since` decides it: held, if it was
+ * in (7). Where filters decide as well, a version after `since` cannot tell whether its client has the resource: instead of
+ * deleted it is doubtful, and a version that is the resource's first ends the doubt (8).
  * So applying an export with `since` to the one of that time gives the full export, whoever joined, left or moved.
  */
 export class Selection implements Selector {
@@ -56,53 +67,107 @@ export class Selection implements Selector {
   readonly #now: Belongs;
   readonly #before: Belongs;
   readonly #perhaps: Belongs;
+  readonly #filtered: boolean;
 
   /**
    * @param scope.before what was in for certain
    * @param scope.perhaps and what may have been; as `before` when nothing is uncertain
+   * @param scope.filtered whether filters choose among what is in
    */
   constructor(
     period: Period,
-    { now, before, perhaps = before }: { now: Belongs; before: Belongs; perhaps?: Belongs },
+    scope: {
+      readonly now: Belongs;
+      readonly before: Belongs;
+      readonly perhaps?: Belongs;
+      readonly filtered?: boolean;
+    },
   ) {
     this.#period = period;
-    this.#now = now;
-    this.#before = before;
-    this.#perhaps = perhaps;
+    this.#now = scope.now;
+    this.#before = scope.before;
+    this.#perhaps = scope.perhaps ?? scope.before;
+    this.#filtered = scope.filtered ?? false;
   }
 
   /**
    * @param cohort undefined = the whole system
    * @param type of the resources that are asked about
    */
-  static ofCohort(period: Period, cohort: Cohort | undefined, type: string): Selection {
-    return new Selection(period, { now: belongsNow(type, cohort), before: belongsBefore(type, cohort) });
+  static ofCohort(period: Period, cohort: Cohort | undefined, type: string, filtered = false): Selection {
+    const now = belongsNow(type, cohort);
+    return new Selection(period, { now, before: belongsBefore(type, cohort), filtered });
   }
 
   get timed(): boolean {
     return this.#period.since !== undefined || this.#period.until !== undefined;
   }
 
+  get increment(): boolean {
+    return this.#period.since !== undefined;
+  }
+
   newest(id: string, version: Version): Fate {
     const { since, until } = this.#period;
-    if (until !== undefined && version.changedAt > until) return 'nothing'; // 1
-    const changed = since !== undefined && version.changedAt > since;
-    if (version.operation !== 'delete' && this.#now(id, version.patients))
-      return since === undefined || changed || !this.#before(id, version.patients) ? 'output' : 'nothing'; // 2
+    const { changedAt, operation, patients } = version;
+    const late = until !== undefined && changedAt > until;
+    if (late && since === undefined) return 'nothing'; // 1
+    const changed = since !== undefined && changedAt > since;
+    // Of what nobody can read: theirs whose the version before was, or anybody's.
+    const owners = version.unread ? version.leftPatients : patients;
+    const anybodys = version.unread === true && owners.length === 0;
+    if (operation !== 'delete' && (anybodys || this.#now(id, owners))) {
+      if (late) return 'later'; // 1
+      const had = since !== undefined && !changed && (anybodys || this.#before(id, owners));
+      return had ? 'nothing' : 'output'; // 2
+    }
     if (since === undefined) return 'nothing'; // 3, 4
-    if (changed) return this.#wasIn(id, version) ? 'deleted' : 'watch'; // 3, 4
-    return version.operation !== 'delete' && this.#perhaps(id, version.patients) ? 'deleted' : 'nothing'; // 3, 4
+    return changed ? this.#gone(id, version) : this.#asOfSince(id, version); // 3, 4
   }
 
   older(id: string, version: Version): Fate {
     const { since } = this.#period;
-    if (since !== undefined && version.changedAt > since)
-      return this.#wasIn(id, version) ? 'deleted' : 'watch'; // 5
-    return version.operation !== 'delete' && this.#perhaps(id, version.patients) ? 'deleted' : 'nothing'; // 6
+    const changed = since !== undefined && version.changedAt > since;
+    return changed ? this.#gone(id, version) : this.#asOfSince(id, version); // 6, 7
   }
 
-  #wasIn(id: string, { patients, leftPatients }: Version): boolean {
-    return this.#perhaps(id, patients) || this.#perhaps(id, leftPatients);
+  leftOut(id: string, version: Version): Fate {
+    const { since } = this.#period;
+    if (since === undefined || version.changedAt <= since) return 'nothing'; // 5
+    return version.operation === 'create' ? 'watch' : this.#gone(id, version); // 5
+  }
+
+  /** Of a version after `since` that is not returned. */
+  #gone(id: string, { operation, patients, leftPatients }: Version): Fate {
+    if (!this.#perhaps(id, patients) && !this.#perhaps(id, leftPatients)) return 'watch';
+    if (!this.#filtered) return 'deleted';
+    return operation === 'create' ? 'watch' : 'doubtful'; // 8
+  }
+
+  /** Of the version that an export of `since` met. */
+  #asOfSince(id: string, { operation, patients }: Version): Fate {
+    return operation !== 'delete' && this.#perhaps(id, patients) ? 'held' : 'nothing';
+  }
+}
+
+/** Selects what was in at a time, as far as the log still holds it. */
+export class AsOf implements Selector {
+  readonly timed = true;
+  readonly #time: number;
+  readonly #belongs: Belongs;
+
+  constructor(time: number, belongs: Belongs) {
+    this.#time = time;
+    this.#belongs = belongs;
+  }
+
+  newest(id: string, { changedAt, operation, patients }: Version): Fate {
+    if (changedAt > this.#time) return 'watch';
+    return operation !== 'delete' && this.#belongs(id, patients) ? 'output' : 'nothing';
+  }
+
+  older(id: string, version: Version): Fate {
+    return this.newest(id, version);
   }
 }
 

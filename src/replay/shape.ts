@@ -10,8 +10,11 @@ export interface Lines {
   line(data: Buffer, start: number, end: number): void;
 }
 
-/** Writes what a selected resource becomes: a line, or nothing. Throws `corrupt` for what is not JSON, which capture lets never pass. */
-export type Shape = (lines: Lines, change: ChangePeek) => void;
+/**
+ * Writes what a selected resource becomes: a line and true, or nothing and false when a filter leaves it out. Throws `corrupt` for what is
+ * not JSON, which capture lets never pass.
+ */
+export type Shape = (lines: Lines, change: ChangePeek) => boolean;
 
 type Codec = Pick<ResourceChangeCodec, 'decode'>;
 type Filter = Pick<TaskFilter, 'typeFilters' | 'elements'>;
@@ -34,18 +37,17 @@ function shapeOf({ typeFilters, elements }: Filter, type: string, codec: Codec):
   const reduce = own.length > 0 ? compileElements(own, type) : undefined;
   if (!filter && !reduce) return asItIs;
   return (lines, change) => {
-    if (filter && !filter.matches(type, parse(change), codec.decode(change.bytes).lastUpdated)) return;
-    if (!reduce) {
-      asItIs(lines, change);
-      return;
-    }
+    if (filter && !filter.matches(type, parse(change), codec.decode(change.bytes).lastUpdated)) return false;
+    if (!reduce) return asItIs(lines, change);
     const line = reduce(change.bytes, change.bodyStart, change.bodyEnd);
     lines.line(line, 0, line.length);
+    return true;
   };
 }
 
-function asItIs(lines: Lines, { bytes, bodyStart, bodyEnd }: ChangePeek): void {
+function asItIs(lines: Lines, { bytes, bodyStart, bodyEnd }: ChangePeek): boolean {
   lines.line(bytes, bodyStart, bodyEnd);
+  return true;
 }
 
 function parse({ bytes, bodyStart, bodyEnd }: ChangePeek): Record<string, unknown> {

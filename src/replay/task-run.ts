@@ -31,6 +31,8 @@ export interface TaskRun extends TaskContext {
   /** Opens the files of a type; they are ended, or removed, with the task. */
   readonly filesOf: (type: string) => FileSet;
   readonly selectionOf: (type: string) => Selection;
+  /** Whether `_typeFilter` chooses among the resources of the type. */
+  readonly isFiltered: (type: string) => boolean;
   /** What is made of a returned resource of the type. */
   readonly shapeOf: (type: string) => Shape;
 }

@@ -11,6 +11,8 @@ export function parametersOf(one: Asked, since?: string): Partial<ExportParamete
     types: one.types ?? [],
     since,
     provenance: one.provenance ?? 'in-scope',
+    typeFilters: one.filters ?? [],
+    elements: one.elements ?? [],
   };
 }
 

@@ -12,6 +12,8 @@ const keysOf = (type: string, ids: readonly string[]): string[] => ids.map((id) 
 const patient = reference([...keysOf('Patient', PATIENTS), 'Patient/p1/_history/3']);
 const practitioner = reference(keysOf('Practitioner', ['d1', 'd2', 'd3']));
 const nonce = fc.nat(99);
+/** Why it cannot be exported. */
+const trouble = fc.constantFrom(undefined, undefined, undefined, undefined, undefined, 'large', 'cut');
 
 /** To the millisecond, since those of the tests' clock are. */
 const bound = fc.oneof(
@@ -52,8 +54,14 @@ const PUTS: Readonly<Record<string, fc.Arbitrary<Write>>> = {
     'Observation',
     ids('o1', 'o2', 'o3'),
     fc.record(
-      { nonce, subject: patient, performer: fc.array(fc.oneof(practitioner, patient), { maxLength: 2 }) },
-      { requiredKeys: ['nonce'] },
+      {
+        nonce,
+        status: fc.constantFrom('final', 'preliminary'),
+        subject: patient,
+        performer: fc.array(fc.oneof(practitioner, patient), { maxLength: 2 }),
+        trouble,
+      },
+      { requiredKeys: ['nonce', 'trouble'] },
     ),
   ),
   Appointment: put(
@@ -85,7 +93,11 @@ const PUTS: Readonly<Record<string, fc.Arbitrary<Write>>> = {
         .chain(([ms = 0]) => instantIn(ms)),
     }),
   ),
-  Practitioner: put('Practitioner', ids('d1', 'd2', 'd3'), fc.record({ nonce })),
+  Practitioner: put(
+    'Practitioner',
+    ids('d1', 'd2', 'd3'),
+    fc.record({ nonce, active: fc.boolean(), trouble }),
+  ),
   Group: put(
     'Group',
     ids(...GROUPS),

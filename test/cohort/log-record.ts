@@ -28,6 +28,8 @@ export function batchOf(records: readonly LogRecord[]): RecordBatch {
     offset: (i) => record(i).offset,
     keyText: (i) => record(i).key,
     key: (i) => Buffer.from(record(i).key),
+    keyStart: (i) => starts[i] ?? 0,
+    keyEnd: valueStart,
     valueStart,
     valueEnd: (i) => valueStart(i) + record(i).value.length,
   };

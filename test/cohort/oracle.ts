@@ -2,11 +2,14 @@ import type { Json, Row, Rows } from './world.ts';
 
 /** What a patient or group export is asked for. */
 export interface Asked {
-  readonly level: 'patient' | 'group';
+  readonly level: 'system' | 'patient' | 'group';
   readonly group?: string;
   readonly patients?: readonly string[];
   readonly types?: readonly string[];
   readonly provenance?: 'in-scope' | 'relevant' | 'latest';
+  /** As `Type?element=value`; those of a type are alternatives. */
+  readonly filters?: readonly string[];
+  readonly elements?: readonly string[];
 }
 
 export type Answer =
@@ -50,7 +53,8 @@ export function answer(rows: Rows, time: number, asked: Asked): Answer {
 
   const wanted = (type: string): boolean => types.length === 0 || types.includes(type);
   const found = [...rows.values()].filter((row) => COMPARTMENT_TYPES.includes(row.type) && inScope(row));
-  const returned = found.filter((row) => wanted(row.type) && row.type !== 'Provenance');
+  const passes = (row: Row): boolean => row.readable && isLetThrough(row, asked.filters ?? []);
+  const returned = found.filter((row) => wanted(row.type) && row.type !== 'Provenance' && passes(row));
   const context = new Set(returned.flatMap((row) => referencesIn(row.resource)));
   const provenances = [...rows.values()].filter((row) => row.type === 'Provenance');
   const chosen = [
@@ -72,10 +76,21 @@ export function answer(rows: Rows, time: number, asked: Asked): Answer {
   ];
   return {
     failed: undefined,
-    lines: new Map(chosen.map((row) => [`${row.type}/${row.id}`, row.line])),
+    lines: new Map(chosen.filter(passes).map((row) => [`${row.type}/${row.id}`, row.line])),
     owners: new Map(chosen.map((row) => [`${row.type}/${row.id}`, ownersOf(row)])),
     nobody: false,
   };
+}
+
+function isLetThrough({ type, resource }: Row, filters: readonly string[]): boolean {
+  const own = filters.filter((filter) => filter.startsWith(`${type}?`));
+  return (
+    own.length === 0 ||
+    own.some((filter) => {
+      const [element = '', value] = filter.slice(type.length + 1).split('=');
+      return String(resource[element]) === value;
+    })
+  );
 }
 
 function enrol(rows: Rows, time: number, id: string, patients: Set<string>, groups: Set<string>): void {
@@ -101,6 +116,7 @@ function isNow(period: Json | undefined, time: number): boolean {
 }
 
 function compartmentsOf({ type, id, resource }: Row): string[] {
+  if (resource['trouble'] === 'cut') return type === 'Patient' ? [id] : []; // nobody can read it
   const references = {
     Patient: () => [`Patient/${id}`, ...list(resource['link']).map(({ other }) => refOf(other))],
     Observation: () => [refOf(resource['subject']), ...list(resource['performer']).map(refOf)],

@@ -45,6 +45,8 @@ export interface Row {
   readonly id: string;
   readonly line: string;
   readonly resource: Json;
+  /** Whether it can be exported at all. */
+  readonly readable: boolean;
   /** Stamp of its last change. */
   readonly changedAt: number;
 }
@@ -158,8 +160,15 @@ export class World {
       this.rows.delete(`${type}/${id}`);
       return undefined;
     }
-    const line = JSON.stringify({ resourceType: type, id, ...resource });
-    const row = { type, id, line, resource, changedAt };
+    const { trouble } = resource;
+    const whole = JSON.stringify({ resourceType: type, id, ...resource });
+    const line =
+      trouble === 'large'
+        ? `${whole}${' '.repeat(LIMITS.maxBytes)}`
+        : trouble === 'cut'
+          ? whole.slice(0, -2)
+          : whole;
+    const row = { type, id, line, resource, readable: trouble === undefined, changedAt };
     this.rows.set(`${type}/${id}`, row);
     return row;
   }

@@ -59,13 +59,14 @@ export class Source {
       this.rows.delete(`${type}/${id}`);
       return;
     }
-    const line = JSON.stringify({ resourceType: type, id, ...resource });
+    const { trouble: _, ...whole } = resource; // here, everything can be exported
+    const line = JSON.stringify({ resourceType: type, id, ...whole });
     await this.#client.query(
       `INSERT INTO resource (type, id, version, last_updated, body) VALUES ($1, $2, $3, now(), $4)
        ON CONFLICT (type, id) DO UPDATE SET version = $3, last_updated = now(), body = $4, deleted = false`,
       [type, id, ++this.#version, line],
     );
-    this.rows.set(`${type}/${id}`, { type, id, line, resource, changedAt: 0 });
+    this.rows.set(`${type}/${id}`, { type, id, line, resource, readable: true, changedAt: 0 });
   }
 }
 

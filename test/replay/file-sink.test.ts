@@ -6,7 +6,10 @@ import { allTopics } from '../../topics/all.ts';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import { ResourceChangeCodec } from '../../src/events/resource-change-codec.ts';
 import { FileSet } from '../../src/files/file-set.ts';
+import { batchOf } from '../cohort/log-record.ts';
 import { fileSink } from '../../src/replay/file-sink.ts';
+import { replayRange } from '../../src/replay/replay-range.ts';
+import { Selection } from '../../src/replay/selection.ts';
 import { shapesOf } from '../../src/replay/shape.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 
@@ -31,13 +34,30 @@ describe('files of resources that are reshaped', () => {
       'Medication',
     );
     const sink = fileSink(files, shapesOf({ elements: [], typeFilters: [], ...filter }, codec)('Medication'));
-    for (const [id, body] of Object.entries(bodies)) {
-      const change = codec.encode({
+    const records = Object.entries(bodies).map(([id, body], i) => {
+      const value = codec.encode({
         ...{ operation: 'create', stamp: stamp(1), lsn: lsn(1n), versionId: '1', lastUpdated: null },
         ...{ oversizeBytes: null, problem: null, patients: [], leftPatients: [], body: Buffer.from(body) },
       });
-      sink.returned(codec.peek(change), `Medication/${id}`);
-    }
+      const key = `Medication/${id}`;
+      // The log has no such record, but disks fail.
+      return { offset: i, key, stamp: 1, about: [], value: body === '' ? value.subarray(0, 12) : value };
+    });
+    await replayRange(
+      {
+        open: async function* () {
+          yield batchOf(records);
+        },
+        from: 0,
+      },
+      {
+        codec,
+        sink,
+        selection: Selection.ofCohort({ since: 0, until: undefined }, undefined, 'Medication', true),
+        byPatients: false,
+        onBatch: () => undefined,
+      },
+    );
     const lines: Record<string, string[]> = {};
     for (const { kind, key } of await files.finish())
       lines[kind] = (await readFile(join(root, key), 'utf8')).trim().split('\n');
@@ -50,14 +70,23 @@ describe('files of resources that are reshaped', () => {
       const lines = await written(filter, {
         a: '{"resourceType":"Medication","id":"a","status":"active"}',
         broken: '{"resourceType":"Medication","id":"secret',
+        corrupt: '',
         deep: `{"resourceType":"Medication","id":"deep","status":"active","extension":${deep}}`,
       });
       assert.deepEqual(
-        lines['output']?.map((line) => (JSON.parse(line) as { id: string }).id),
+        lines['output']?.toReversed().map((line) => (JSON.parse(line) as { id: string }).id),
         ['a', 'deep'],
       );
-      assert.equal(lines['error']?.length, 1);
-      assert.match(lines['error'][0] ?? '', /Medication\/broken is not in this export: it is not JSON/);
-      assert.doesNotMatch(lines['error'][0] ?? '', /secret/);
+      const [corrupt = '', broken = '', ...others] = lines['error'] ?? [];
+      assert.deepEqual(others, []);
+      assert.match(broken, /Medication\/broken is not in this export: it is not JSON/);
+      assert.doesNotMatch(broken, /secret/);
+      const { issue } = JSON.parse(corrupt) as { issue: object[] };
+      assert.partialDeepStrictEqual(issue[0], {
+        severity: 'error',
+        extension: [{ url: 'urn:headwater:resource', valueReference: { reference: 'Medication/corrupt' } }],
+        details: { coding: [{ system: 'urn:headwater:problem', code: 'not-read' }] },
+      });
+      assert.match(String(lines['deleted']), /DELETE.*Medication\/corrupt/); // whether its client has it, nobody can tell
     });
 });

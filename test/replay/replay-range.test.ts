@@ -113,13 +113,16 @@ describe('replay of a range', () => {
       'Observation',
     );
     const period = { since: options.since, until: undefined };
-    await replayRange(newestFirst(changes, options.batch), {
-      codec,
-      selection: Selection.ofCohort(period, undefined, 'Observation'),
-      byPatients: false,
-      sink: fileSink(files, shapesOf({ typeFilters: [], elements: [] }, codec)('Observation')),
-      onBatch: () => undefined,
-    });
+    await replayRange(
+      { open: () => newestFirst(changes, options.batch), from: 0 },
+      {
+        codec,
+        selection: Selection.ofCohort(period, undefined, 'Observation'),
+        byPatients: false,
+        sink: fileSink(files, shapesOf({ typeFilters: [], elements: [] }, codec)('Observation')),
+        onBatch: () => undefined,
+      },
+    );
     const written = await files.finish();
     const lines: Record<string, string[]> = { output: [], deleted: [], error: [] };
     for (const file of written) {
@@ -155,7 +158,7 @@ describe('replay of a range', () => {
           const bodies = changed.flatMap(({ body }) => body ?? []);
           assert.deepEqual(lines['output']?.sort(), bodies.sort());
           const gone = changed
-            .filter(({ operation }) => since !== undefined && operation === 'delete')
+            .filter((change) => since !== undefined && isGone(change, changes, since))
             .map(({ id }) => `Observation/${id}`);
           assert.deepEqual(lines['deleted']?.map(deletedKey).sort(), gone.sort());
           const missing = changed.filter(
@@ -182,6 +185,13 @@ describe('replay of a range', () => {
     );
   });
 });
+
+/** Whether a changed resource is one that is not there and that a client of `since` may have. */
+function isGone({ id, operation, body }: Change, changes: readonly Change[], since: number): boolean {
+  if (operation === 'delete' || body !== undefined) return operation === 'delete';
+  if (operation === 'update') return true;
+  return (changes.findLast((other) => other.id === id && other.operation === 'delete')?.stamp ?? 0) > since;
+}
 
 function deletedKey(line: string): string {
   const bundle = JSON.parse(line) as {

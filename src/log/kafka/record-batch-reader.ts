@@ -99,6 +99,14 @@ export class RecordSet implements RecordBatch {
     return this.data.subarray(this.#field(i, 2), this.#field(i, 3));
   }
 
+  keyStart(i: number): number {
+    return this.#field(i, 2);
+  }
+
+  keyEnd(i: number): number {
+    return this.#field(i, 3);
+  }
+
   value(i: number): Buffer {
     return this.data.subarray(this.#field(i, 4), this.#field(i, 5));
   }

@@ -1,0 +1,44 @@
+import { HeadwaterError } from '../base/errors.ts';
+import type { ResourceChange } from '../events/resource-change.ts';
+import { operationOutcome } from '../fhir/operation-outcome.ts';
+
+/** Why a resource that lives is not in the output. The code is for programs. */
+export interface Problem {
+  readonly code: 'too-large' | 'no-json' | 'not-read' | 'not-shaped';
+  readonly text: string;
+}
+
+/** The log has no body of the resource. */
+export function withoutBody({ problem, oversizeBytes }: ResourceChange): Problem {
+  // Of records that older versions wrote, only the size is known.
+  if (oversizeBytes === null) return { code: 'no-json', text: problem ?? 'the source holds no JSON for it' };
+  return { code: 'too-large', text: problem ?? `it has ${oversizeBytes} bytes` };
+}
+
+/** What an error says about one resource; rethrows one that is about more. */
+export function problemOf(code: Problem['code'], error: unknown): Problem {
+  if (error instanceof HeadwaterError && error.code === 'corrupt') return { code, text: error.message };
+  if (error instanceof RangeError) return { code, text: 'it is nested too deep' };
+  if (error instanceof TypeError || error instanceof SyntaxError)
+    return { code, text: 'it is not what a resource of its type is' };
+  throw error;
+}
+
+/** `resource` says for programs which one it is, `details` why. */
+export function problemOutcome(key: string, { code, text }: Problem): object {
+  const outcome = operationOutcome('error', 'exception', `${key} is not in this export: ${text}`);
+  const [issue] = outcome.issue;
+  return {
+    ...outcome,
+    issue: [
+      {
+        extension: [{ url: RESOURCE_EXTENSION, valueReference: { reference: key } }],
+        ...issue,
+        details: { coding: [{ system: PROBLEM_SYSTEM, code }] },
+      },
+    ],
+  };
+}
+
+const RESOURCE_EXTENSION = 'urn:headwater:resource';
+const PROBLEM_SYSTEM = 'urn:headwater:problem';
