@@ -1,7 +1,11 @@
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { MANY_PATIENTS } from '../events/resource-change.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
-import type { LogReader } from '../log/log.ts';
+import type { LogReader, RecordBatch } from '../log/log.ts';
+import { newestFirst } from '../log/newest-first.ts';
+import type { Visitor } from '../log/newest-first.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { ChangePoint } from './change.ts';
 import type { CaptureLog, ChangeWriter } from './change-writer.ts';
@@ -19,26 +23,45 @@ export interface LiveKey {
 
 /**
  * The live keys of one partition before `to`, newest first. For the two occasions when the log is held against the source:
- * a reload and a TRUNCATE. Memory: the keys of one partition.
+ * a reload and a TRUNCATE. Memory is bounded, see `newestFirst`. A record that cannot be read counts as alive, so that the delete
+ * after it makes the key readable again.
  */
 export async function* liveKeys(
-  source: { readonly reader: LogReader; readonly decodeChange: (value: Buffer) => ResourceChange },
+  source: {
+    readonly reader: Pick<LogReader, 'readBackward'>;
+    readonly decodeChange: (value: Buffer) => ResourceChange;
+  },
   place: { readonly topic: string; readonly partition: number; readonly to: Offset },
   signal: AbortSignal,
 ): AsyncIterable<LiveKey[]> {
-  const met = new Set<string>();
-  for await (const batch of source.reader.readBackward({ ...place, from: offset(0) }, signal)) {
-    const live: LiveKey[] = [];
-    for (let i = batch.end - 1; i >= batch.begin; i--) {
-      const text = batch.keyText(i);
-      if (met.has(text)) continue;
-      met.add(text);
-      const change = source.decodeChange(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
-      if (change.operation === 'delete') continue;
-      const { versionId, patients } = change;
-      live.push({ key: batch.key(i).toString('utf8'), versionId, patients, offset: offset(batch.offset(i)) });
-    }
+  const from = offset(0);
+  let live: LiveKey[] = [];
+  const visitor: Visitor = {
+    visit(batch, i, _, silent) {
+      if (silent) return 'skip';
+      const value = batch.data.subarray(batch.valueStart(i), batch.valueEnd(i));
+      const found = liveIn(() => source.decodeChange(value));
+      if (found) live.push({ key: batch.key(i).toString('utf8'), offset: offset(batch.offset(i)), ...found });
+      return 'skip';
+    },
+  };
+  const open = (): AsyncIterable<RecordBatch> => source.reader.readBackward({ ...place, from }, signal);
+  for await (const _ of newestFirst({ open, from, visitor })) {
     if (live.length > 0) yield live;
+    live = [];
+  }
+}
+
+type Known = Pick<LiveKey, 'versionId' | 'patients'>;
+
+function liveIn(decode: () => ResourceChange): Known | undefined {
+  try {
+    const { operation, versionId, patients } = decode();
+    return operation === 'delete' ? undefined : { versionId, patients };
+  } catch (error) {
+    if (error instanceof HeadwaterError && error.code === 'corrupt')
+      return { versionId: null, patients: [MANY_PATIENTS] };
+    throw error;
   }
 }
 
