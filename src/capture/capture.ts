@@ -31,20 +31,23 @@ export class Capture implements Service {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { source, logger, health } = this.#options;
+    const { source, logger, health, metrics } = this.#options;
     const onWaiting = (): void => {
       logger.info({}, 'another capture leads; waiting');
+      metrics.lag.standsBy();
       health.ready(); // to stand by is to be well
     };
     const onSilent = ({ pid }: { readonly pid: number }): void =>
       logger.warn({ pid }, 'the capture that leads is silent; its session was ended');
     const lead = await source.lead(signal, { onWaiting, onSilent });
+    metrics.lag.begins();
     try {
       await this.#follow(AbortSignal.any([signal, lead.lost]));
       if (!signal.aborted) lead.lost.throwIfAborted();
     } catch (error) {
       throw lead.lost.aborted && !signal.aborted ? lead.lost.reason : error;
     } finally {
+      metrics.lag.ended();
       await lead.release();
       logger.info({}, 'capture ends');
     }

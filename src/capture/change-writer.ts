@@ -7,6 +7,7 @@ import type { ResourceChange } from '../events/resource-change.ts';
 import { patientsAbout } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
 import type { StoredBatch } from '../log/log.ts';
+import type { CaptureLag } from './capture-lag.ts';
 import type { KeyedChange } from './change.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 import type { ProblemLog } from './problem-log.ts';
@@ -55,7 +56,8 @@ export interface ResourceTopics {
 export interface CaptureMetrics {
   change(operation: string, bytes: number): void;
   problem(): void;
-  reached(stamp: Stamp, lsn: Lsn): void;
+  reached(lsn: Lsn): void;
+  readonly lag: CaptureLag;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };

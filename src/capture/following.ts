@@ -15,6 +15,7 @@ import type { Relation, Tuple, WalMessage } from './pgoutput.ts';
 import type { Position } from '../events/position.ts';
 import { positionRecord } from './position.ts';
 import { ReplicationStream } from './replication-stream.ts';
+import { probeWal } from './wal-probe.ts';
 import { RowReader } from './source-mapping.ts';
 import { StampClock } from './stamp-clock.ts';
 
@@ -77,6 +78,7 @@ export class Following {
     const stop = new AbortController();
     const { broken } = this.#sender;
     let stream: ReplicationStream | undefined;
+    let probing: Promise<void> | undefined;
     try {
       await this.#watch.verify();
       const { slot, publication } = source;
@@ -84,11 +86,13 @@ export class Following {
       stream = await ReplicationStream.start(source.url, { slot, publication, from, timeline });
       const uncovered = this.#watch.run(AbortSignal.any([signal, stop.signal]));
       uncovered.catch((error: unknown) => stop.abort(error));
+      const { lag } = this.#options.metrics;
+      probing = probeWal(source, { lag, onProbe: () => stream?.askPosition() }, stop.signal);
       const either = AbortSignal.any([signal, broken, stop.signal]);
       health.ready();
       while (!signal.aborted) {
         for (const event of await this.#sender.during(stream.take(either))) {
-          if (event.kind === 'advanced') this.#confirmed.advancedTo(event.position);
+          if (event.kind === 'advanced') this.#advance(event.position);
           else await this.#receive(event.message, signal);
         }
         stop.signal.throwIfAborted();
@@ -101,7 +105,7 @@ export class Following {
       stop.abort();
       await this.#sender.idle().catch(() => undefined);
       await stream?.close();
-      await this.#watch.close();
+      await Promise.all([this.#watch.close(), probing]);
     }
   }
 
@@ -131,6 +135,13 @@ export class Following {
     this.#requests = [];
     const stamp = skip ? this.#stamps.last : this.#stamps.change(time);
     this.#transaction = { lsn: commitLsn, time, stamp, skip };
+    if (!skip) this.#options.metrics.lag.transactionBegan(time);
+  }
+
+  #advance(position: Lsn): void {
+    this.#confirmed.advancedTo(position);
+    const covered = this.#confirmed.idleAdvance();
+    if (covered !== undefined) this.#options.metrics.lag.covered(covered);
   }
 
   /** Tables are known by their object ids: a name may be another table's now. */
@@ -211,7 +222,8 @@ export class Following {
       for (const request of this.#requests) {
         await this.#commands.write(request, { lsn: at, commitTime: time }, () => this.#sender.flush());
       }
-      this.#options.metrics.reached(this.#stamps.last, endLsn);
+      this.#options.metrics.reached(endLsn);
+      this.#options.metrics.lag.transactionEnded();
     }
     this.#confirmed.transactionEnded(endLsn);
   }
@@ -245,8 +257,10 @@ export class Following {
   async #commit(position: Lsn): Promise<void> {
     this.#handedOver = position;
     this.#addPosition(position);
+    this.#options.metrics.lag.handedOver();
     await this.#log.commit();
     this.#confirmed.committed(position);
+    this.#options.metrics.lag.stored(this.#confirmed.idleAdvance() ?? position);
   }
 
   #addPosition(reached: Lsn): void {

@@ -125,6 +125,11 @@ export class ReplicationStream {
     this.#sendStatus();
   }
 
+  /** Asks for the position up to which everything was sent; it comes as an event. */
+  askPosition(): void {
+    this.#sendStatus(true);
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#connection.stream.destroy(); // a replication connection does not listen to a polite end
@@ -170,7 +175,7 @@ export class ReplicationStream {
     }
   }
 
-  #sendStatus(): void {
+  #sendStatus(wantsAnswer = false): void {
     if (this.#failure) return;
     const status = Buffer.alloc(34);
     status[0] = 0x72; // r
@@ -178,6 +183,7 @@ export class ReplicationStream {
     status.writeBigInt64BE(this.#confirmed, 9);
     status.writeBigInt64BE(this.#confirmed, 17);
     status.writeBigInt64BE(BigInt(Date.now()) * 1000n - EPOCH_2000_MICROSECONDS, 25);
+    status[33] = wantsAnswer ? 1 : 0;
     this.#connection.sendCopyFromChunk(status);
   }
 

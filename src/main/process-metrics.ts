@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
-import type { Lsn, Stamp } from '../base/positions.ts';
+import type { Lsn } from '../base/positions.ts';
 import type { ServiceHealth } from '../base/service.ts';
+import { CaptureLag } from '../capture/capture-lag.ts';
 import type { CaptureMetrics } from '../capture/change-writer.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Lane } from '../events/tasks.ts';
@@ -82,21 +83,24 @@ function captureMetrics(registers: Registry[], clock: () => number): ProcessMetr
     help: 'Resources of the load under way or done',
     registers,
   });
-  let reached: { stamp: Stamp; lsn: Lsn; at: number } | undefined;
+  const lag = new CaptureLag(clock);
+  let reached: Lsn | undefined;
   new Gauge({
     name: 'headwater_capture_lsn',
     help: 'Position in the write-ahead log that was received, in bytes',
     registers,
     collect() {
-      if (reached) this.set(Number(reached.lsn));
+      if (reached !== undefined) this.set(Number(reached));
     },
   });
   new Gauge({
     name: 'headwater_capture_lag_seconds',
-    help: 'How long after its commit the last source transaction was received',
+    help: 'Age of the oldest change that is committed in the source and not stored in Kafka; absent where another capture leads',
     registers,
     collect() {
-      if (reached) this.set(Math.max(0, (reached.at - reached.stamp) / 1000));
+      const { value } = lag;
+      if (value === undefined) this.remove();
+      else this.set(value / 1000);
     },
   });
   return {
@@ -105,7 +109,8 @@ function captureMetrics(registers: Registry[], clock: () => number): ProcessMetr
       bytes.inc(size);
     },
     problem: () => problems.inc(),
-    reached: (stamp, lsn) => (reached = { stamp, lsn, at: clock() }),
+    reached: (lsn) => (reached = lsn),
+    lag,
     loaded: (resources) => loaded.set(resources),
   };
 }

@@ -5,6 +5,7 @@ import { formatLsn } from '../../src/base/positions.ts';
 import type { CaptureOptions } from '../../src/capture/capture-options.ts';
 import type { Catalog } from '../../src/capture/catalog.ts';
 import type { CaptureLog } from '../../src/capture/change-writer.ts';
+import { CaptureLag } from '../../src/capture/capture-lag.ts';
 import { Following } from '../../src/capture/following.ts';
 import { ProblemLog } from '../../src/capture/problem-log.ts';
 import { Source } from '../../src/capture/source.ts';
@@ -165,7 +166,7 @@ describe('following the write-ahead log', () => {
       rows: { maxBytes: 1_000_000 },
       problems: new ProblemLog({ debug: nothing, info: nothing, warn: nothing, error: nothing }, Date.now),
       maxExportMs: 3_600_000,
-      metrics: { change: nothing, problem: nothing, reached: nothing },
+      metrics: { change: nothing, problem: nothing, reached: nothing, lag: new CaptureLag(Date.now) },
       clock: Date.now,
       newId: () => 'id',
       logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },

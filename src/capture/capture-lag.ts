@@ -1,0 +1,115 @@
+import type { Clock } from '../base/clock.ts';
+import type { Lsn } from '../base/positions.ts';
+
+/** Probes kept, one a second: of an outage of more than an hour the age is told, whatever it is. */
+const MOST_PROBES = 4_096;
+
+/** Where the source's log ended at a time. */
+interface Probe {
+  readonly lsn: Lsn;
+  /** ms since 1970, by this process. */
+  readonly at: number;
+}
+
+/**
+ * How old the oldest change is that is committed in the source and not stored in Kafka. Pure but for its clock; lives as long as the
+ * process, so that it goes on while capture is down.
+ *
+ * | # | capture                                    | since when Kafka lacks something                              |
+ * |---|--------------------------------------------|---------------------------------------------------------------|
+ * | 1 | never led here, or another one leads       | unknown here                                                  |
+ * | 2 | has received transactions that are not stored | commit of the oldest                                       |
+ * | 3 | was not yet sent what a probe saw          | the oldest such probe                                         |
+ * | 4 | is down, loads, or has not caught up yet   | as of its end (2, 3), or the last probe that was covered; else its start |
+ * | 5 | has stored all that the last probe saw     | nothing is missing                                            |
+ */
+export class CaptureLag {
+  readonly #clock: Clock;
+  #leads = false;
+  #downSince: number | undefined;
+  #open: number | undefined;
+  #waiting: number | undefined;
+  #committing: number | undefined;
+  #probes: Probe[] = [];
+  #coveredAt: number | undefined;
+  /** To add to the source's times. */
+  #skew = 0;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** In ms; undefined = it is not this process that can tell. */
+  get value(): number | undefined {
+    if (!this.#leads) return undefined; // 1
+    const since = this.#downSince ?? this.#since();
+    return since === undefined ? 0 : Math.max(0, this.#clock() - since);
+  }
+
+  /** Another capture leads. */
+  standsBy(): void {
+    this.#leads = false;
+    this.#downSince = undefined;
+    this.#forget();
+  }
+
+  /** This capture leads: it knows nothing of the source yet. */
+  begins(): void {
+    this.#leads = true;
+    this.#downSince ??= this.#clock();
+    this.#forget();
+  }
+
+  ended(): void {
+    if (this.#leads) this.#downSince ??= this.#since() ?? this.#coveredAt ?? this.#clock();
+    this.#forget();
+  }
+
+  /** @param commitTime ms since 1970, by the source */
+  transactionBegan(commitTime: number): void {
+    this.#open = commitTime + this.#skew;
+    this.#downSince = undefined; // now it is known
+  }
+
+  transactionEnded(): void {
+    this.#waiting ??= this.#open;
+    this.#open = undefined;
+  }
+
+  /** All transactions that have ended are being committed. */
+  handedOver(): void {
+    this.#committing ??= this.#waiting;
+    this.#waiting = undefined;
+  }
+
+  /** They are stored. @param covered nothing that is missing lies before it */
+  stored(covered: Lsn): void {
+    this.#committing = undefined;
+    this.covered(covered);
+  }
+
+  /** Nothing that is missing lies before this position. */
+  covered(position: Lsn): void {
+    const next = this.#probes.findIndex(({ lsn }) => lsn > position);
+    const passed = this.#probes.splice(0, next < 0 ? this.#probes.length : next).at(-1);
+    if (!passed) return;
+    this.#coveredAt = passed.at;
+    if (this.#probes.length === 0) this.#downSince = undefined;
+  }
+
+  /** @param sourceTime ms since 1970, by the source */
+  probed(lsn: Lsn, sourceTime: number): void {
+    const at = this.#clock();
+    this.#skew = at - sourceTime;
+    if (this.#probes.length < MOST_PROBES) this.#probes.push({ lsn, at });
+  }
+
+  #since(): number | undefined {
+    return this.#committing ?? this.#waiting ?? this.#open ?? this.#probes[0]?.at; // 2, 3, 5
+  }
+
+  #forget(): void {
+    this.#open = this.#waiting = this.#committing = this.#coveredAt = undefined;
+    this.#probes = [];
+  }
+}

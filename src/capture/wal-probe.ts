@@ -1,0 +1,37 @@
+import type pg from 'pg';
+import { sleep } from '../base/clock.ts';
+import { parseLsn } from '../base/positions.ts';
+import type { CaptureLag } from './capture-lag.ts';
+import type { Source } from './source.ts';
+
+/** Between two probes, in ms. */
+const INTERVAL = 1_000;
+
+/**
+ * Asks the source every second where its log ends, until the signal fires: a stream that stands still does not tell. What goes wrong
+ * is left to the stream, which meets it as well.
+ * @param onProbe asks the stream how far it has been sent
+ */
+export async function probeWal(
+  source: Pick<Source, 'catalogSession'>,
+  { lag, onProbe }: { readonly lag: CaptureLag; readonly onProbe: () => void },
+  signal: AbortSignal,
+): Promise<void> {
+  let client: pg.Client | undefined;
+  while (!signal.aborted) {
+    try {
+      client ??= await source.catalogSession();
+      const { rows } = await client.query<{ lsn: string; now: string }>(
+        'SELECT pg_current_wal_flush_lsn() AS lsn, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now',
+      );
+      const [row] = rows;
+      if (row && !signal.aborted) lag.probed(parseLsn(row.lsn), Number(row.now));
+      onProbe();
+    } catch {
+      await client?.end().catch(() => undefined);
+      client = undefined;
+    }
+    await sleep(INTERVAL, signal).catch(() => undefined);
+  }
+  await client?.end().catch(() => undefined);
+}
