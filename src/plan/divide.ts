@@ -10,8 +10,8 @@ type Group = readonly Sized[];
 
 /** Below this a job is not divided for parallelism: starting a task and opening its files costs more than it saves. */
 const WORTH_DIVIDING = 4 << 20;
-/** What a task that organizes its output holds in memory. */
-const ORGANIZED_BYTES = 32 << 20;
+/** What is worth a task of its own that organizes its output, although each reads everything. */
+const ORGANIZED_BYTES = 1 << 30;
 
 /** Portions of ranges: none larger than `taskBytes` if it can be helped, and as many as can be worked on at a time. */
 export function divide(
@@ -65,9 +65,9 @@ function splitLargest(groups: Group[]): void {
   groups.splice(largest, 1, group.slice(0, best), group.slice(best));
 }
 
-/** Into how many tasks an organized export is divided by patients; each reads everything. */
-export function organizedSlices(bytes: number): number {
-  return Math.max(1, Math.ceil(bytes / ORGANIZED_BYTES));
+/** Into how many tasks an organized export is divided by patients: each reads everything, so no more than can run at a time. */
+export function organizedSlices(bytes: number, parallelism: number): number {
+  return Math.max(1, Math.min(parallelism, Math.ceil(bytes / ORGANIZED_BYTES)));
 }
 
 export function sum(sized: Group): number {

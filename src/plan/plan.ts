@@ -161,7 +161,11 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
   const { plain, context, provenanceBy } = typesOf(command);
   const returned = sizedRanges(command, plain, { since: found.since, gaps: found.known });
   if (command.parameters.organizeBy !== undefined)
-    return organizedDrafts(command, command.parameters.organizeBy, { returned, cohort: found.cohort });
+    return organizedDrafts(command, command.parameters.organizeBy, {
+      returned,
+      cohort: found.cohort,
+      parallelism: settings.parallelism,
+    });
   const drafts = divide(returned, settings).map((group): Draft => ({
     ...NOTHING,
     ranges: group.map(({ range }) => range),
@@ -208,14 +212,19 @@ export function looksBefore(
 function organizedDrafts(
   { parameters, cut }: ExportCommand,
   by: string,
-  { returned, cohort }: { readonly returned: readonly Sized[]; readonly cohort: Cohort | undefined },
+  found: {
+    readonly returned: readonly Sized[];
+    readonly cohort: Cohort | undefined;
+    readonly parallelism: number;
+  },
 ): Draft[] {
+  const { returned, cohort, parallelism } = found;
   // A group is in the compartments of all its members: it has no block.
   const ranges = returned.filter(({ range }) => parameters.group === undefined || range.type !== 'Group');
   if (ranges.length === 0) return [];
   const patients = (cut.ends.get('Patient') ?? []).reduce((all: number, end) => all + end, 0);
   const share = Math.min(1, (cohort?.members?.size ?? patients) / Math.max(1, patients));
-  const of = organizedSlices(sum(ranges) * share);
+  const of = organizedSlices(sum(ranges) * share, parallelism);
   return Array.from({ length: of }, (_, slice): Draft => ({
     ranges: ranges.map(({ range }) => range),
     related: undefined,

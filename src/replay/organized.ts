@@ -3,68 +3,72 @@ import type { ExportFile } from '../events/status.ts';
 import type { Organized } from '../events/tasks.ts';
 import type { FileSet } from '../files/file-set.ts';
 import { NOWHERE, report, shaped } from './file-sink.ts';
+import { PatientBlocks } from './patient-blocks.ts';
+import type { Block } from './patient-blocks.ts';
 import { replayRanges } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
 import type { Lines } from './shape.ts';
 
-/** The resources of one patient. */
-interface Block {
-  itself: Buffer | undefined;
-  readonly others: Buffer[];
-}
-
 /**
  * Output in blocks: a header that names a patient, the patient, then whatever is in the patient's compartment
  * (https://hl7.org/fhir/uv/bulkdata, "organizeOutputBy"). A resource of several patients is in the block of each. The task
- * has its share of the patients, small enough to be held in memory.
+ * has its share of the patients, and reads everything once.
  */
 export async function replayOrganized(run: TaskRun, organized: Organized): Promise<ExportFile[]> {
-  const { task, cohort, codec, signal } = run;
-  const blocks = new Map<string, Block>();
+  const { task, signal } = run;
   const files = run.filesOf(organized.by);
+  const blocks = new PatientBlocks(run.blockBytes);
   const mine = (text: string): boolean => hash32(text) % organized.of === organized.slice;
-  await replayRanges(run, task.ranges, ({ type }) => {
-    const shape = run.shapeOf(type);
-    const sink: Sink = {
-      returned: (change, key) => {
-        const { patients } = codec.decode(change.bytes);
-        const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
-        // Also without a block of its own this task has to find out whether there is something to report.
-        return shaped(shape, owners.length > 0 ? intoBlocks(blocks, owners, key) : NOWHERE, change);
-      },
-      returns: (change) => shaped(shape, NOWHERE, change) === undefined,
-      // Every task of the job meets it; it is one task's to report.
-      reported: (kind, key, resource) => {
-        if (mine(key)) report(files, kind, resource);
-      },
-      drain: () => files.drain(),
-    };
-    return { selection: run.selectionOf(type), sink, byPatients: true };
-  });
-  for (const [id, block] of [...blocks].sort(([a], [b]) => (a < b ? -1 : 1))) {
-    writeBlock(files, id, block);
-    await files.drain(); // a file ends between two blocks, never inside one
-    signal.throwIfAborted();
+  try {
+    await replayRanges(run, task.ranges, ({ type }) => ({
+      selection: run.selectionOf(type),
+      sink: intoBlocks(run, type, { files, blocks, mine }),
+      byPatients: true,
+    }));
+    for await (const block of blocks.blocks()) {
+      writeBlock(files, block);
+      await files.drain(); // a file ends between two blocks, never inside one
+      signal.throwIfAborted();
+    }
+  } finally {
+    await blocks.close();
   }
   return files.finish();
 }
 
-function intoBlocks(blocks: Map<string, Block>, owners: readonly string[], key: string): Lines {
-  return {
+function intoBlocks(
+  { codec, cohort, shapeOf }: TaskRun,
+  type: string,
+  out: { readonly files: FileSet; readonly blocks: PatientBlocks; readonly mine: (text: string) => boolean },
+): Sink {
+  const { files, blocks, mine } = out;
+  const shape = shapeOf(type);
+  const linesOf = (owners: readonly string[], key: string): Lines => ({
     line: (data, start, end) => {
-      const line = Buffer.from(data.subarray(start, end)); // a copy: the data is reused
-      for (const id of owners) {
-        let block = blocks.get(id);
-        if (!block) blocks.set(id, (block = { itself: undefined, others: [] }));
-        if (key === `Patient/${id}`) block.itself = line;
-        else block.others.push(line);
-      }
+      for (const id of owners) blocks.add(id, key === `Patient/${id}`, data, [start, end]);
+    },
+  });
+  return {
+    returned: (change, key) => {
+      const { patients } = codec.decode(change.bytes);
+      const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
+      // Also without a block of its own this task has to find out whether there is something to report.
+      return shaped(shape, owners.length > 0 ? linesOf(owners, key) : NOWHERE, change);
+    },
+    returns: (change) => shaped(shape, NOWHERE, change) === undefined,
+    // Every task of the job meets it; it is one task's to report.
+    reported: (kind, key, resource) => {
+      if (mine(key)) report(files, kind, resource);
+    },
+    drain: async () => {
+      await blocks.drain();
+      await files.drain();
     },
   };
 }
 
-function writeBlock(files: FileSet, id: string, { itself, others }: Block): void {
+function writeBlock(files: FileSet, { id, itself, others }: Block): void {
   const output = files.of('output');
   const header = Buffer.from(
     JSON.stringify({

@@ -16,6 +16,8 @@ export interface TaskContext {
   readonly references: References;
   /** Raw bytes of a file. */
   readonly fileBytes: number;
+  /** Memory for organized output; what is usual when absent. */
+  readonly blockBytes?: number;
   readonly signal: AbortSignal;
   /** 0 to 1. */
   readonly onProgress: (fraction: number) => void;

@@ -265,6 +265,7 @@ export class World {
       topicOf: (type) => type,
       references: this.#references,
       fileBytes: 500,
+      blockBytes: 400,
       signal: new AbortController().signal,
       onProgress: (fraction) => assert(fraction >= 0 && fraction <= 1),
     });

@@ -1,0 +1,164 @@
+import { randomUUID } from 'node:crypto';
+import { open, unlink } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { hash32 } from '../base/hash32.ts';
+
+/** The resources of one patient. */
+export interface Block {
+  readonly id: string;
+  itself: Buffer | undefined;
+  readonly others: Buffer[];
+}
+
+/** What is held in memory before it is spilled, and again when it is read back. */
+const MEMORY_BYTES = 32 << 20;
+const BUCKETS = 64;
+/** So often a bucket that is too large is divided again: enough for 64^4 times the memory. */
+const MOST_LEVELS = 4;
+/** Of an entry: length of the line, whether it is the patient itself, length of the id. */
+const HEAD_BYTES = 6;
+
+interface Bucket {
+  readonly file: FileHandle;
+  bytes: number;
+}
+
+/**
+ * Lines sorted by patient. What does not fit into memory goes into temporary files, by a hash of the patient's id; each of them is then
+ * read back by itself, or divided again. So each line is written and read once or twice, however many there are. The files have no
+ * names: a process that ends leaves nothing. Memory: a fixed amount, and the resources of the largest patient.
+ */
+export class PatientBlocks {
+  readonly #memoryBytes: number;
+  readonly #level: number;
+  #held: Buffer[] = [];
+  #heldBytes = 0;
+  #buckets: Bucket[] | undefined;
+
+  constructor(memoryBytes = MEMORY_BYTES, level = 0) {
+    this.#memoryBytes = memoryBytes;
+    this.#level = level;
+  }
+
+  /** Adds a copy of data[start, end). */
+  add(id: string, itself: boolean, data: Buffer, [start, end]: readonly [number, number]): void {
+    const name = Buffer.from(id);
+    const entry = Buffer.allocUnsafe(HEAD_BYTES + name.length + end - start);
+    entry.writeUInt32LE(end - start, 0);
+    entry[4] = itself ? 1 : 0;
+    entry[5] = name.length;
+    entry.set(name, HEAD_BYTES);
+    data.copy(entry, HEAD_BYTES + name.length, start, end);
+    this.#hold(entry);
+  }
+
+  /** Spills what is too much for memory. */
+  async drain(): Promise<void> {
+    if (this.#heldBytes <= this.#memoryBytes || this.#level >= MOST_LEVELS) return;
+    await this.#spill();
+  }
+
+  /** Patient by patient; the same order whenever the same was added. */
+  async *blocks(): AsyncIterable<Block> {
+    if (!this.#buckets) {
+      yield* blocksOf(this.#held);
+      return;
+    }
+    await this.#spill();
+    for (const bucket of this.#buckets) {
+      const inner = new PatientBlocks(this.#memoryBytes, this.#level + 1);
+      try {
+        for await (const entry of entriesOf(bucket, this.#memoryBytes)) {
+          inner.#hold(entry);
+          await inner.drain();
+        }
+        await bucket.file.close();
+        yield* inner.blocks();
+      } finally {
+        await inner.close();
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.allSettled((this.#buckets ?? []).map(({ file }) => file.close()));
+  }
+
+  #hold(entry: Buffer): void {
+    this.#held.push(entry);
+    this.#heldBytes += entry.length;
+  }
+
+  async #spill(): Promise<void> {
+    const buckets = (this.#buckets ??= await openBuckets());
+    const byBucket = Map.groupBy(this.#held, (entry) => hash32(`${this.#level}/${idOf(entry)}`) % BUCKETS);
+    this.#held = [];
+    this.#heldBytes = 0;
+    for (const [n, entries] of byBucket) {
+      const bucket = buckets[n] as Bucket;
+      const bytes = Buffer.concat(entries);
+      await bucket.file.write(bytes, 0, bytes.length, bucket.bytes);
+      bucket.bytes += bytes.length;
+    }
+  }
+}
+
+async function openBuckets(): Promise<Bucket[]> {
+  const buckets: Bucket[] = [];
+  for (let i = 0; i < BUCKETS; i++) {
+    const path = join(tmpdir(), `headwater-${randomUUID()}`);
+    buckets.push({ file: await open(path, 'wx+', 0o600), bytes: 0 });
+    await unlink(path);
+  }
+  return buckets;
+}
+
+/** Reads a file in pieces; an entry that is larger is a piece of its own. */
+async function* entriesOf({ file, bytes }: Bucket, memoryBytes: number): AsyncIterable<Buffer> {
+  const pieceBytes = Math.max(HEAD_BYTES + 255, Math.min(memoryBytes, 1 << 20));
+  for (let at = 0; at < bytes;) {
+    let piece = await readAt(file, at, Math.min(pieceBytes, bytes - at));
+    if (lengthOf(piece) > piece.length) piece = await readAt(file, at, lengthOf(piece));
+    let end = 0;
+    while (end + HEAD_BYTES <= piece.length) {
+      const next = end + lengthOf(piece.subarray(end));
+      if (next > piece.length) break;
+      yield piece.subarray(end, next);
+      end = next;
+    }
+    at += end;
+  }
+}
+
+async function readAt(file: FileHandle, at: number, length: number): Promise<Buffer> {
+  const piece = Buffer.allocUnsafeSlow(length);
+  for (let read = 0; read < length;) {
+    const { bytesRead } = await file.read(piece, read, length - read, at + read);
+    if (bytesRead === 0) throw new Error('a temporary file is shorter than what was written to it');
+    read += bytesRead;
+  }
+  return piece;
+}
+
+function* blocksOf(entries: readonly Buffer[]): Iterable<Block> {
+  const blocks = new Map<string, Block>();
+  for (const entry of entries) {
+    const id = idOf(entry);
+    let block = blocks.get(id);
+    if (!block) blocks.set(id, (block = { id, itself: undefined, others: [] }));
+    const line = entry.subarray(HEAD_BYTES + (entry[5] ?? 0));
+    if (entry[4] === 1) block.itself = line;
+    else block.others.push(line);
+  }
+  yield* [...blocks.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function lengthOf(entry: Buffer): number {
+  return HEAD_BYTES + (entry[5] ?? 0) + entry.readUInt32LE(0);
+}
+
+function idOf(entry: Buffer): string {
+  return entry.toString('utf8', HEAD_BYTES, HEAD_BYTES + (entry[5] ?? 0));
+}
