@@ -1,5 +1,6 @@
 import type { AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { durable } from './durability.ts';
 import { days, MEBIBYTE } from './durations.ts';
 import { epochSchema, exportParametersSchema, lsnSchema, NAMESPACE } from './records.ts';
 
@@ -69,7 +70,8 @@ export const commands: TopicDeclaration = {
   schema: commandSchema,
   key: 'job id',
   partitions: () => 4,
-  config: () => ({
+  config: (settings) => ({
+    ...durable(settings, 'of the broker'),
     'cleanup.policy': 'delete',
     'retention.ms': days(5),
     'segment.ms': days(1),

@@ -1,5 +1,6 @@
 import type { AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { durable } from './durability.ts';
 import { days, MEBIBYTE } from './durations.ts';
 import { exportFileSchema, NAMESPACE } from './records.ts';
 
@@ -52,7 +53,8 @@ export const exportEvents: TopicDeclaration = {
   schema: exportEventSchema,
   key: 'job id',
   partitions: () => 4,
-  config: () => ({
+  config: (settings) => ({
+    ...durable(settings, 'of the source'),
     'cleanup.policy': 'delete',
     'retention.ms': days(30),
     'segment.ms': days(1),

@@ -1,5 +1,6 @@
 import type { AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { durable } from './durability.ts';
 import { hours, MEBIBYTE } from './durations.ts';
 import { epochSchema, lsnSchema, NAMESPACE } from './records.ts';
 
@@ -89,7 +90,8 @@ export const position: TopicDeclaration = {
   schema: positionSchema,
   key: 'the topic prefix',
   partitions: () => 1,
-  config: () => ({
+  config: (settings) => ({
+    ...durable(settings, 'of the broker'),
     'cleanup.policy': 'compact',
     'segment.bytes': String(16 * MEBIBYTE),
     'segment.ms': hours(1),

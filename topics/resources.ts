@@ -1,5 +1,6 @@
 import type { AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { durable } from './durability.ts';
 import { days, hours, MEBIBYTE } from './durations.ts';
 import { lsnSchema, NAMESPACE } from './records.ts';
 
@@ -54,13 +55,12 @@ export const resources: TopicDeclaration = {
   key: 'Type/id',
   partitions: (settings) => settings.resourcePartitions,
   config: (settings, type) => ({
+    ...durable(settings, 'of the source'),
     'cleanup.policy': 'compact',
     'min.compaction.lag.ms': type === 'Group' ? FOR_EVER : hours(settings.maxExportHours),
     'max.message.bytes': String(LARGEST_RECORD),
     'segment.bytes': String(256 * MEBIBYTE),
     'segment.ms': days(1),
-    'message.timestamp.type': 'CreateTime',
-    'message.timestamp.after.max.ms': FOR_EVER,
   }),
   writers: ['capture'],
   readers: ['worker', 'capture'],

@@ -1,5 +1,6 @@
 import type { AvroField, AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { durable } from './durability.ts';
 import { days, MEBIBYTE } from './durations.ts';
 import { exportFileSchema, exportParametersSchema, lsnSchema, NAMESPACE } from './records.ts';
 
@@ -68,7 +69,8 @@ export const status: TopicDeclaration = {
   schema: statusEventSchema,
   key: 'job id',
   partitions: () => 4,
-  config: () => ({
+  config: (settings) => ({
+    ...durable(settings, 'of the broker'),
     'cleanup.policy': 'delete',
     'retention.ms': '-1',
     'retention.bytes': '-1',

@@ -1,5 +1,6 @@
 import type { AvroSchema } from '../src/events/avro-schema.ts';
-import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import type { TopicDeclaration, TopicSettings } from '../src/log/topic-declaration.ts';
+import { durable } from './durability.ts';
 import { days, MEBIBYTE } from './durations.ts';
 import { NAMESPACE } from './records.ts';
 
@@ -108,7 +109,8 @@ const shared = {
   schema: taskSchema,
   key: 'job id/task id',
   partitions: () => 16,
-  config: () => ({
+  config: (settings: TopicSettings) => ({
+    ...durable(settings, 'of the broker'),
     'cleanup.policy': 'delete',
     'retention.ms': days(5),
     'segment.ms': days(1),

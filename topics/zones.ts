@@ -1,5 +1,6 @@
 import type { AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import { durable } from './durability.ts';
 import { days, MEBIBYTE } from './durations.ts';
 import { NAMESPACE } from './records.ts';
 
@@ -22,7 +23,8 @@ export const zones: TopicDeclaration = {
   schema: zoneSchema,
   key: 'resource type',
   partitions: () => 4,
-  config: () => ({
+  config: (settings) => ({
+    ...durable(settings, 'of the broker'),
     'cleanup.policy': 'delete',
     'retention.ms': '-1',
     'retention.bytes': '-1',

@@ -122,11 +122,8 @@ export const TABLE = {
   ),
   replicationFactor: setting(
     'REPLICATION_FACTOR',
-    wholeNumber(1, 100),
-    'Copies of every partition of a new topic.',
-    {
-      default: '1',
-    },
+    wholeNumber(1, 32),
+    'Copies of every partition of a new topic; without it 3, or as many as there are brokers.',
   ),
   maxResourceBytes: setting(
     'MAX_RESOURCE_BYTES',
@@ -263,4 +260,10 @@ export const TABLE = {
   replayThreads: setting('REPLAY_THREADS', wholeNumber(1, 1024), 'Tasks replayed at a time by one worker.', {
     default: { words: 'CPUs of the machine', from: () => String(availableParallelism()) },
   }),
+  watchdogSeconds: setting(
+    'WATCHDOG',
+    wholeNumber(0, 86_400),
+    'Seconds after which a process whose event loop stands still is ended; 0 for never.',
+    { default: '30' },
+  ),
 } as const;

@@ -4,7 +4,7 @@ import type { AvroSchema } from '../events/avro-schema.ts';
 export interface TopicSettings {
   /** Partitions of a resource type's topic when it is created; an existing one keeps its own. */
   readonly resourcePartitions: number;
-  /** Copies of every partition. */
+  /** Copies of every partition when a topic is created; of an existing one those it has. */
   readonly replicationFactor: number;
   /** Hours an export may take at most. A version that a cut points at must not be compacted away earlier. */
   readonly maxExportHours: number;

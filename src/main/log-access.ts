@@ -56,10 +56,12 @@ export class LogAccess {
   readonly admin: TopicAdmin;
   readonly #registry: SchemaRegistry;
   readonly #references: References;
+  readonly #logger: Logger;
   #codecs: Promise<Codecs> | undefined;
 
   constructor(settings: Settings, logger: Logger, onGaveUp?: (topic: string) => void) {
     const prefix = settings.topicPrefix;
+    this.#logger = logger;
     this.names = topicNames(prefix);
     this.cluster = clusterOptions(settings);
     this.kafka = createKafka(
@@ -126,7 +128,8 @@ export class LogAccess {
   }
 
   async #prepare(): Promise<Codecs> {
-    await this.admin.apply();
+    const found = await this.admin.apply();
+    for (const { kind, text } of found) if (kind === 'replicas') this.#logger.warn({}, text);
     return codecsOf(await this.#registry.resolve(allTopics), this.#references);
   }
 }

@@ -40,6 +40,29 @@ describe('topics/', () => {
     assert.equal(resourceTopicName('headwater', resources, 'Patient'), 'headwater.resources.Patient');
   });
 
+  it('leaves durability, compression and the clocks of records to no broker', () => {
+    for (const topic of allTopics) {
+      const config = topic.config({ ...settings, replicationFactor: 3 });
+      assert.equal(config['min.insync.replicas'], '2', topic.name);
+      assert.equal(config['unclean.leader.election.enable'], 'false', topic.name);
+      assert.equal(config['compression.type'], 'producer', topic.name);
+      assert.match(config['message.timestamp.type'] ?? '', /^(CreateTime|LogAppendTime)$/, topic.name);
+      assert.ok(Number(config['message.timestamp.after.max.ms']) > 1e18, topic.name);
+      assert.ok(Number(config['message.timestamp.before.max.ms']) > 1e18, topic.name);
+    }
+  });
+
+  it('asks for one copy to be written where there are not three', () => {
+    for (const replicationFactor of [1, 2]) {
+      for (const topic of allTopics)
+        assert.equal(
+          topic.config({ ...settings, replicationFactor })['min.insync.replicas'],
+          '1',
+          topic.name,
+        );
+    }
+  });
+
   it('keeps every version of a resource as long as the longest export takes', () => {
     assert.equal(resources.config({ ...settings, maxExportHours: 36 })['min.compaction.lag.ms'], '129600000');
     assert.ok(

@@ -164,6 +164,8 @@ export function openBatch(batch: RawBatch): RecordSet {
   return new RecordSet({ data, owned: codec !== 0, index, baseOffset: batch.baseOffset, baseTimestamp });
 }
 
+const CODECS = ['none', 'gzip', 'snappy', 'lz4', 'zstd'];
+
 function decompress(codec: number, data: Buffer): Buffer {
   if (codec === 0) return data;
   // One byte more than the content, or zlib reserves as much again to see whether anything follows.
@@ -172,7 +174,7 @@ function decompress(codec: number, data: Buffer): Buffer {
   if (codec === 1) return gunzipSync(data);
   throw new HeadwaterError(
     'unsupported',
-    `record batches compressed with codec ${codec}; set the topic's compression.type to producer or zstd`,
+    `record batches are compressed with ${CODECS[codec] ?? `codec ${codec}`}, which is not read; set the topic's compression.type to producer and make it anew`,
   );
 }
 

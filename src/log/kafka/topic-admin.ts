@@ -6,10 +6,12 @@ import { isTemplate, resourceTopicName, topicName } from '../topic-declaration.t
 import type { TopicDeclaration, TopicSettings } from '../topic-declaration.ts';
 import { errorTypes, kafkaError } from './kafka-error.ts';
 import type { SchemaRegistry } from './schema-registry.ts';
-import { differences } from './topic-difference.ts';
+import { differences, isAsGood } from './topic-difference.ts';
 import type { ActualTopic, Difference, WantedTopic } from './topic-difference.ts';
 
 const PATIENCE = 30_000;
+/** Copies of a partition, where nothing else is set and there are as many brokers. */
+const MOST_COPIES = 3;
 
 const NOT_YET: ReadonlySet<string> = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
 
@@ -17,10 +19,18 @@ export interface TopicAdminOptions {
   readonly kafka: Kafka;
   readonly registry: SchemaRegistry;
   readonly declarations: readonly TopicDeclaration[];
-  readonly settings: TopicSettings;
+  /** Without a replication factor it is 3, or the number of brokers. */
+  readonly settings: Omit<TopicSettings, 'replicationFactor'> & {
+    readonly replicationFactor: number | undefined;
+  };
   /** Of topics and subjects. */
   readonly prefix: string;
 }
+
+type NamedTopic = Pick<WantedTopic, 'name' | 'partitions'> & {
+  readonly declaration: TopicDeclaration;
+  readonly type: string | undefined;
+};
 
 /**
  * Makes the cluster and the registry equal to the declarations. Can be repeated, interrupted at any point, and done by
@@ -46,7 +56,7 @@ export class TopicAdmin {
   /** Makes it so and returns what was different. Throws `conflict`, before it changes a topic, when that cannot be done. */
   async apply(): Promise<readonly Difference[]> {
     const { wanted, found } = await this.#compare();
-    const stuck = found.filter(({ kind }) => kind === 'partitions');
+    const stuck = found.filter(({ kind }) => kind === 'partitions' || kind === 'compression');
     if (stuck.length > 0) {
       const text = stuck.map((difference) => difference.text).join('; ');
       throw new HeadwaterError(
@@ -65,12 +75,12 @@ export class TopicAdmin {
 
   /** The topic of a resource type, made when there is none yet, and its partition count. */
   async ensureResourceTopic(type: string): Promise<{ readonly topic: string; readonly partitions: number }> {
-    const { settings, prefix } = this.#options;
-    const topic = resourceTopicName(prefix, this.#template, type);
-    const partitions = this.#template.partitions(settings);
+    const topic = resourceTopicName(this.#options.prefix, this.#template, type);
     const [existing] = await this.#describe([topic]);
     if (existing) return { topic, partitions: existing.partitions };
-    await this.#create([{ name: topic, partitions, config: this.#template.config(settings, type) }]);
+    const settings = await this.#settings();
+    const partitions = this.#template.partitions(settings);
+    await this.#create([this.#wanted(this.#template, { name: topic, partitions, settings, type })]);
     const [found] = await this.#describe([topic]);
     if (!found)
       throw new HeadwaterError('unavailable', `Kafka has not finished making ${topic}`, { subject: topic });
@@ -124,20 +134,51 @@ export class TopicAdmin {
 
   /** Every topic there should be (those of resources: each there is) and those of them there are. */
   async #survey(): Promise<{ wanted: readonly WantedTopic[]; actual: readonly ActualTopic[] }> {
-    const { declarations, settings, prefix } = this.#options;
+    const { declarations, prefix } = this.#options;
+    const settings = await this.#settings();
     const types = await this.listResourceTypes();
-    const wanted = declarations.flatMap((declaration): WantedTopic[] => {
+    const named = declarations.flatMap((declaration): NamedTopic[] => {
       if (!isTemplate(declaration)) {
-        const [name, config] = [topicName(prefix, declaration), declaration.config(settings)];
-        return [{ name, partitions: declaration.partitions(settings), config }];
+        const [name, partitions] = [topicName(prefix, declaration), declaration.partitions(settings)];
+        return [{ declaration, name, partitions, type: undefined }];
       }
-      return types.map((type) => ({
-        name: resourceTopicName(prefix, declaration, type),
-        partitions: undefined,
-        config: declaration.config(settings, type),
-      }));
+      return types.map((type) => {
+        const name = resourceTopicName(prefix, declaration, type);
+        return { declaration, name, partitions: undefined, type };
+      });
     });
-    return { wanted, actual: await this.#describe(wanted.map(({ name }) => name)) };
+    const actual = await this.#describe(named.map(({ name }) => name));
+    const copies = new Map(actual.map(({ name, replicas }) => [name, replicas]));
+    const wanted = named.map(({ declaration, ...topic }): WantedTopic => {
+      const replicationFactor = copies.get(topic.name) ?? settings.replicationFactor;
+      const made = this.#wanted(declaration, { ...topic, settings: { ...settings, replicationFactor } });
+      return { ...made, replicas: settings.replicationFactor };
+    });
+    return { wanted, actual };
+  }
+
+  #wanted(
+    declaration: TopicDeclaration,
+    topic: Pick<WantedTopic, 'name' | 'partitions'> & {
+      readonly settings: TopicSettings;
+      readonly type: string | undefined;
+    },
+  ): WantedTopic {
+    const { name, partitions, settings, type } = topic;
+    return {
+      name,
+      partitions,
+      replicas: settings.replicationFactor,
+      config: declaration.config(settings, type),
+    };
+  }
+
+  async #settings(): Promise<TopicSettings> {
+    const { settings } = this.#options;
+    if (settings.replicationFactor !== undefined)
+      return { ...settings, replicationFactor: settings.replicationFactor };
+    const { brokers } = await this.#call('asking for the brokers', (admin) => admin.describeCluster());
+    return { ...settings, replicationFactor: Math.min(MOST_COPIES, brokers.length) };
   }
 
   async #describe(names: readonly string[]): Promise<readonly ActualTopic[]> {
@@ -156,6 +197,7 @@ export class TopicAdmin {
       return topics.map(({ name, partitions }) => ({
         name,
         partitions: partitions.length,
+        replicas: Math.min(...partitions.map(({ replicas }) => replicas.length)),
         config: Object.fromEntries(
           (configs.get(name) ?? []).map((entry) => [entry.configName, entry.configValue]),
         ),
@@ -165,10 +207,10 @@ export class TopicAdmin {
 
   async #create(wanted: readonly WantedTopic[]): Promise<void> {
     if (wanted.length === 0) return;
-    const topics = wanted.map(({ name, partitions, config }) => ({
+    const topics = wanted.map(({ name, partitions, replicas, config }) => ({
       topic: name,
       numPartitions: partitions ?? 1,
-      replicationFactor: this.#options.settings.replicationFactor,
+      replicationFactor: replicas,
       configEntries: Object.entries(config).map(([key, value]) => ({ name: key, value })),
     }));
     // kafkajs answers false when another process was first, and takes a broker's not knowing of it yet for an error.
@@ -194,14 +236,18 @@ export class TopicAdmin {
         includeSynonyms: false,
         resources: wanted.map(({ name }) => resource(name)),
       });
-      const set = new Map(resources.map(({ resourceName, configEntries }) => [resourceName, configEntries]));
+      const found = new Map(
+        resources.map(({ resourceName, configEntries }) => [resourceName, configEntries]),
+      );
       await admin.alterConfigs({
         validateOnly: false,
         resources: wanted.map(({ name, config }) => {
-          const own = (set.get(name) ?? []).filter(
+          const own = (found.get(name) ?? []).filter(
             ({ configSource }) => configSource === kafkajs.ConfigSource.TOPIC_CONFIG,
           );
-          const merged = { ...Object.fromEntries(own.map((e) => [e.configName, e.configValue])), ...config };
+          const set = Object.fromEntries(own.map((e) => [e.configName, e.configValue]));
+          const declared = Object.entries(config).filter(([key, value]) => !isAsGood(key, set[key], value));
+          const merged = { ...set, ...Object.fromEntries(declared) };
           return {
             ...resource(name),
             configEntries: Object.entries(merged).map(([key, value]) => ({ name: key, value })),

@@ -3,6 +3,8 @@ export interface WantedTopic {
   readonly name: string;
   /** undefined when any count is right, and when it need not exist. */
   readonly partitions: number | undefined;
+  /** Copies of every partition at least. */
+  readonly replicas: number;
   readonly config: Readonly<Record<string, string>>;
 }
 
@@ -10,12 +12,17 @@ export interface WantedTopic {
 export interface ActualTopic {
   readonly name: string;
   readonly partitions: number;
+  /** Copies of the partition that has the fewest. */
+  readonly replicas: number;
   readonly config: Readonly<Record<string, string>>;
 }
 
-/** What is not as declared. `partitions` is the one that cannot be mended: keys would move to other partitions. */
+/**
+ * What is not as declared. Two cannot be mended: `partitions`, since keys would move to other partitions, and `compression`, since
+ * stored batches stay as they are. `replicas` can, by who operates the brokers.
+ */
 export interface Difference {
-  readonly kind: 'missing-topic' | 'partitions' | 'config' | 'missing-schema';
+  readonly kind: 'missing-topic' | 'partitions' | 'compression' | 'replicas' | 'config' | 'missing-schema';
   /** The topic, or the subject of a schema. */
   readonly subject: string;
   /** One line for people. */
@@ -31,6 +38,15 @@ export function differences(wanted: readonly WantedTopic[], actual: readonly Act
   });
 }
 
+/** Codecs that no reader of ours knows. */
+const UNREADABLE: ReadonlySet<string> = new Set(['lz4', 'snappy']);
+
+/** What an operator may have set in place of what is declared. */
+export function isAsGood(name: string, current: string | undefined, declared: string): boolean {
+  if (name === 'compression.type') return current !== undefined; // what cannot be read is named by itself
+  return current === declared || (name === 'min.insync.replicas' && Number(current) > Number(declared));
+}
+
 function missing(name: string): Difference {
   return { kind: 'missing-topic', subject: name, text: `${name} does not exist` };
 }
@@ -42,9 +58,18 @@ function compare(wanted: WantedTopic, actual: ActualTopic): Difference[] {
     const text = `${subject} has ${actual.partitions} partitions, declared are ${wanted.partitions}`;
     found.push({ kind: 'partitions', subject, text });
   }
+  if (actual.replicas < wanted.replicas) {
+    const text = `${subject} has ${actual.replicas} of ${wanted.replicas} copies of its partitions: add some with kafka-reassign-partitions`;
+    found.push({ kind: 'replicas', subject, text });
+  }
+  const compression = actual.config['compression.type'] ?? '';
+  if (UNREADABLE.has(compression)) {
+    const text = `${subject} has compression.type=${compression}, so its records cannot be read`;
+    found.push({ kind: 'compression', subject, text });
+  }
   for (const [name, value] of Object.entries(wanted.config)) {
     const current = actual.config[name];
-    if (current === value) continue;
+    if (isAsGood(name, current, value)) continue;
     found.push({
       kind: 'config',
       subject,

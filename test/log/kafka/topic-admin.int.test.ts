@@ -127,6 +127,13 @@ describe('TopicAdmin', () => {
     assert.deepEqual(await admin.check(), []);
   });
 
+  it('refuses a topic whose records are compressed with what is not read, by name', async () => {
+    await admin.apply();
+    await alter(`${prefix}.status`, { 'compression.type': 'lz4' });
+    await assert.rejects(admin.apply(), /status has compression\.type=lz4/);
+    assert.equal((await configOf(`${prefix}.status`))['compression.type'], 'lz4');
+  });
+
   it('refuses, naming the difference, and changes nothing when a partition count differs', async () => {
     await raw.createTopics({ topics: [{ topic: `${prefix}.commands`, numPartitions: 2 }] });
     await assert.rejects(admin.apply(), (error) => {
