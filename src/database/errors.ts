@@ -4,8 +4,8 @@ import { HeadwaterError, messageOf } from '../base/errors.ts';
 const AWAY_STATE = /^(08|53|57P0|57014|55P03|55006|40001|40P01|25006|25P0[34])/;
 /** A table or schema is missing: the job tables are made at the start, and again when somebody has dropped them. */
 const NOT_YET_STATE = /^(42P01|3F000)/;
-/** The login is refused: the password is wrong, or pg_hba.conf has no line for it. */
-const REFUSED_STATE = /^28/;
+/** The login is refused: the password is wrong, pg_hba.conf has no line for it, or there is no such database. */
+const REFUSED_STATE = /^(28|3D000)/;
 const AWAY_SYSTEM = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -22,9 +22,11 @@ const AWAY_SYSTEM = new Set([
 const AWAY_MESSAGE =
   /terminated|timeout|not queryable|Client has encountered a connection error|Cannot use a pool after/i;
 
-/** `unavailable` for an error that says that the database is away; undefined for any other. */
+/** `unavailable` for an error that says that the database is away, `refused` for a refused login; undefined for any other. */
 export function awayError(error: unknown): HeadwaterError | undefined {
   if (error instanceof HeadwaterError || !(error instanceof Error)) return undefined;
+  const refusal = refusedError(error);
+  if (refusal) return refusal;
   const causes = error instanceof AggregateError ? (error.errors as unknown[]) : [error];
   const away = causes.some((cause) => {
     const { code } = cause as { code?: unknown };
@@ -43,13 +45,12 @@ export function unavailable(error: unknown): HeadwaterError {
   if (error instanceof HeadwaterError) return error;
   const away = awayError(error);
   if (away) return away;
-  const { code } = error as { code?: unknown };
-  if (typeof code === 'string' && REFUSED_STATE.test(code)) {
-    return new HeadwaterError(
-      'bad-config',
-      `PostgreSQL refuses the login of HEADWATER_SOURCE_URL: ${messageOf(error)}`,
-      { cause: error },
-    );
-  }
   return new HeadwaterError('unavailable', `the database: ${messageOf(error)}`, { cause: error });
+}
+
+function refusedError(error: Error): HeadwaterError | undefined {
+  const { code } = error as { code?: unknown };
+  if (typeof code !== 'string' || !REFUSED_STATE.test(code)) return undefined;
+  const message = `PostgreSQL refuses the login of HEADWATER_SOURCE_URL: ${messageOf(error)}`;
+  return new HeadwaterError('refused', message, { cause: error });
 }

@@ -54,7 +54,7 @@ export class Lead {
     this.#timer = setInterval(() => this.#beat(), beat);
   }
 
-  /** Waits until nobody else leads. Throws `unavailable` or `bad-config`. */
+  /** Waits until nobody else leads. Throws `unavailable` or `refused`. */
   static async acquire(options: LeadOptions, signal: AbortSignal): Promise<Lead> {
     const { url, lease, statementMs, name: applicationName } = options;
     const client = await openSession(url, 'lead', {

@@ -106,7 +106,7 @@ export function sessionConfig(url: string, kind: SessionKind, options: SessionOp
   };
 }
 
-/** A session of its own. Throws `unavailable`, or `bad-config` when the login is refused. The caller ends it. */
+/** A session of its own. Throws `unavailable`, or `refused` when the login is. The caller ends it. */
 export async function openSession(
   url: string,
   kind: SessionKind,

@@ -16,8 +16,8 @@ export interface GatewayServiceOptions {
   readonly logger: Logger;
 }
 
-/** Downloads under way get this long to end when the service stops. */
-const GRACE_MS = 10_000;
+/** Downloads under way get this long to end when the service stops; a process ends within 10 s. */
+const GRACE_MS = 5_000;
 
 /** Listens until the signal fires; then takes no more, lets what is under way end, and cuts what is left after the grace. */
 export function gatewayService({

@@ -1,9 +1,11 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
+import type { ErrorCode } from '../base/errors.ts';
 import { settingsAsText } from '../config/help.ts';
 import { isRole, ROLES } from '../config/roles.ts';
 import type { Role } from '../config/roles.ts';
 import * as commands from './commands.ts';
+import { endProcess } from './ending.ts';
 
 const program = new Command('headwater')
   .description('FHIR R4 Bulk Data export, replayed from a Kafka log of every committed change.')
@@ -93,6 +95,8 @@ stack
   .option('--json', 'print the state as JSON')
   .action(run(commands.stackStatusCommand));
 
+const USERS: ReadonlySet<ErrorCode> = new Set(['bad-config', 'bad-request', 'refused']);
+
 await program.parseAsync();
 
 /** Ends with one line a problem and an exit code: 2 for what the user has to change, 130 after a Ctrl-C, 1 for the rest. */
@@ -107,9 +111,14 @@ function run<Arguments extends unknown[]>(
         process.exitCode = 130;
         return;
       }
-      if (!(error instanceof HeadwaterError)) throw error;
+      if (!(error instanceof HeadwaterError)) {
+        process.exitCode = 1;
+        throw error;
+      }
       process.stderr.write(`${messageOf(error)}\n`);
-      process.exitCode = error.code === 'bad-config' || error.code === 'bad-request' ? 2 : 1;
+      process.exitCode = USERS.has(error.code) ? 2 : 1;
+    } finally {
+      endProcess();
     }
   };
 }

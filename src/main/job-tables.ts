@@ -1,6 +1,7 @@
 import { sleep } from '../base/clock.ts';
-import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { HeadwaterError } from '../base/errors.ts';
 import type { HealthReporter, Service } from '../base/service.ts';
+import { unavailable } from '../database/errors.ts';
 import { asking } from '../database/pool.ts';
 import { claimSchema } from '../jobs/installation.ts';
 import { migrate } from '../jobs/schema.ts';
@@ -37,10 +38,7 @@ async function prepare({ settings, pool, tables }: Shared): Promise<void> {
     await migrate(pool, tables);
     id = await claimSchema(pool, tables, name);
   } catch (error) {
-    if (error instanceof HeadwaterError) throw error;
-    throw new HeadwaterError('unavailable', `the job tables cannot be made: ${messageOf(error)}`, {
-      cause: error,
-    });
+    throw unavailable(error);
   }
   // The other roles that touch the store do not know the database; they compare names.
   if (settings.roles.some((role) => role === 'gateway' || role === 'janitor'))

@@ -21,9 +21,11 @@ import { wholeManifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
 import { openStore } from '../storage/open-store.ts';
 import { captureLog } from './capture-log.ts';
+import { orAborted, untilEnded } from './ending.ts';
 import { jobTablesService } from './job-tables.ts';
 import { measureJobs, processMetrics } from './process-metrics.ts';
 import { Shared } from './shared.ts';
+import { watchEventLoop } from './watchdog.ts';
 import { worker } from './worker-role.ts';
 
 type Start = (health: HealthReporter) => Service;
@@ -41,25 +43,36 @@ export async function runRoles(
   for (const [name, start] of services(shared)) supervisors.push(new Supervisor(name, logger, start));
   const stop = new AbortController();
   const all = AbortSignal.any([signal, stop.signal]);
+  const endWatch = watchEventLoop(settings.watchdogSeconds * 1_000);
   const watch = setInterval(() => {
     if (!supervisors.every(({ health: { state } }) => state === 'running')) return;
     clearInterval(watch);
     onReady?.();
   }, 20);
+  const running = new Set<string>();
+  let failure: { readonly error: unknown } | undefined;
+  const ended = supervisors.map(async (supervisor) => {
+    running.add(supervisor.name);
+    try {
+      await supervisor.run(all);
+    } catch (error) {
+      failure ??= { error };
+    } finally {
+      running.delete(supervisor.name);
+      stop.abort(); // one that ended for good ends the process
+    }
+  });
+  const ending = Promise.all(ended).then(async () => {
+    running.add('connections');
+    await shared.close();
+  });
   try {
-    await Promise.all(
-      supervisors.map(async (supervisor) => {
-        try {
-          await supervisor.run(all);
-        } finally {
-          stop.abort(); // one that ended for good ends the process
-        }
-      }),
-    );
+    await untilEnded(ending, { signal: all, logger, unended: () => [...running] });
   } finally {
     clearInterval(watch);
-    await shared.close();
+    endWatch();
   }
+  if (failure) throw failure.error;
 }
 
 function services(shared: Shared): [name: string, start: Start][] {
@@ -94,7 +107,7 @@ function deferred(
   return (health) => ({
     name,
     run: async (signal) => {
-      const service = await make(shared, health);
+      const service = await orAborted(make(shared, health), signal);
       await service.run(signal);
     },
   });

@@ -8,6 +8,7 @@ import { LocalRunner } from '../replay/task-runner.ts';
 import { openStore } from '../storage/open-store.ts';
 import { checkStorage } from '../storage/owner.ts';
 import { Worker } from '../replay/worker.ts';
+import { orAborted } from './ending.ts';
 import type { Shared } from './shared.ts';
 
 type Start = (health: HealthReporter) => Service;
@@ -34,12 +35,12 @@ export function worker(shared: Shared): [string, Start][] {
     (health) => ({
       name: `worker-${name}`,
       run: async (signal) => {
-        const { ids, control } = await log.codecs();
+        const { ids, control } = await orAborted(log.codecs(), signal);
         const { storageUrl, fileBytes, topicPrefix, sourceBaseUrls: baseUrls } = settings;
         await checkStorage(openStore(storageUrl), topicPrefix);
         const options = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls, storageUrl, fileBytes };
         const runner = name === 'bulk' ? new ReplayPool(options, threads) : new LocalRunner(options);
-        const jobs = await ended();
+        const jobs = await orAborted(ended(), signal);
         const service = new Worker({
           lane: name,
           topic: log.names.tasks[name],

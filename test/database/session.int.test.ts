@@ -95,7 +95,7 @@ describe('a database session', () => {
     const url = new URL(role.url);
     url.password = 'another';
     await assert.rejects(openSession(url.href, 'lead'), (error: Error & { code?: string }) => {
-      assert.equal(error.code, 'bad-config');
+      assert.equal(error.code, 'refused');
       assert.match(error.message, /HEADWATER_SOURCE_URL/);
       assert.doesNotMatch(error.message, /another/);
       return true;

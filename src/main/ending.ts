@@ -1,0 +1,48 @@
+import type { Logger } from '../base/service.ts';
+
+/** ms. A process that was told to end, or met a fatal error, has ended by then, whatever hangs. */
+const PATIENCE = 8_000;
+/** ms. What is left when all has ended, such as sockets that nobody closes, is cut off after this. */
+const LEFTOVERS = 500;
+
+/** Rejects when the signal fires, so that what cannot be given up is not waited for. */
+export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject }: PromiseWithResolvers<never> = Promise.withResolvers();
+  const abort = (): void => reject(signal.reason as Error);
+  if (signal.aborted) abort();
+  else signal.addEventListener('abort', abort, { once: true });
+  return Promise.race([work, promise]).finally(() => signal.removeEventListener('abort', abort));
+}
+
+/** Waits for what ends after the signal, and gives up on it after a while: the log then names it. */
+export async function untilEnded(
+  ending: Promise<unknown>,
+  options: {
+    readonly signal: AbortSignal;
+    readonly logger: Logger;
+    readonly unended: () => readonly string[];
+  },
+): Promise<void> {
+  const { signal, logger, unended } = options;
+  const { promise, resolve }: PromiseWithResolvers<void> = Promise.withResolvers();
+  let timer: NodeJS.Timeout | undefined;
+  const begin = (): void => {
+    timer = setTimeout(() => {
+      logger.error({ services: unended() }, `the process ends without waiting for ${unended().join(', ')}`);
+      resolve();
+    }, PATIENCE);
+  };
+  if (signal.aborted) begin();
+  else signal.addEventListener('abort', begin, { once: true });
+  try {
+    await Promise.race([ending, promise]);
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', begin);
+  }
+}
+
+/** Ends the process with the exit code that was set, at once when nothing is left, else soon. */
+export function endProcess(): void {
+  setTimeout(() => process.exit(), LEFTOVERS).unref();
+}

@@ -1,0 +1,38 @@
+import inspector from 'node:inspector';
+import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+
+const BEAT_MS = 500;
+
+export interface WatchdogData {
+  readonly beats: SharedArrayBuffer;
+  /** Turns of the watchdog without a beat after which the process ends. */
+  readonly turns: number;
+  readonly turnMs: number;
+}
+
+/**
+ * Ends the process when its event loop stands still for that long: such a process answers no probe and hears no signal. The
+ * watchdog is a thread that counts its own turns, so the time in which the whole process is stopped does not count.
+ * @param limitMs 0 for no watchdog
+ * @returns what ends the watch
+ */
+export function watchEventLoop(limitMs: number): () => void {
+  if (limitMs === 0 || inspector.url() !== undefined) return () => undefined; // who debugs stops the loop
+  const beats = new SharedArrayBuffer(4);
+  const view = new Int32Array(beats);
+  const beat = setInterval(() => Atomics.add(view, 0, 1), BEAT_MS);
+  beat.unref();
+  const turnMs = Math.min(1_000, Math.max(BEAT_MS, limitMs / 10));
+  const workerData: WatchdogData = { beats, turns: Math.ceil(limitMs / turnMs), turnMs };
+  const thread = new Worker(join(import.meta.dirname, 'watchdog-thread.ts'), {
+    workerData,
+    resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+  });
+  thread.unref();
+  thread.on('error', () => undefined); // without it the process lives on, unwatched
+  return () => {
+    clearInterval(beat);
+    void thread.terminate();
+  };
+}
