@@ -77,6 +77,18 @@ program
   .option('--json', 'print the differences as JSON')
   .action(run(commands.topics));
 
+program
+  .command('reset')
+  .description(
+    'let the next start of capture delete every resource topic of the prefix and load everything anew',
+  )
+  .action(run(commands.reset));
+
+program
+  .command('reload')
+  .description('let the next start of capture load everything again into the topics there are')
+  .action(run(commands.reload));
+
 const stack = program.command('stack').description('the local PostgreSQL, Kafka and schema registry');
 stack
   .command('up')

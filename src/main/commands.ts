@@ -11,6 +11,7 @@ import { rebuild } from '../jobs/rebuild.ts';
 import { jobTables, schemaOf } from '../jobs/schema.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { stackDown, stackStatus, stackUp } from '../stack/commands.ts';
+import { askForLoad } from './ask-for-load.ts';
 import { LogAccess } from './log-access.ts';
 import { runRoles } from './roles.ts';
 import { localSettings } from './local.ts';
@@ -105,6 +106,23 @@ export async function rebuildTables(options: Json): Promise<number> {
     progress.end(`${result.events} events`);
     if (options.json) print(JSON.stringify(result));
   });
+  return 0;
+}
+
+export function reset(): Promise<number> {
+  return askCapture('first-load', 'deletes its resource topics and loads everything anew');
+}
+
+export function reload(): Promise<number> {
+  return askCapture('reload', 'loads everything again');
+}
+
+async function askCapture(pending: 'first-load' | 'reload', what: string): Promise<number> {
+  const settings = readSettings(['capture'], await localSettings());
+  await withLog(settings, (log) => askForLoad(log, settings.topicPrefix, pending));
+  print(
+    `The next start of capture with HEADWATER_TOPIC_PREFIX=${settings.topicPrefix} ${what}. One that runs starts again by itself.`,
+  );
   return 0;
 }
 

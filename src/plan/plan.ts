@@ -4,6 +4,7 @@ import type { Cohort } from '../cohort/cohort.ts';
 import type { ExportPlanned } from '../events/status.ts';
 import type { Command } from '../events/commands.ts';
 import type { GapsOf, Lane, Related, RelatedBy, Scope, Task, TaskFilter } from '../events/tasks.ts';
+import { formatInstant } from '../fhir/instant.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { divide, organizedSlices, sum } from './divide.ts';
 import type { Sized } from './divide.ts';
@@ -58,7 +59,12 @@ const UNKNOWN_MEAN_BYTES = 2_000;
 export function plan(command: ExportCommand, settings: PlanSettings, at: number, found: Findings = {}): Plan {
   const { parameters, jobId } = command;
   const drafts = draftsOf(command, settings, found);
-  const warnings = [...parameters.warnings, ...(found.cohort?.warnings ?? []), ...lonelyContext(command)];
+  const warnings = [
+    ...parameters.warnings,
+    ...(found.cohort?.warnings ?? []),
+    ...lonelyContext(command),
+    ...beforeEpoch(command, found),
+  ];
   if (drafts.length === 0 && warnings.length > 0) drafts.push({ ...NOTHING, ranges: [], plannedBytes: 0 });
   const total = drafts.reduce((bytes, draft) => bytes + draft.plannedBytes, 0);
   const lane: Lane = total < settings.quickBytes ? 'quick' : 'bulk';
@@ -139,6 +145,14 @@ function typesOf({ parameters, cut }: ExportCommand): Types {
     context: level === 'system' || types.length === 0 ? [] : asked.filter((type) => !isCompartmentType(type)),
     provenanceBy: related ? PROVENANCE_BY[provenance] : undefined,
   };
+}
+
+/** What was deleted before the log began is in no record of it. */
+function beforeEpoch({ cut: { epoch } }: ExportCommand, { since }: Findings): string[] {
+  if (!epoch || !since || since.time >= epoch.began) return [];
+  return [
+    `_since: it is before the log began at ${formatInstant(epoch.began)} (epoch ${epoch.id}). Everything is in output, and deletes from before are not reported: replace what earlier exports gave you.`,
+  ];
 }
 
 /** Who asks for nothing else gets nothing, and is told why. */

@@ -97,6 +97,15 @@ describe('plan', () => {
     );
   });
 
+  it('warns when _since is from before the log began', () => {
+    const given = command({ Patient: [3] });
+    const cut = { ...given.cut, epoch: { id: 'e1', began: stamp(700) } };
+    const warnings = (since: number): readonly string[] =>
+      plan({ ...given, cut }, SETTINGS, 5, { since: at(since, {}) }).tasks[0]?.warnings ?? [];
+    assert.match(warnings(699)[0] ?? '', /^_since: .*epoch e1/);
+    assert.deepEqual(warnings(700), []);
+  });
+
   it('tells the whole plan in one event and names the folder by the time of the cut', () => {
     const given = command({ Patient: [3] });
     const { planned, tasks } = plan(given, SETTINGS, 5);

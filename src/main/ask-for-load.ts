@@ -1,0 +1,48 @@
+import { HeadwaterError } from '../base/errors.ts';
+import { lsn } from '../base/positions.ts';
+import { positionRecord } from '../capture/position.ts';
+import { topicDifference } from '../capture/topic-states.ts';
+import { EMPTY_POSITION } from '../events/position.ts';
+import type { PendingLoad, Position } from '../events/position.ts';
+import { captureLog } from './capture-log.ts';
+import type { LogAccess } from './log-access.ts';
+
+/**
+ * Stores that an operator wants a load, which the next start of capture does; a running capture is fenced and starts again.
+ * `first-load` deletes the resource topics and begins a new epoch. `reload` keeps them; it begins a new epoch when they are
+ * not as the position says, since deletes may be lost. A crash before the commit has changed nothing.
+ */
+export async function askForLoad(
+  log: LogAccess,
+  prefix: string,
+  pending: Exclude<PendingLoad, 'none'>,
+): Promise<void> {
+  const { control } = await log.codecs();
+  const { openLog, positions, topics } = captureLog(log, control.position, prefix);
+  const appender = await openLog();
+  try {
+    const stored = await positions.read();
+    const states = await topics.states((stored?.topics ?? []).map(({ type }) => type));
+    const difference = topicDifference(stored?.topics ?? [], states);
+    if (pending === 'reload' && difference?.keysMoved === true)
+      throw new HeadwaterError(
+        'bad-request',
+        `${prefix}.resources.${difference.text}, which a reload cannot mend; run headwater reset`,
+      );
+    if (pending === 'reload' && (difference || !stored)) await log.admin.emptyTopic(log.names.zones); // they tell of other offsets
+    const position: Position = {
+      ...EMPTY_POSITION,
+      ...stored,
+      slot: '',
+      systemId: '',
+      lsn: lsn(0n),
+      pending,
+      epoch: difference ? undefined : stored?.epoch,
+      topics: states,
+    };
+    appender.add(positions.topic, positionRecord(positions, position, Date.now()));
+    await appender.commit();
+  } finally {
+    await appender.close();
+  }
+}
