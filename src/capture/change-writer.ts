@@ -73,7 +73,7 @@ export class ChangeWriter {
   readonly #zones: ZoneWriter;
   readonly #epoch: Epoch;
   readonly #reloaded: Stamp | undefined;
-  readonly #made = new Map<string, Omit<ResourceTopic, 'ends'>>();
+  readonly #made: Map<string, Omit<ResourceTopic, 'ends'>>;
 
   constructor(options: {
     log: CaptureLog;
@@ -90,10 +90,13 @@ export class ChangeWriter {
     problems: ProblemLog;
     totals: readonly TypeCount[];
     epoch: Epoch;
+    /** That the log was told of before. */
+    topicStates: readonly TopicState[];
     /** Stamp of the last reload. */
     reloaded: Stamp | undefined;
   }) {
     this.#epoch = options.epoch;
+    this.#made = new Map(options.topicStates.map(({ type, id, starts }) => [type, { id, starts }]));
     this.#reloaded = options.reloaded;
     this.#log = options.log;
     this.#topics = options.topics;

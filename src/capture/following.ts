@@ -54,6 +54,7 @@ export class Following {
       encode: options.encodeChange,
       tellsZones: true,
       totals: start.types,
+      topicStates: start.topics,
       epoch: start.epoch ?? { id: '', began: stamp(0) },
       reloaded: start.reloaded,
     });
@@ -74,7 +75,8 @@ export class Following {
 
   async run(signal: AbortSignal): Promise<void> {
     const { source, topics, health } = this.#options;
-    for (const type of await topics.list()) if (!this.#writer.ready(type)) await this.#writer.prepare(type);
+    const types = new Set([...(await topics.list()), ...this.#start.topics.map(({ type }) => type)]);
+    for (const type of types) if (!this.#writer.ready(type)) await this.#writer.prepare(type);
     const stop = new AbortController();
     const { broken } = this.#sender;
     let stream: ReplicationStream | undefined;

@@ -62,6 +62,7 @@ export async function load(options: LoadOptions): Promise<Position> {
         tellsZones: mode === 'first-load',
         totals: mode === 'reload' ? (stored?.types ?? []) : [],
         epoch,
+        topicStates: [],
         reloaded,
       });
       const before = await endsBefore(options, writer);
