@@ -11,7 +11,7 @@ import { copyRow, linesOf } from './resource-lines.ts';
 import { SourceTable } from './source-table.ts';
 
 export interface LoadOptions {
-  /** Holds `*.ndjson` and `*.ndjson.gz`; read in the order of their names. */
+  /** Holds `*.ndjson` and `*.ndjson.gz`, read in the order of their names; or is one of them. */
   readonly directory: string;
   readonly sourceUrl: string;
   /** `schema.table`; created if it is missing. */
@@ -74,11 +74,19 @@ interface NdjsonFile {
   readonly size: number;
 }
 
+const NDJSON = /\.ndjson(\.gz)?$/;
+
 async function filesOf(directory: string): Promise<NdjsonFile[]> {
-  const names = await readdir(directory).catch((cause: unknown) => {
+  const unreadable = (cause: unknown): never => {
     throw new HeadwaterError('bad-request', `${directory} cannot be read: ${messageOf(cause)}`, { cause });
-  });
-  const wanted = names.filter((name) => /\.ndjson(\.gz)?$/.test(name)).sort();
+  };
+  const given = await stat(directory).catch(unreadable);
+  if (!given.isDirectory()) {
+    if (NDJSON.test(directory)) return [{ path: directory, size: given.size }];
+    throw new HeadwaterError('bad-request', `${directory} is neither a folder nor *.ndjson or *.ndjson.gz`);
+  }
+  const names = await readdir(directory).catch(unreadable);
+  const wanted = names.filter((name) => NDJSON.test(name)).sort();
   if (wanted.length === 0)
     throw new HeadwaterError('bad-request', `${directory} holds no *.ndjson or *.ndjson.gz`);
   const paths = wanted.map((name) => join(directory, name));

@@ -1,7 +1,8 @@
-/** The candidate with the fewest letters to change, for "did you mean". */
-export function nearest(name: string, candidates: readonly string[]): string {
+/** The candidate with the fewest letters to change, for "did you mean"; undefined when more than a third would change. */
+export function nearest(name: string, candidates: readonly string[]): string | undefined {
   const ranked = candidates.map((candidate) => ({ candidate, distance: distance(name, candidate) }));
-  return ranked.reduce((best, next) => (next.distance < best.distance ? next : best)).candidate;
+  const best = ranked.reduce((one, next) => (next.distance < one.distance ? next : one));
+  return best.distance <= Math.max(1, Math.floor(name.length / 3)) ? best.candidate : undefined;
 }
 
 /** Levenshtein's distance, one row at a time. */

@@ -86,10 +86,16 @@ function missing(setting: Setting<unknown>, role: Role): string {
 }
 
 function unknownNames(env: Environment): string[] {
-  const known = Object.values<Setting<unknown>>(TABLE).map((setting) => PREFIX + setting.name);
+  const known = Object.values<Setting<unknown>>(TABLE).map((setting) => setting.name);
   return Object.keys(env)
-    .filter((name) => name.startsWith(PREFIX) && !OTHERS.test(name) && !known.includes(name))
-    .map((name) => `${name} is not a setting; did you mean ${nearest(name, known)}?`);
+    .filter((name) => name.startsWith(PREFIX) && !OTHERS.test(name))
+    .map((name) => name.slice(PREFIX.length))
+    .filter((name) => !known.includes(name))
+    .map((name) => {
+      const alike = nearest(name, known);
+      const hint = alike === undefined ? '' : `; did you mean ${PREFIX}${alike}?`;
+      return `${PREFIX}${name} is not a setting${hint}`;
+    });
 }
 
 /** What is wrong only together. */

@@ -8,8 +8,14 @@ import { quoted } from './raw-parameters.ts';
 
 export function sendOutcome(ctx: Context, status: number, outcome: OperationOutcome): void {
   ctx.status = status;
-  ctx.set('Content-Type', 'application/fhir+json; charset=utf-8');
+  ctx.set('Content-Type', `${jsonTypeFor(ctx)}; charset=utf-8`);
   ctx.body = JSON.stringify(outcome);
+}
+
+/** Plain JSON where the client's Accept has no place for FHIR's; a kick-off insists on that. */
+function jsonTypeFor(ctx: Context): string {
+  const [fhir, plain] = ['application/fhir+json', 'application/json'];
+  return !ctx.path.endsWith('/$export') && !ctx.accepts(fhir) && ctx.accepts(plain) ? plain : fhir;
 }
 
 /** Whatever goes wrong further in, and whatever nobody answered, becomes a status with an OperationOutcome. */

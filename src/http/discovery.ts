@@ -5,9 +5,10 @@ import { asyncApi } from '../events/asyncapi.ts';
 import { capabilityStatement } from './capability-statement.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
+import { FHIR_JSON, FORMAT_VALUES, JSON_TYPES } from './discovery-formats.ts';
 import { openApi } from './openapi.ts';
 import { operationDefinition, OPERATIONS } from './operation-definitions.ts';
-import { quoted } from './raw-parameters.ts';
+import { bad, quoted } from './raw-parameters.ts';
 
 /** What this server says about itself. It stays the same while the process runs, so it is made once. */
 export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'settings' | 'clock'>): Router {
@@ -21,6 +22,7 @@ export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'setti
     ]),
   );
   const router = new Router({ sensitive: true });
+  router.get('/', (ctx) => sendPointers(ctx, settings.publicUrl));
   router.get(`${FHIR_BASE}/metadata`, (ctx) => sendResource(ctx, statement));
   router.get(`${FHIR_BASE}/OperationDefinition/:id`, (ctx) => {
     const { id = '' } = ctx.params;
@@ -43,18 +45,44 @@ export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'setti
   return router;
 }
 
-const JSON_TYPES: readonly string[] = ['application/fhir+json', 'application/json', 'text/json'];
+/** Where what is: JSON, or a page for people. */
+function sendPointers(ctx: Context, publicUrl: string): void {
+  const places = Object.fromEntries(
+    Object.entries(PLACES).map(([name, path]) => [name, publicUrl + path] as const),
+  );
+  ctx.vary('Accept');
+  if (ctx.accepts('json', 'html') === 'html') {
+    const links = Object.entries(places).map(
+      ([name, url]) => `<li>${name}: <a href="${url}">${url}</a></li>`,
+    );
+    ctx.set('Content-Type', 'text/html; charset=utf-8');
+    ctx.body = `<!doctype html>\n<title>Headwater</title>\n<p>Headwater: FHIR R4 Bulk Data export.</p>\n<ul>${links.join('')}</ul>\n`;
+    return;
+  }
+  ctx.set('Content-Type', 'application/json; charset=utf-8');
+  ctx.body = JSON.stringify({ name: 'Headwater', ...places });
+}
+
+const PLACES = {
+  fhir: FHIR_BASE,
+  metadata: `${FHIR_BASE}/metadata`,
+  openapi: '/openapi.json',
+  asyncapi: '/asyncapi.json',
+  ready: '/readyz',
+} as const;
+
 const ANYTHING: readonly string[] = [...JSON_TYPES, 'application/*', '*/*', ''];
 
 /** JSON is all there is; `_format` counts more than Accept (https://hl7.org/fhir/R4/http.html#mime-type). */
 function sendResource(ctx: Context, resource: string): void {
   const { _format: format } = ctx.query;
-  const asked = format === undefined ? ctx.get('Accept').split(',') : [String(format).replaceAll(' ', '+')];
+  if (Array.isArray(format)) throw bad('_format', `_format is given ${format.length} times; once is allowed`);
+  const asked = format === undefined ? ctx.get('Accept').split(',') : [format.replaceAll(' ', '+')];
   const types = asked.map((item) => (item.split(';')[0] ?? '').trim().toLowerCase());
-  if (!types.some((type) => ANYTHING.includes(type) || type === 'json')) {
+  if (!types.some((type) => (format === undefined ? ANYTHING : FORMAT_VALUES).includes(type))) {
     const message = `${quoted(asked.join(','))} cannot be had; ask for ${JSON_TYPES.join(', ')}`;
     throw Object.assign(new Error(message), { status: 406 });
   }
-  ctx.set('Content-Type', 'application/fhir+json; charset=utf-8');
+  ctx.set('Content-Type', `${FHIR_JSON}; charset=utf-8`);
   ctx.body = resource;
 }

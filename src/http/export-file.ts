@@ -1,11 +1,12 @@
 import type { Context } from 'koa';
-import { dirname } from 'node:path/posix';
+import { createHash } from 'node:crypto';
+import { basename, dirname } from 'node:path/posix';
 import { pipeline } from 'node:stream';
 import { constants, createGzip } from 'node:zlib';
 import parseRange from 'range-parser';
 import { HeadwaterError } from '../base/errors.ts';
 import { parseFolder } from '../jobs/due.ts';
-import type { ByteRange } from '../storage/object-store.ts';
+import type { ByteRange, ObjectInfo } from '../storage/object-store.ts';
 import { checkFileUrl } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
@@ -31,8 +32,11 @@ export async function exportFile(
   ctx.set('Accept-Ranges', 'bytes');
   ctx.set('Cache-Control', 'private, no-store');
   ctx.set('X-Content-Type-Options', 'nosniff');
+  ctx.set('Content-Disposition', `attachment; filename="${basename(key)}"`);
+  ctx.set('Last-Modified', new Date(info.modifiedAt).toUTCString());
   if (!stored) ctx.vary('Accept-Encoding');
-  const range = rangeOf(ctx, info.bytes);
+  const etag = etagOf(info);
+  const range = rangeOf(ctx, info, etag);
   if (range === 'unsatisfiable') {
     ctx.set('Content-Range', `bytes */${String(info.bytes)}`);
     throw Object.assign(
@@ -41,6 +45,13 @@ export async function exportFile(
     );
   }
   const gzip = !stored && !range && ctx.acceptsEncodings('gzip', 'identity') === 'gzip';
+  // Each form has a tag of its own (RFC 9110, 8.8.3.3).
+  ctx.set('ETag', gzip ? etag.replace(/"$/, '-gzip"') : etag);
+  ctx.status = 200;
+  if (ctx.fresh) {
+    ctx.status = 304;
+    return;
+  }
   ctx.status = range ? 206 : 200;
   if (range)
     ctx.set('Content-Range', `bytes ${String(range.start)}-${String(range.end - 1)}/${String(info.bytes)}`);
@@ -52,10 +63,23 @@ export async function exportFile(
   ctx.body = gzip ? pipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), () => undefined) : source;
 }
 
-/** The one range asked for. What asks for several, or with a condition, may be answered with the whole (RFC 9110, 14.2). */
-function rangeOf(ctx: Context, bytes: number): ByteRange | 'unsatisfiable' | undefined {
+/** A file is never changed, and one that is written again has the same bytes: its name and length identify it. */
+function etagOf({ key, bytes }: ObjectInfo): string {
+  return `"${createHash('sha256').update(`${key} ${bytes}`).digest('base64url').slice(0, 22)}"`;
+}
+
+/**
+ * The one range asked for. What asks for several may be answered with the whole (RFC 9110, 14.2), and so is what asks for a range of
+ * another file than this (`If-Range`, 13.1.5).
+ */
+function rangeOf(
+  ctx: Context,
+  { bytes, modifiedAt }: ObjectInfo,
+  etag: string,
+): ByteRange | 'unsatisfiable' | undefined {
   const header = ctx.get('Range');
-  if (header === '' || ctx.get('If-Range') !== '') return undefined;
+  const same = ['', etag, new Date(modifiedAt).toUTCString()].includes(ctx.get('If-Range'));
+  if (header === '' || !same) return undefined;
   const ranges = parseRange(bytes, header);
   if (ranges === -1) return 'unsatisfiable';
   const [only] = ranges === -2 || ranges.type !== 'bytes' || ranges.length > 1 ? [] : ranges;

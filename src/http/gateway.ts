@@ -1,7 +1,7 @@
 import { bodyParser } from '@koa/bodyparser';
 import Router from '@koa/router';
 import Koa from 'koa';
-import type { Context, Middleware } from 'koa';
+import type { Middleware } from 'koa';
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import { isId } from '../fhir/reference.ts';
 import { outcomes } from './answer.ts';
@@ -45,7 +45,7 @@ function routes(gateway: GatewayContext): Router {
   });
   const router = new Router({ sensitive: true });
   for (const [path, targetOf] of EXPORTS) {
-    router.get(FHIR_BASE + path, (ctx) => onlyGet(ctx) && kickOff(ctx, gateway, targetOf(idOf(ctx.params))));
+    router.get(FHIR_BASE + path, (ctx) => kickOff(ctx, gateway, targetOf(idOf(ctx.params))));
     router.post(FHIR_BASE + path, body, (ctx) => kickOff(ctx, gateway, targetOf(idOf(ctx.params))));
   }
   router.get(`${FHIR_BASE}/$export-status/:jobId`, (ctx) =>
@@ -64,6 +64,10 @@ function routes(gateway: GatewayContext): Router {
       );
     });
   }
+  // The router takes HEAD for GET; but a HEAD must not start an export.
+  for (const layer of router.stack)
+    if (String(layer.path).endsWith('/$export'))
+      layer.methods = layer.methods.filter((method) => method !== 'HEAD');
   router.use(discoveryRoutes(gateway).routes());
   router.use(probeRoutes(gateway).routes());
   return router;
@@ -102,14 +106,6 @@ const EXPORTS: readonly [path: string, target: (id: string) => ExportTarget][] =
 function idOf({ id }: Readonly<Record<string, string>>): string {
   if (id === undefined || isId(id)) return id ?? '';
   throw new HeadwaterError('not-found', `${quoted(id)} is not the id of a resource`, { subject: 'id' });
-}
-
-/** The router takes HEAD for GET; but a HEAD must not start an export. */
-function onlyGet(ctx: Context): boolean {
-  if (ctx.method === 'GET') return true;
-  ctx.status = 405;
-  ctx.set('Allow', 'GET, POST');
-  return false;
 }
 
 /** Errors after the headers were sent: clients that went away, and files that could not be read to the end. */

@@ -112,6 +112,12 @@ const CONTENT_RANGE = header('Which bytes of how many.', {
 });
 
 const FILE_HEADERS: Headers = {
+  ETag: header('Of this form of the file, for If-None-Match and If-Range.', {
+    type: 'string',
+    pattern: '^"',
+  }),
+  'Last-Modified': header('When it was written.', HTTP_DATE),
+  'Content-Disposition': header('Its name.', { type: 'string', pattern: '^attachment; filename="' }),
   'Accept-Ranges': header('Ranges of bytes of the file as it is stored can be had.', { const: 'bytes' }),
   'Content-Encoding': header(
     'When it is compressed on the way, by Accept-Encoding.',
@@ -130,6 +136,10 @@ export const PART_OF_FILE: Answer = {
   description: 'The range of bytes that was asked for.',
   headers: { ...FILE_HEADERS, 'Content-Range': CONTENT_RANGE },
   content: NDJSON,
+};
+
+export const SAME_FILE: Answer = {
+  description: 'The client has this file, by If-None-Match or If-Modified-Since.',
 };
 
 export const OUT_OF_RANGE = outcome('The file is shorter.', { 'Content-Range': CONTENT_RANGE });

@@ -42,6 +42,8 @@ const OPERATION_OUTCOME = record({
   },
 });
 
+const VALUES = ['valueString', 'valueInstant', 'valueBoolean', 'valueReference'];
+
 /** FHIR's resource; what its parameters may be is in `OPERATION_PARAMETERS`. */
 const PARAMETERS: JsonSchema = {
   type: 'object',
@@ -63,6 +65,8 @@ const PARAMETERS: JsonSchema = {
         },
       },
       required: ['name'],
+      oneOf: VALUES.map((name) => ({ required: [name] })),
+      propertyNames: { anyOf: [{ enum: VALUES }, { not: { pattern: '^value' } }] },
     }),
   },
   required: ['resourceType'],

@@ -12,8 +12,10 @@ import {
   outcome,
   PART_OF_FILE,
   RUNNING,
+  SAME_FILE,
   WHOLE_FILE,
 } from './openapi-answers.ts';
+import { FORMAT_VALUES } from './discovery-formats.ts';
 import { OPERATIONS } from './operation-definitions.ts';
 import { OPERATION_PARAMETERS, parametersOf } from './operation-parameters.ts';
 import type { OperationParameter } from './operation-parameters.ts';
@@ -153,6 +155,7 @@ function exportFile(parts: readonly string[], name: string): object {
   const responses = {
     '200': WHOLE_FILE,
     '206': PART_OF_FILE,
+    '304': SAME_FILE,
     '404': outcome('No such file, a URL that was changed, or one that has expired.'),
     '416': OUT_OF_RANGE,
     ...ALWAYS,
@@ -208,10 +211,26 @@ const FORMAT = {
   name: '_format',
   in: 'query',
   description: 'In place of Accept: json, or one of its media types.',
-  schema: { type: 'string' },
+  schema: { enum: FORMAT_VALUES },
 };
 
 const discovery = {
+  '/': {
+    get: {
+      tags: ['discovery'],
+      operationId: 'pointers',
+      summary: 'Where what is, for people and programs',
+      responses: {
+        '200': {
+          description: 'URLs by name.',
+          content: {
+            'application/json': { schema: { type: 'object', required: ['name', 'fhir'] } },
+            'text/html': { schema: { type: 'string' } },
+          },
+        },
+      },
+    },
+  },
   '/fhir/metadata': {
     get: {
       tags: ['discovery'],
@@ -290,7 +309,9 @@ function inQuery({ name, type, max, documentation, example }: OperationParameter
     in: 'query',
     description: documentation,
     schema: max === '*' ? { type: 'array', items: value } : value,
-    example: max === '*' ? [example] : type === 'boolean' ? example === 'true' : example,
+    ...(example !== undefined && {
+      example: max === '*' ? [example] : type === 'boolean' ? example === 'true' : example,
+    }),
   };
 }
 

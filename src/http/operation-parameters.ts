@@ -10,8 +10,8 @@ export interface OperationParameter {
   readonly max: '1' | '*';
   readonly levels: readonly ExportLevel[];
   readonly documentation: string;
-  /** As the value in a query. */
-  readonly example: string;
+  /** As the value in a query. The examples of all parameters together are a request. */
+  readonly example?: string;
 }
 
 const EVERY: readonly ExportLevel[] = ['system', 'patient', 'group'];
@@ -61,7 +61,7 @@ export const OPERATION_PARAMETERS: readonly OperationParameter[] = [
     levels: EVERY,
     documentation:
       'A search on resources of one type, as `Type?parameter=value&…`; a resource of the type is returned when one of the searches of its type matches. Other types are not affected. Search parameters are those of the CapabilityStatement. Chains, _has, _sort, _include, :in, :above and whatever else needs more than the one resource are refused by name.',
-    example: 'Observation?status=final&date=ge2026',
+    example: 'Condition?clinical-status=active',
   },
   {
     name: '_elements',
@@ -88,7 +88,6 @@ export const OPERATION_PARAMETERS: readonly OperationParameter[] = [
     levels: EVERY,
     documentation:
       'LatestProvenanceResources or RelevantProvenanceResources: the last, or every Provenance of each returned resource; of both the second. Without it, and without a _type that leaves Provenance out, every Provenance of anything in scope is returned.',
-    example: 'RelevantProvenanceResources',
   },
   {
     name: 'organizeOutputBy',
@@ -114,7 +113,6 @@ export const OPERATION_PARAMETERS: readonly OperationParameter[] = [
     max: '1',
     levels: EVERY,
     documentation: 'Folder to write into, one of those that HEADWATER_CONTAINERS allows.',
-    example: 'research',
   },
 ];
 

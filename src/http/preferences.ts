@@ -1,13 +1,16 @@
 import { bad, quoted } from './raw-parameters.ts';
 
-/** What a `Prefer` header asks for (RFC 7240): several preferences, with commas; the names in any letter case. */
+/**
+ * What a `Prefer` header asks for (RFC 7240): several preferences, with commas; the names in any letter case. Of one that is given
+ * several times the first counts.
+ */
 export function preferencesOf(header: string): ReadonlySet<string> {
-  return new Set(
-    header
-      .split(/[,;]/)
-      .map((item) => item.replaceAll(/[\s"]/g, '').toLowerCase())
-      .filter((item) => item !== ''),
-  );
+  const first = new Map<string, string>();
+  for (const item of header.split(/[,;]/).map((text) => text.replaceAll(/[\s"]/g, '').toLowerCase())) {
+    const name = item.split('=')[0] ?? '';
+    if (name !== '' && !first.has(name)) first.set(name, item);
+  }
+  return new Set(first.values());
 }
 
 const FHIR_JSON = 'application/fhir+json';

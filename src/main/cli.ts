@@ -34,7 +34,7 @@ program
   .description(
     'load *.ndjson and *.ndjson.gz into the source table, replacing what is there under the same type and id',
   )
-  .argument('<dir>', 'folder with the files')
+  .argument('<path>', 'folder with the files, or one file')
   .option('--source <url>', 'PostgreSQL (default: HEADWATER_SOURCE_URL, or the local stack)')
   .option('--table <schema.table>', 'source table (default: HEADWATER_SOURCE_TABLE, or public.resource)')
   .option('--json', 'print the result as JSON')
@@ -43,7 +43,10 @@ program
 program
   .command('export')
   .description('export from a Bulk Data server: kick-off, polling, verified downloads')
-  .option('--server <url>', "the server's FHIR base", 'http://127.0.0.1:8088/fhir')
+  .option(
+    '--server <url>',
+    "the server's FHIR base (default: what npm start serves, or HEADWATER_PUBLIC_URL and HEADWATER_HTTP_PORT say)",
+  )
   .option('--group <id>', 'of the members of this Group (default: of everything)')
   .option(
     '--patient <list>',
@@ -98,7 +101,7 @@ stack
 stack
   .command('down')
   .description('end it')
-  .option('--delete-data', 'also delete its databases, topics and schemas')
+  .option('--delete-data', 'also delete its databases, topics, schemas and the export files')
   .option('--json', 'print the result as JSON')
   .action(run(commands.stackDownCommand));
 stack

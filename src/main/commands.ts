@@ -1,3 +1,4 @@
+import { rm } from 'node:fs/promises';
 import { pino } from 'pino';
 import { systemClock } from '../base/clock.ts';
 import { runExport } from '../client/export-client.ts';
@@ -14,7 +15,7 @@ import { stackDown, stackStatus, stackUp } from '../stack/commands.ts';
 import { askForLoad } from './ask-for-load.ts';
 import { LogAccess } from './log-access.ts';
 import { runRoles } from './roles.ts';
-import { localSettings } from './local.ts';
+import { localFiles, localServer, localSettings } from './local.ts';
 import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 
@@ -54,7 +55,8 @@ export async function load(
 
 export async function exportFiles(
   options: Json &
-    ExportRequest & {
+    Omit<ExportRequest, 'server'> & {
+      readonly server?: string;
       readonly type?: readonly string[];
       readonly patient?: readonly string[];
       readonly typeFilter?: readonly string[];
@@ -67,6 +69,7 @@ export async function exportFiles(
   const progress = exportProgress();
   const request = {
     ...options,
+    server: options.server ?? localServer(),
     types: options.type,
     patients: options.patient,
     typeFilters: options.typeFilter,
@@ -146,6 +149,8 @@ export async function stackUpCommand(options: Json): Promise<number> {
 export async function stackDownCommand(options: Json & { readonly deleteData?: boolean }): Promise<number> {
   const report = (line: string): void => void process.stderr.write(`${line}\n`);
   const { data, text } = await stackDown({ report, deleteData: options.deleteData ?? false });
+  // Without the job tables nobody else would ever remove them.
+  if (options.deleteData) await rm(localFiles, { recursive: true, force: true });
   print(options.json ? JSON.stringify(data) : text);
   return 0;
 }

@@ -1,11 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
+import { z } from 'zod';
 import type { Environment } from '../config/settings.ts';
+import { parseSettings, readSettings } from '../config/settings.ts';
 import { stackStatus } from '../stack/commands.ts';
 import { headwaterDirectory } from '../stack/contract.ts';
 import type { StackAddresses } from '../stack/contract.ts';
+import { isAlive } from '../stack/local/server-process.ts';
+import { thisProcess } from '../stack/local/stack-state.ts';
 
 /** Where `headwater start` keeps its export files. */
 export const localFiles = join(headwaterDirectory, 'files');
@@ -24,6 +28,35 @@ export async function localSettings(given?: StackAddresses): Promise<Environment
     HEADWATER_URL_SECRET: localSecret(),
   };
 }
+
+const service = join(headwaterDirectory, 'service.json');
+
+/** Tells other commands of this checkout where it serves, until it ends. */
+export function announceService(publicUrl: string): () => void {
+  writeFileSync(service, JSON.stringify({ publicUrl, process: thisProcess() }));
+  return () => rmSync(service, { force: true });
+}
+
+/** The FHIR base of the service that the environment names, or that runs from this checkout. */
+export function localServer(): string {
+  const { publicUrl } = readSettings([]);
+  const named = publicUrl !== parseSettings({}, []).publicUrl;
+  return `${(named ? undefined : announced()) ?? publicUrl}/fhir`;
+}
+
+function announced(): string | undefined {
+  try {
+    const known = SERVICE.parse(JSON.parse(readFileSync(service, 'utf8')));
+    return isAlive(known.process) ? known.publicUrl : undefined;
+  } catch {
+    return undefined; // nothing has ever run here
+  }
+}
+
+const SERVICE = z.object({
+  publicUrl: z.string(),
+  process: z.object({ pid: z.number(), identity: z.string() }),
+});
 
 /** Made once and kept, so that file URLs outlive a restart. */
 function localSecret(): string {

@@ -14,7 +14,7 @@ import { stackStatus } from '../stack/commands.ts';
 import { headwaterDirectory } from '../stack/contract.ts';
 import type { Stack } from '../stack/contract.ts';
 import { startStack } from '../stack/stack.ts';
-import { localFiles, localSettings } from './local.ts';
+import { announceService, localFiles, localSettings } from './local.ts';
 import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
 import { runRoles } from './roles.ts';
 import { stopSignal } from './stop-signal.ts';
@@ -118,9 +118,11 @@ async function serveAndExport(settings: Settings, signal: AbortSignal): Promise<
   let ready: () => void = () => undefined;
   const isReady = new Promise<void>((resolve) => (ready = resolve));
   const running = runRoles(settings, { logger, signal: all, onReady: () => ready() });
+  let forget = (): void => undefined;
   const shown = (async () => {
     await Promise.race([isReady, running]);
     await exportOnce(settings, all);
+    forget = announceService(settings.publicUrl);
     explain(settings);
   })();
   try {
@@ -129,6 +131,8 @@ async function serveAndExport(settings: Settings, signal: AbortSignal): Promise<
     stop.abort();
     await running.catch(() => undefined);
     throw error;
+  } finally {
+    forget();
   }
 }
 
@@ -152,7 +156,7 @@ Serving at ${base}; Ctrl-C ends everything. Try, in another terminal:
 
   curl -i -H 'Prefer: respond-async' '${base}/$export?_type=Patient,Condition'
   curl -i <the Content-Location it answers>
-  npm run headwater -- export --out /tmp/export
+  npm run headwater -- export --server ${base} --out /tmp/export
   curl ${publicUrl}/readyz
 `);
 }

@@ -183,6 +183,19 @@ describe('load', () => {
     );
   });
 
+  it('refuses a path that is neither a folder nor such a file', async () => {
+    const file = join(directory, 'a.json');
+    await writeFile(file, patient('a'));
+    const options = { sourceUrl: 'postgres://127.0.0.1:1/none', table: 'public.none', clock: Date.now };
+    await assert.rejects(
+      loadDirectory({ ...options, directory: file, signal: new AbortController().signal }),
+      {
+        code: 'bad-request',
+        message: /a\.json is neither a folder nor \*\.ndjson/,
+      },
+    );
+  });
+
   it('refuses what is not UTF-8, not gzip, or nothing at all', async () => {
     await assert.rejects(load(), { code: 'bad-request', message: /holds no \*\.ndjson/ });
     await writeFile(join(directory, 'a.ndjson'), Buffer.from(patient('a', ',"x":"\xff"'), 'latin1'));

@@ -120,6 +120,7 @@ describe('settings', () => {
     assert.deepEqual(problems({ ...FULL, HEADWATER_KAFKA_BROKER: 'x:1' }), [
       'HEADWATER_KAFKA_BROKER is not a setting; did you mean HEADWATER_KAFKA_BROKERS?',
     ]);
+    assert.deepEqual(problems({ ...FULL, HEADWATER_COLOUR: 'x' }), ['HEADWATER_COLOUR is not a setting']);
     const others = {
       HEADWATER_STACK: 'local',
       HEADWATER_STACK_X: '1',

@@ -65,7 +65,7 @@ describe('the OpenAPI document', () => {
       await ask(path, { headers: { accept: 'text/turtle' } });
     }
     await ask('/fhir/OperationDefinition/none');
-    for (const path of ['/openapi.json', '/asyncapi.json', '/healthz', '/readyz', '/metrics'])
+    for (const path of ['/', '/openapi.json', '/asyncapi.json', '/healthz', '/readyz', '/metrics'])
       await ask(path);
     gateway.health.push({ name: 'capture', state: 'waiting', reason: 'ECONNREFUSED', failures: 3 });
     await ask('/readyz');
@@ -199,6 +199,8 @@ async function askFiles(gateway: RunningGateway, ask: Ask): Promise<void> {
       assert.equal((await ask(url, { method })).status, 200);
       assert.equal((await ask(url, { method, headers: { range: 'bytes=0-3' } })).status, 206);
       assert.equal((await ask(url, { method, headers: { range: 'bytes=999-' } })).status, 416);
+      const tag = (await ask(url, { method })).headers.get('etag') ?? '';
+      assert.equal((await ask(url, { method, headers: { 'if-none-match': tag } })).status, 304);
       assert.equal((await ask(`${url}x`, { method })).status, 404);
     }
     await ask(url, { headers: { 'accept-encoding': 'gzip' } });

@@ -76,6 +76,40 @@ describe('export file', () => {
     assert.equal(await response.text(), '');
   });
 
+  it('has a name, a time and a tag, by which a client asks again only for what it lacks', async () => {
+    const first = await gateway.ask(url);
+    const etag = first.headers.get('etag') ?? '';
+    const modified = first.headers.get('last-modified') ?? '';
+    assert.match(etag, /^"[\w-]{22}"$/);
+    assert.equal(first.headers.get('content-disposition'), 'attachment; filename="Patient-0001-1.ndjson"');
+    for (const method of ['GET', 'HEAD'])
+      for (const headers of [{ 'if-none-match': etag }, { 'if-modified-since': modified }]) {
+        const same = await gateway.ask(url, { method, headers });
+        assert.equal(same.status, 304);
+        assert.equal(same.headers.get('etag'), etag);
+        assert.equal(await same.text(), '');
+      }
+    const part = (ifRange: string): Promise<Response> =>
+      gateway.ask(url, { headers: { range: 'bytes=2-9', 'if-range': ifRange } });
+    for (const ifRange of [etag, modified]) {
+      const answer = await part(ifRange);
+      assert.equal(answer.status, 206);
+      assert.equal(await answer.text(), BODY.slice(2, 10));
+    }
+    for (const ifRange of ['"another"', `W/${etag}`, 'Thu, 01 Jan 1970 00:00:00 GMT']) {
+      const answer = await part(ifRange);
+      assert.equal(answer.status, 200);
+      assert.equal(await answer.text(), BODY);
+    }
+    const { response } = await raw(url, { 'accept-encoding': 'gzip' });
+    assert.notEqual(response.headers.etag, etag);
+    const packed = await raw(url, {
+      'accept-encoding': 'gzip',
+      'if-none-match': response.headers.etag ?? '',
+    });
+    assert.equal(packed.response.statusCode, 304);
+  });
+
   it('is compressed on the way when the client accepts gzip', async () => {
     for (const accept of ['gzip', 'deflate, gzip;q=0.5, br']) {
       const { response, body } = await raw(url, { 'accept-encoding': accept });

@@ -64,6 +64,44 @@ describe('gateway', () => {
     gateway.health.pop();
   });
 
+  it('points from / to the interface, for programs and for people', async () => {
+    const places = (await (await gateway.ask('/', { headers: { accept: '*/*' } })).json()) as Record<
+      string,
+      string
+    >;
+    assert.equal(places['fhir'], `${gateway.url}/fhir`);
+    for (const name of ['metadata', 'openapi', 'asyncapi', 'ready'])
+      assert.equal((await gateway.ask(places[name] ?? '')).status, 200);
+    const page = await gateway.ask('/', { headers: { accept: 'text/html,*/*;q=0.8' } });
+    assert.match(page.headers.get('content-type') ?? '', /^text\/html/);
+    assert.ok((await page.text()).includes(`${gateway.url}/fhir/metadata`));
+  });
+
+  it('names the same methods in Allow whichever is refused', async () => {
+    const allowed = async (path: string, method: string): Promise<string> => {
+      const answer = await gateway.ask(path, { method });
+      assert.equal(answer.status, 405);
+      return answer.headers.get('allow') ?? '';
+    };
+    for (const method of ['HEAD', 'PUT', 'DELETE', 'PATCH'])
+      assert.equal(await allowed('/fhir/Patient/$export', method), 'GET, POST');
+    for (const method of ['PUT', 'POST'])
+      assert.equal(await allowed('/fhir/$export-status/a', method), 'HEAD, GET, DELETE');
+  });
+
+  it('calls an OperationOutcome plain JSON for who accepts nothing else', async () => {
+    for (const path of ['/fhir/$export-status/a', '/fhir/nothing'])
+      for (const [accept, type] of [
+        ['application/json', 'application/json'],
+        ['application/json, application/fhir+json', 'application/fhir+json'],
+        ['*/*', 'application/fhir+json'],
+      ] as const) {
+        const method = path.endsWith('/a') ? 'DELETE' : 'GET';
+        const answer = await gateway.ask(path, { method, headers: { accept } });
+        assert.equal(answer.headers.get('content-type'), `${type}; charset=utf-8`);
+      }
+  });
+
   it('counts requests by operation for Prometheus', async () => {
     await gateway.ask('/fhir/$export-status/none');
     const text = await (await gateway.ask('/metrics')).text();
@@ -74,7 +112,6 @@ describe('gateway', () => {
   });
 
   it('answers unknown paths and methods with an OperationOutcome', async () => {
-    await assertOutcome(await gateway.ask('/'), 404, /no "\/" here/);
     await assertOutcome(await gateway.ask('/fhir/Patient'), 404, /no "\/fhir\/Patient" here/);
     await assertOutcome(await gateway.ask('/fhir/Observation/$export'), 404, /here/);
     await assertOutcome(await gateway.ask('/fhir/Group/a%20b/$export'), 404, /"a b" is not the id/);

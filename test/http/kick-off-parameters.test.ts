@@ -293,6 +293,14 @@ describe('kick-off', () => {
       assert.equal((await accepted(answer)).separateStatus, false);
     });
 
+    for (const [prefer, status] of [
+      ['respond-async, handling=strict, handling=lenient', 400],
+      ['handling=lenient, respond-async; handling=strict', 202],
+    ] as const)
+      it(`takes the first handling of several: ${prefer}`, async () => {
+        assert.equal((await gateway.ask('/fhir/$export?x=1', { headers: { prefer } })).status, status);
+      });
+
     for (const handling of ['handling=lenient', 'Handling = Lenient', 'handling="lenient"']) {
       it(`is lenient with ${handling}`, async () => {
         const headers = { prefer: `respond-async, ${handling}` };
