@@ -16,7 +16,7 @@ import { patientsAbout } from '../../src/events/zone.ts';
 import type { Zone } from '../../src/events/zone.ts';
 import { formatInstant } from '../../src/fhir/instant.ts';
 import { References } from '../../src/fhir/reference.ts';
-import type { RecordBatch, StoredRecord } from '../../src/log/log.ts';
+import type { TopicIdentity, RecordBatch, StoredRecord } from '../../src/log/log.ts';
 import { Planner } from '../../src/plan/planner.ts';
 import { runTask } from '../../src/replay/run-task.ts';
 import type { ObjectStore } from '../../src/storage/object-store.ts';
@@ -272,6 +272,10 @@ export class World {
   }
 
   /** As LogReader, of the topic of zones. */
+  topics(): Promise<ReadonlyMap<string, TopicIdentity>> {
+    return Promise.resolve(new Map());
+  }
+
   ends(topic: string): Promise<Offset[]> {
     assert.equal(topic, ZONES);
     return Promise.resolve([offset(this.#zones.length)]);

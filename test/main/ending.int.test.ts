@@ -8,7 +8,6 @@ import type { AddressInfo, Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import pg from 'pg';
 import { freePort } from '../../src/stack/ports.ts';
 import { uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
@@ -105,29 +104,5 @@ describe('a process that is to end', () => {
     child.kill('SIGTERM');
     assert.deepEqual(await ended, [0, null], text());
     assert.ok(performance.now() - told < 20_000, text()); // 10 s, and as much for a busy machine
-  });
-
-  it('ends with an exit code when the source table is partitioned', async () => {
-    const table = uniqueName('parted').replaceAll('-', '_');
-    const client = new pg.Client({ connectionString: postgresUrl });
-    await client.connect();
-    try {
-      await client.query(`CREATE TABLE public.${table} (type text, id text, version bigint, last_updated timestamptz,
-        body text, deleted boolean NOT NULL DEFAULT false, PRIMARY KEY (type, id)) PARTITION BY LIST (type)`);
-      const name = uniqueName('slot').replaceAll('-', '_');
-      const env = await environment({
-        HEADWATER_SOURCE_TABLE: `public.${table}`,
-        HEADWATER_SLOT: name,
-        HEADWATER_PUBLICATION: name,
-      });
-      const { child, ended, text } = serve(ROLES, env);
-      assert.ok(child.pid);
-      const [code] = (await ended) as [number | null];
-      assert.ok(code === 1 || code === 2, text());
-      assert.match(text(), /partition/);
-    } finally {
-      await client.query(`DROP TABLE public.${table}`);
-      await client.end();
-    }
   });
 });

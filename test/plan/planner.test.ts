@@ -41,6 +41,7 @@ async function held(command: Command, stamps: readonly (readonly number[])[] = [
   const planner = new Planner({
     queue,
     reader: {
+      topics: () => Promise.resolve(new Map([['hw.resources.Patient', { id: 'second', partitions: 1 }]])),
       async offsetsAt(topic, time) {
         assert.equal(topic, 'hw.resources.Patient');
         return stamps.map((list) => offset(list.filter((s) => s < time).length));
@@ -110,6 +111,15 @@ describe('planner', () => {
     assert(event?.kind === 'ExportFailed');
     assert.deepEqual([event.jobId, event.code], [key, 'corrupt']);
     assert.doesNotMatch(event.message, /kafka|hw\./);
+  });
+
+  it('gives up an export whose cut points into a topic that was made again', async () => {
+    const command = requested([3]);
+    assert(command.kind === 'ExportRequested');
+    const cut = { ...command.cut, topicIds: new Map([['Patient', 'first']]) };
+    await assert.rejects(when({ ...command, cut }), { code: 'gone' });
+    const same = { ...command.cut, topicIds: new Map([['Patient', 'second']]) };
+    assert.ok((await when({ ...command, cut: same })).length > 0);
   });
 
   it('leaves out a command that cannot be read and names no job', async () => {
