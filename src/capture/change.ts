@@ -1,4 +1,5 @@
 import type { Lsn, Stamp } from '../base/positions.ts';
+import { MANY_PATIENTS } from '../events/resource-change.ts';
 import type { Operation, ResourceChange } from '../events/resource-change.ts';
 import { UNKNOWN_PATIENT } from '../events/zone.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
@@ -64,6 +65,26 @@ export function loadedChange(
   return living(operation, row, undefined, { point, rules });
 }
 
+/**
+ * A record of a reload with the patients whose compartment the resource has left since the version before, which is alive; undefined
+ * when there are none, and for a delete.
+ */
+export function afterReload(
+  type: string,
+  before: Pick<ResourceChange, 'patients' | 'leftPatients'>,
+  change: ResourceChange,
+): ResourceChange | undefined {
+  if (change.operation === 'delete') return undefined;
+  const known = [...before.patients, ...before.leftPatients, ...change.leftPatients];
+  const left = leftOf(
+    type,
+    { owners: new Set(before.patients), known: new Set(known) },
+    new Set(change.patients),
+  );
+  if (before.patients.includes(MANY_PATIENTS)) left.add(MANY_PATIENTS); // nobody knows which of the many it has left
+  return left.size > change.leftPatients.length ? { ...change, leftPatients: named(left) } : undefined;
+}
+
 function living(
   operation: Operation,
   row: SourceRow,
@@ -100,10 +121,19 @@ function leftBy(
   if (!isCompartmentType(row.type) || !before.body || (row.body && before.body.equals(row.body)))
     return NOBODY;
   const owners = patientsOfRow(before, rules);
+  return leftOf(row.type, { owners, known: owners }, patients);
+}
+
+/** Those of `known` that are no longer among the patients. */
+function leftOf(
+  type: string,
+  { owners, known }: { readonly owners: ReadonlySet<string>; readonly known: ReadonlySet<string> },
+  patients: ReadonlySet<string>,
+): Set<string> {
+  const left = new Set([...known].filter((patient) => !patients.has(patient)));
   // Whoever looks at the version that was nobody's must come by this one as well.
-  if (row.type === 'Provenance' && owners.size === 0 && patients.size > 0) return new Set([UNKNOWN_PATIENT]);
-  for (const patient of patients) owners.delete(patient);
-  return owners;
+  if (type === 'Provenance' && owners.size === 0 && patients.size > 0) left.add(UNKNOWN_PATIENT);
+  return left;
 }
 
 function deletion(row: SourceRow, point: ChangePoint, rules: RowRules): KeyedChange {

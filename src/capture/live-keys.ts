@@ -17,12 +17,13 @@ export interface LiveKey {
   readonly key: string;
   readonly versionId: string | null;
   readonly patients: readonly string[];
+  readonly leftPatients: readonly string[];
   /** Of its newest record. */
   readonly offset: Offset;
 }
 
 /**
- * The live keys of one partition before `to`, newest first. For the two occasions when the log is held against the source:
+ * The live keys of one partition before `to`, newest first. For the two occasions when the log is compared with the source:
  * a reload and a TRUNCATE. Memory is bounded, see `newestFirst`. A record that cannot be read counts as alive, so that the delete
  * after it makes the key readable again.
  */
@@ -52,15 +53,15 @@ export async function* liveKeys(
   }
 }
 
-type Known = Pick<LiveKey, 'versionId' | 'patients'>;
+type Known = Omit<LiveKey, 'key' | 'offset'>;
 
 function liveIn(decode: () => ResourceChange): Known | undefined {
   try {
-    const { operation, versionId, patients } = decode();
-    return operation === 'delete' ? undefined : { versionId, patients };
+    const { operation, versionId, patients, leftPatients } = decode();
+    return operation === 'delete' ? undefined : { versionId, patients, leftPatients };
   } catch (error) {
     if (error instanceof HeadwaterError && error.code === 'corrupt')
-      return { versionId: null, patients: [MANY_PATIENTS] };
+      return { versionId: null, patients: [MANY_PATIENTS], leftPatients: [] };
     throw error;
   }
 }

@@ -12,6 +12,7 @@ import { copyRows } from './copy-rows.ts';
 import { deleteLive } from './live-keys.ts';
 import type { LiveKey } from './live-keys.ts';
 import { LogSender } from './log-sender.ts';
+import { writeMovedAway } from './moved-away.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import { EMPTY_POSITION } from '../events/position.ts';
 import type { Position } from '../events/position.ts';
@@ -69,7 +70,10 @@ export async function load(options: LoadOptions): Promise<Position> {
       const sender = new LogSender(log);
       const loading = { ...options, writer, sender, point };
       await copyAll(loading, client);
-      if (mode === 'reload') await deleteGhosts(loading, before);
+      if (mode === 'reload') {
+        await deleteGhosts(loading, before);
+        await writeAllMovedAway(loading, before);
+      }
       const requests = await unansweredRequests(options, client); // read before anything is added: it can take long
       writer.closeZones();
       await writeRequests(options, requests, { writer, stamps, at: slot.consistentPoint, now });
@@ -146,6 +150,21 @@ async function deleteGhosts(options: Loading, before: ReadonlyMap<string, readon
     const isGhost = (key: LiveKey, partition: number): boolean => key.offset < (ends[partition] ?? 0);
     await deleteLive({ ...options, type, isGhost });
   }
+}
+
+/** An interrupted reload may have written as well: then the ends before it count, since no cut lies in between. */
+async function writeAllMovedAway(
+  options: Loading,
+  before: ReadonlyMap<string, readonly number[]>,
+): Promise<void> {
+  const { stored, sender, log, topics } = options;
+  const interrupted = stored?.pending === 'reload' ? stored.topics : [];
+  const earlier = new Map([...before, ...interrupted.map(({ type, ends }) => [type, ends] as const)]);
+  await sender.commit(() => log.commit());
+  await sender.idle();
+  const now = new Map([...earlier.keys()].map((type) => [type, log.ends(topics.topicOf(type))]));
+  for (const [type, ends] of earlier)
+    await writeMovedAway(options, type, { before: ends, ends: now.get(type) ?? [] });
 }
 
 /** Requests whose messages the new slot cannot show. */

@@ -14,6 +14,7 @@ import { runRoles } from '../../src/main/roles.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
+import type { ResourceChange } from '../../src/events/resource-change.ts';
 
 const DAY = 24 * 3_600_000;
 const SILENT: Logger = {
@@ -77,6 +78,42 @@ describe('a reload, when Kafka has forgotten old commands', function () {
     await whileCapturing(() => Promise.resolve());
     assert.deepEqual(await commanded(), [recent]);
   });
+
+  it('names the patient whose compartment a resource left while no slot followed it', async () => {
+    const observation = (id: string, patient: string): string =>
+      JSON.stringify({ resourceType: 'Observation', id, subject: { reference: `Patient/${patient}` } });
+    await pool.query(
+      `INSERT INTO resource (type, id, version, body) VALUES ('Observation', 'moves', 1, $1), ('Observation', 'stays', 1, $2)`,
+      [observation('moves', 'a'), observation('stays', 'a')],
+    );
+    await whileCapturing(() => until(async () => (await newest('Observation')).size === 2));
+    await dropSlot();
+    await pool.query(`UPDATE resource SET body = $1, version = 2 WHERE id = 'moves'`, [
+      observation('moves', 'b'),
+    ]);
+    await whileCapturing(() => Promise.resolve());
+    const found = await newest('Observation');
+    assert.deepEqual(found.get('Observation/moves')?.patients, ['b']);
+    assert.deepEqual(found.get('Observation/moves')?.leftPatients, ['a']);
+    assert.deepEqual(found.get('Observation/stays')?.leftPatients, []);
+    await dropSlot();
+    await whileCapturing(() => Promise.resolve());
+    const again = await newest('Observation');
+    assert.deepEqual(again.get('Observation/moves')?.leftPatients, ['a'], 'kept by a further reload');
+  });
+
+  /** The newest record of each key of a type. */
+  async function newest(type: string): Promise<ReadonlyMap<string, ResourceChange>> {
+    const { change } = await log.codecs();
+    const topic = log.names.resource(type);
+    const found = new Map<string, ResourceChange>();
+    for (const [partition, to] of (await log.reader.ends(topic)).entries()) {
+      const range = { topic, partition, from: offset(0), to };
+      for await (const records of log.reader.read(range, AbortSignal.timeout(20_000)))
+        for (const { key, value } of records) found.set(key.toString(), change.decode(value));
+    }
+    return found;
+  }
 
   /** Runs capture; the work begins when it follows the stream. */
   async function whileCapturing(work: () => Promise<void>): Promise<void> {

@@ -2,19 +2,21 @@ import assert from 'node:assert/strict';
 import { allTopics } from '../../topics/all.ts';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import type { Cut, Offset, Stamp } from '../../src/base/positions.ts';
-import { changesOf, loadedChange } from '../../src/capture/change.ts';
+import { afterReload, changesOf, loadedChange } from '../../src/capture/change.ts';
 import type { KeyedChange } from '../../src/capture/change.ts';
 import type { SourceRow } from '../../src/capture/source-mapping.ts';
 import { StampClock } from '../../src/capture/stamp-clock.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
 import type { ExportParameters } from '../../src/events/request.ts';
 import { ResourceChangeCodec } from '../../src/events/resource-change-codec.ts';
+import type { ResourceChange } from '../../src/events/resource-change.ts';
 import type { ExportFile, StatusEvent } from '../../src/events/status.ts';
 import type { Task } from '../../src/events/tasks.ts';
 import { hash32 } from '../../src/base/hash32.ts';
 import { patientsAbout } from '../../src/events/zone.ts';
 import type { Zone } from '../../src/events/zone.ts';
 import { formatInstant } from '../../src/fhir/instant.ts';
+import { isCompartmentType } from '../../src/fhir/patient-compartment.ts';
 import { References } from '../../src/fhir/reference.ts';
 import type { TopicIdentity, RecordBatch, StoredRecord } from '../../src/log/log.ts';
 import { Planner } from '../../src/plan/planner.ts';
@@ -148,11 +150,24 @@ export class World {
     for (const write of writes) this.#store(write, point.stamp);
     for (const [key, row] of this.rows) {
       this.rows.set(key, { ...row, changedAt: point.stamp });
-      this.#append(loadedChange('update', sourceRow(row), point, LIMITS), false);
+      const loaded = loadedChange('update', sourceRow(row), point, LIMITS);
+      const newest = this.#newest(row.type, key);
+      this.#append(loaded, false);
+      const complete =
+        newest && newest.operation !== 'delete' && isCompartmentType(row.type)
+          ? afterReload(row.type, newest, loaded.change)
+          : undefined;
+      if (complete) this.#append({ ...loaded, change: complete }, false);
     }
     for (const [key, row] of before)
       if (!this.rows.has(key))
         for (const change of changesOf(sourceRow(row), undefined, point, LIMITS)) this.#append(change, false);
+  }
+
+  #newest(type: string, key: string): ResourceChange | undefined {
+    const records = (this.#topics.get(type) ?? []).flat().filter((record) => record.key === key);
+    const newest = records.at(-1);
+    return newest && this.#codec.decode(newest.value);
   }
 
   #store({ type, id, resource }: Write, changedAt: number): Row | undefined {
