@@ -41,7 +41,9 @@ export function createKafka({ brokers, clientId, ssl, sasl }: KafkaSettings, log
     ...(ssl !== undefined && { ssl }),
     ...(sasl !== undefined && { sasl }),
     connectionTimeout: 5_000,
-    requestTimeout: 30_000,
+    requestTimeout: 15_000,
+    // A login is renewed this long before its life ends; Kafka takes no second one within a second.
+    reauthenticationThreshold: 3_000,
     retry: RETRY,
     logLevel: kafkajs.logLevel.WARN,
     // It calls an error what it then retries. What matters comes as an exception as well.

@@ -33,9 +33,16 @@ export function kafkaError(error: unknown, doing: string, about: KafkaResources 
   const options = { cause: error, ...(resources.topic !== undefined && { subject: resources.topic }) };
   if (code === 'fenced')
     return new HeadwaterError(code, `Kafka, ${doing}: another process has taken over`, options);
-  const advice = code === 'refused' ? `; ${remedyOfRefusal(names, resources)}` : '';
-  return new HeadwaterError(code, `Kafka, ${doing}: ${detailOf(error)}${advice}`, options);
+  const detail = detailOf(error);
+  const advice = code === 'refused' ? remedyOfRefusal(names, resources) : '';
+  const more = UNTRUSTED.test(detail) ? NAME_AUTHORITY : advice;
+  return new HeadwaterError(code, `Kafka, ${doing}: ${detail}${more === '' ? '' : `; ${more}`}`, options);
 }
+
+/** OpenSSL's words, as Node reports them. */
+const UNTRUSTED =
+  /self[- ]signed certificate|unable to verify the first certificate|unable to get (local )?issuer certificate/;
+const NAME_AUTHORITY = 'let NODE_EXTRA_CA_CERTS name the file with the certificate of its authority';
 
 function codeOf(names: readonly string[]): ErrorCode {
   const has = (set: ReadonlySet<string>): boolean => names.some((name) => set.has(name));
