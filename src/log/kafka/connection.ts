@@ -61,7 +61,9 @@ export class Connection {
     };
     // tls.connect takes `onread` as net.connect does; its types lag behind.
     const how = { host, port, onread };
-    this.#socket = options.tls ? connectTls({ servername: isIP(host) === 0 ? host : '', ...options.tls, ...how }) : connectTcp(how);
+    this.#socket = options.tls
+      ? connectTls({ servername: isIP(host) === 0 ? host : '', ...options.tls, ...how })
+      : connectTcp(how);
     this.#socket.setNoDelay(true).setKeepAlive(true, ANSWER_TIMEOUT);
     this.#socket.once('error', (error) => this.#end(error));
     this.#socket.once('close', () => this.#end(new Error(`${address} closed the connection`)));
