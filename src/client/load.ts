@@ -128,7 +128,7 @@ class Load {
         signal.throwIfAborted();
         for (const line of lines) {
           number++;
-          if (line.length > 0) batch.add(copyRow(line, now), line.length);
+          if (line.length > 0) batch.add({ text: copyRow(line, now), bodyBytes: line.length, number });
         }
         if (batch.size < BATCH_BYTES) continue;
         await this.#write(batch, path, this.#filesRead + raw.bytesRead);
@@ -158,13 +158,30 @@ class Load {
   async #write(batch: Batch, path: string, read: number): Promise<void> {
     await this.#writing;
     if (batch.rows === 0) return;
-    this.#writing = this.#table.write(batch.encode()).then((changed) => {
+    this.#writing = this.#store(batch, basename(path)).then((changed) => {
       this.#rows += batch.rows;
       this.#bytes += batch.bodyBytes;
       this.#changed += changed;
       this.#tell(basename(path), read);
     });
     this.#writing.catch(() => undefined); // met by whoever awaits it next
+  }
+
+  /** Of a batch that PostgreSQL refuses for what it holds, the row to blame is found by halves; the others are stored. */
+  async #store(batch: Batch, file: string): Promise<number> {
+    try {
+      return await this.#table.write(batch.encode());
+    } catch (error) {
+      const why = refusalOf(error);
+      if (why === undefined) throw error;
+      const [first, second] = batch.halves();
+      if (!second) {
+        const line = `line ${String(first.firstLine)}`;
+        const message = why === NOT_UTF8 ? `${file} ${why}: ${line}` : `${file}, ${line}: ${why}`;
+        throw new HeadwaterError('bad-request', message, { subject: file });
+      }
+      return (await this.#store(first, file)) + (await this.#store(second, file));
+    }
   }
 
   #tell(file: string, read: number): void {
@@ -184,37 +201,78 @@ class Load {
   }
 }
 
+interface BatchRow {
+  /** In COPY's text format. */
+  readonly text: string;
+  readonly bodyBytes: number;
+  /** Of its line in the file. */
+  readonly number: number;
+}
+
 class Batch {
-  readonly #parts: string[] = [];
+  readonly #rows: BatchRow[] = [];
   size = 0;
   bodyBytes = 0;
 
-  add(row: string, bodyBytes: number): void {
-    this.#parts.push(row);
-    this.size += row.length;
-    this.bodyBytes += bodyBytes;
+  add(row: BatchRow): void {
+    this.#rows.push(row);
+    this.size += row.text.length;
+    this.bodyBytes += row.bodyBytes;
   }
 
   get rows(): number {
-    return this.#parts.length;
+    return this.#rows.length;
+  }
+
+  get firstLine(): number {
+    return this.#rows[0]?.number ?? 0;
+  }
+
+  /** Itself alone when it has one row. */
+  halves(): readonly [Batch, Batch?] {
+    if (this.rows < 2) return [this];
+    const halves: [Batch, Batch] = [new Batch(), new Batch()];
+    for (const [i, row] of this.#rows.entries()) halves[i < this.rows / 2 ? 0 : 1].add(row);
+    return halves;
   }
 
   encode(): Buffer {
-    return Buffer.from(this.#parts.join(''), 'latin1');
+    return Buffer.from(this.#rows.map(({ text }) => text).join(''), 'latin1');
   }
+}
+
+/**
+ * Why PostgreSQL does not take what a row holds (classes 22, 23 and 54 of its codes, and what a trigger raises); undefined for any
+ * other error. Its message only up to the first value in it, and nothing of its details: both can show the resource.
+ */
+function refusalOf(error: unknown): string | undefined {
+  const code = error instanceof Error && 'code' in error ? String(error.code) : '';
+  if (code === NOT_IN_ENCODING) return NOT_UTF8;
+  if (!/^(22|23|54)...$|^P0001$/.test(code)) return undefined;
+  return code === 'P0001'
+    ? 'a trigger of the table refuses it'
+    : `PostgreSQL refuses it: ${code}, ${firstWords(error)}`;
+}
+
+function firstWords(error: unknown): string {
+  return (messageOf(error).split(/[:"'({[]/)[0] ?? '').trim();
 }
 
 /** PostgreSQL's code for bytes that are no text in its encoding. */
 const NOT_IN_ENCODING = '22021';
+const NOT_UTF8 = 'is not UTF-8';
 
 function failureIn(file: string, line: number, cause: unknown): unknown {
   if (cause instanceof HeadwaterError && cause.code === 'bad-request') {
+    if (cause.subject !== undefined) return cause; // it names its line
     return new HeadwaterError('bad-request', `${file}, line ${String(line)}: ${cause.message}`, { cause });
   }
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
-  if (code === NOT_IN_ENCODING) return new HeadwaterError('bad-request', `${file} is not UTF-8`, { cause });
   if (code === 'Z_DATA_ERROR' || code === 'Z_BUF_ERROR') {
     return new HeadwaterError('bad-request', `${file} is not gzip or is cut short`, { cause });
   }
+  // The details of what PostgreSQL says can show rows.
+  if (cause instanceof Error && 'severity' in cause && typeof code === 'string')
+    return new HeadwaterError('refused', `PostgreSQL refuses ${file}: ${code}, ${firstWords(cause)}`);
   return cause;
 }

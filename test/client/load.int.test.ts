@@ -3,7 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { inspect } from 'node:util';
 import pg from 'pg';
+import { HeadwaterError } from '../../src/base/errors.ts';
 import { loadDirectory } from '../../src/client/load.ts';
 import type { LoadProgress, LoadResult } from '../../src/client/load.ts';
 import { uniqueIdentifier } from '../support/names.ts';
@@ -194,6 +196,27 @@ describe('load', () => {
         message: /a\.json is neither a folder nor \*\.ndjson/,
       },
     );
+  });
+
+  it('names file and line of what PostgreSQL refuses, and shows nothing of it', async () => {
+    await client.query(`CREATE TABLE ${schema}.resource (type text, id text, version bigint, last_updated timestamptz, body jsonb,
+      deleted boolean NOT NULL DEFAULT false, PRIMARY KEY (type, id), CHECK (id <> 'forbidden'))`);
+    const bad = [
+      [patient('x', ',"name":"Secret\\u0000Name"'), /22P05/],
+      [patient('forbidden', ',"name":"SecretName"'), /23514/],
+    ] as const;
+    for (const [line, code] of bad) {
+      const good = Array.from({ length: 100 }, (_, i) => patient(`p${String(i)}`));
+      await put('b.ndjson', ...good.slice(0, 70), line, ...good.slice(70));
+      await assert.rejects(load(), (error: unknown) => {
+        assert.ok(error instanceof HeadwaterError);
+        assert.equal(error.code, 'bad-request');
+        assert.match(error.message, /^b\.ndjson, line 71: PostgreSQL refuses it/);
+        assert.match(error.message, code);
+        assert.doesNotMatch(inspect(error, { depth: 9 }), /Secret/);
+        return true;
+      });
+    }
   });
 
   it('refuses what is not UTF-8, not gzip, or nothing at all', async () => {
