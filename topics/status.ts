@@ -1,7 +1,7 @@
 import type { AvroField, AvroSchema } from '../src/events/avro-schema.ts';
 import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
 import { durable } from './durability.ts';
-import { days, MEBIBYTE } from './durations.ts';
+import { days, hours, MEBIBYTE } from './durations.ts';
 import { exportFileSchema, exportParametersSchema, lsnSchema, NAMESPACE } from './records.ts';
 
 const taskId: AvroField = { name: 'taskId', type: 'string' };
@@ -72,7 +72,8 @@ export const status: TopicDeclaration = {
   config: (settings) => ({
     ...durable(settings, 'of the broker'),
     'cleanup.policy': 'delete',
-    'retention.ms': '-1',
+    // Every event of a job must outlive the job's rows, or a rebuild would find only a part of them.
+    'retention.ms': settings.jobHistoryHours === undefined ? '-1' : hours(settings.jobHistoryHours + 14 * 24),
     'retention.bytes': '-1',
     'segment.bytes': String(256 * MEBIBYTE),
     'segment.ms': days(7),
@@ -80,6 +81,6 @@ export const status: TopicDeclaration = {
   }),
   writers: ['planner', 'worker', 'janitor'],
   readers: ['projector'],
-  why: `The only truth about a job after its request: the job tables are a fold of this and are rebuilt from it, so nothing is ever
-removed. The events of a job share a partition, hence an order.`,
+  why: `The only truth about a job after its request: the job tables are a fold of this and are rebuilt from it, so an event
+stays until two weeks after its job was forgotten (HEADWATER_JOB_HISTORY). The events of a job share a partition, hence an order.`,
 };

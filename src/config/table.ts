@@ -242,6 +242,12 @@ export const TABLE = {
       default: '10',
     },
   ),
+  jobHistoryMs: setting(
+    'JOB_HISTORY',
+    duration('days'),
+    'How long an export is remembered after its files are gone; the log keeps its events longer.',
+    { default: '90' },
+  ),
   maxJobsPerClient: setting(
     'MAX_JOBS_PER_CLIENT',
     wholeNumber(1, 100_000),

@@ -32,7 +32,7 @@ export function wholeNumber(least: number, most: number): ValueType<number> {
   };
 }
 
-const MS = { seconds: 1000, minutes: 60_000, hours: 3_600_000 } as const;
+const MS = { seconds: 1000, minutes: 60_000, hours: 3_600_000, days: 86_400_000 } as const;
 
 /** A length of time, written as a number of the unit (decimals allowed), kept in ms. */
 export function duration(unit: keyof typeof MS): ValueType<number> {

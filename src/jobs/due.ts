@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { asking } from '../database/pool.ts';
 import type { JobState } from './job.ts';
 import type { JobTables } from './schema.ts';
+import { hasNoJob } from './unfinished.ts';
 
 export interface Overdue {
   readonly jobId: string;
@@ -40,7 +41,7 @@ export async function overdueRequests(pool: Pool, t: JobTables, acceptedBefore: 
   const { rows } = await asking(() =>
     pool.query<Overdue>(
       `SELECT job_id AS "jobId", 'max-export' AS reason FROM ${t.unfinished} r
-       WHERE accepted_at < $1 AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id) LIMIT ${String(MOST)}`,
+       WHERE accepted_at < $1 AND ${hasNoJob(t)} LIMIT ${String(MOST)}`,
       [acceptedBefore],
     ),
   );

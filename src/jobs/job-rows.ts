@@ -95,20 +95,8 @@ export async function saveJob(
   change: { before: JobRecord | undefined; after: JobRecord },
 ): Promise<void> {
   const { before, after } = change;
-  await client.query(
-    `INSERT INTO ${t.job} (job_id, state, plan, started, active_at, ended_at, failure) VALUES ($1, $2, $3, $4, $5, $6, $7)
-     ON CONFLICT (job_id) DO UPDATE SET state = excluded.state, plan = excluded.plan, started = excluded.started,
-       active_at = excluded.active_at, ended_at = excluded.ended_at, failure = excluded.failure`,
-    [
-      after.jobId,
-      after.state,
-      planRow(after.plan),
-      after.started,
-      after.activeAt,
-      after.endedAt,
-      json(after.failure),
-    ],
-  );
+  if (before !== undefined && before.plan === after.plan) await updateJob(client, t, after);
+  else await insertJob(client, t, after);
   if (after.state !== 'running' && (before === undefined || before.state === 'running'))
     await client.query(`DELETE FROM ${t.unfinished} WHERE job_id = $1`, [after.jobId]);
   const changed = [...after.tasks.values()].filter((task) => before?.tasks.get(task.taskId) !== task);
@@ -136,6 +124,31 @@ export async function saveJob(
      SELECT $1, "taskId", n, kind, type, key, count, bytes, sha256 FROM jsonb_to_recordset($2)
        AS x("taskId" text, n int, kind text, type text, key text, count bigint, bytes bigint, sha256 text)`,
     [after.jobId, JSON.stringify(files)],
+  );
+}
+
+async function insertJob(client: Queryable, t: JobTables, after: JobRecord): Promise<void> {
+  await client.query(
+    `INSERT INTO ${t.job} (job_id, state, plan, started, active_at, ended_at, failure) VALUES ($1, $2, $3, $4, $5, $6, $7)
+     ON CONFLICT (job_id) DO UPDATE SET state = excluded.state, plan = excluded.plan, started = excluded.started,
+       active_at = excluded.active_at, ended_at = excluded.ended_at, failure = excluded.failure`,
+    [
+      after.jobId,
+      after.state,
+      planRow(after.plan),
+      after.started,
+      after.activeAt,
+      after.endedAt,
+      json(after.failure),
+    ],
+  );
+}
+
+/** Progress is one small row: the plan, which may be large, stays as it is. */
+async function updateJob(client: Queryable, t: JobTables, after: JobRecord): Promise<void> {
+  await client.query(
+    `UPDATE ${t.job} SET state = $2, started = $3, active_at = $4, ended_at = $5, failure = $6 WHERE job_id = $1`,
+    [after.jobId, after.state, after.started, after.activeAt, after.endedAt, json(after.failure)],
   );
 }
 

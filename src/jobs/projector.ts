@@ -1,3 +1,5 @@
+import { sleep } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
@@ -5,10 +7,15 @@ import { Lead } from '../database/lead.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { LogReader } from '../log/log.ts';
 import type { Announcer } from './announcer.ts';
+import { forgetJobs } from './history.ts';
 import { Projection } from './projection.ts';
 import type { ProjectionOptions } from './projection.ts';
 import type { JobTables } from './schema.ts';
 import { together } from './together.ts';
+
+/** Between two looks for old jobs, and between two batches of them, in ms. */
+const FORGET_INTERVAL = 600_000;
+const FORGET_PAUSE = 200;
 
 /** Of the lock that the one writer of these tables holds. */
 export function leadName({ schema }: JobTables): string {
@@ -17,8 +24,11 @@ export function leadName({ schema }: JobTables): string {
 
 export interface ProjectorOptions extends ProjectionOptions {
   readonly databaseUrl: string;
-  readonly reader: Pick<LogReader, 'ends' | 'follow'>;
+  readonly reader: Pick<LogReader, 'ends' | 'follow' | 'offsetsAt'>;
   readonly statusTopic: string;
+  /** Jobs that ended longer ago, with their files, are forgotten; ms. */
+  readonly historyMs: number;
+  readonly clock: Clock;
   /** Of this run. */
   readonly announcer: Announcer;
   readonly logger: Logger;
@@ -76,13 +86,32 @@ export class Projector implements Service {
         `Kafka has no topic ${statusTopic}; "headwater topics" makes it`,
       );
     }
+    const starts = await reader.offsetsAt(statusTopic, 0); // old events are gone
     const stored = await leader.transaction((client) => projection.offsets(client));
     health.ready();
     const follow = partitions.map(
       (_, partition) => (all: AbortSignal) =>
-        this.#follow({ leader, projection, partition, from: stored.get(partition) }, all),
+        this.#follow(
+          { leader, projection, partition, from: stored.get(partition) ?? starts[partition] },
+          all,
+        ),
     );
-    await together([...follow, (all) => announcer.run(leader, all)], signal);
+    await together(
+      [...follow, (all) => announcer.run(leader, all), (all) => this.#forget(leader, all)],
+      signal,
+    );
+  }
+
+  /** Old jobs go, a batch in a transaction, so that events are never held up for long. */
+  async #forget(leader: Lead, signal: AbortSignal): Promise<void> {
+    const { tables, historyMs, clock, logger } = this.#options;
+    while (!signal.aborted) {
+      const { forgotten, last } = await leader.transaction((client) =>
+        forgetJobs(client, tables, clock() - historyMs),
+      );
+      if (forgotten > 0) logger.info({ service: this.name, jobs: forgotten }, 'old jobs are forgotten');
+      await sleep(last ? FORGET_INTERVAL : FORGET_PAUSE, signal);
+    }
   }
 
   async #follow(

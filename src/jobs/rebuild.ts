@@ -3,13 +3,14 @@ import { Lead } from '../database/lead.ts';
 import type { LogReader } from '../log/log.ts';
 import { dropAnnounced, readAnnounced } from './announced.ts';
 import type { AnnouncedOptions } from './announced.ts';
+import { forgetAgain } from './history.ts';
 import { Projection } from './projection.ts';
 import type { ProjectionOptions } from './projection.ts';
 import { leadName } from './projector.ts';
 
 export interface RebuildOptions extends ProjectionOptions {
   readonly databaseUrl: string;
-  readonly reader: Pick<LogReader, 'ends' | 'read'>;
+  readonly reader: Pick<LogReader, 'ends' | 'offsetsAt' | 'read'>;
   readonly statusTopic: string;
   readonly announced: Pick<AnnouncedOptions, 'topic' | 'codec'>;
   /** Offsets of the log, all partitions together. */
@@ -33,6 +34,7 @@ export async function rebuild(options: RebuildOptions, signal: AbortSignal): Pro
   try {
     const announced = await readAnnounced({ reader, ...options.announced }, all);
     const ends = await reader.ends(statusTopic);
+    const starts = await reader.offsetsAt(statusTopic, 0); // old events are gone
     const total = ends.reduce((sum, end) => sum + end, 0);
     const projection = new Projection(options);
     return await leader.transaction(async (client) => {
@@ -40,7 +42,7 @@ export async function rebuild(options: RebuildOptions, signal: AbortSignal): Pro
       let [events, done] = [0, 0];
       for (const [partition, to] of ends.entries()) {
         for await (const records of reader.read(
-          { topic: statusTopic, partition, from: offset(0), to },
+          { topic: statusTopic, partition, from: starts[partition] ?? offset(0), to },
           all,
         )) {
           all.throwIfAborted();
@@ -52,6 +54,7 @@ export async function rebuild(options: RebuildOptions, signal: AbortSignal): Pro
         options.onProgress?.(done, total);
       }
       all.throwIfAborted();
+      await forgetAgain(client, tables);
       await dropAnnounced(client, tables, announced);
       return { events };
     });

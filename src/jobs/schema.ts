@@ -10,6 +10,7 @@ export interface JobTables {
   readonly installation: string;
   readonly request: string;
   readonly unfinished: string;
+  readonly history: string;
   readonly job: string;
   readonly task: string;
   readonly file: string;
@@ -46,6 +47,7 @@ export function jobTables(schema: string): JobTables {
     installation: table('installation'),
     request: table('export_request'),
     unfinished: table('unfinished_request'),
+    history: table('history'),
     job: table('job'),
     task: table('job_task'),
     file: table('job_file'),
@@ -54,25 +56,37 @@ export function jobTables(schema: string): JobTables {
   };
 }
 
+/** An index on a large table takes its time. */
+const MIGRATION = 3_600_000;
+const WITHOUT_LIMITS = `SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0;
+  SELECT CASE WHEN current_setting('server_version_num')::int >= 170000 THEN set_config('transaction_timeout', '0', true) END`;
+
 /** Makes the tables where they are missing. Many processes may do it at once; one waits for the other. */
 export async function migrate(pool: Pool, tables: JobTables): Promise<void> {
   await transaction(pool, async (client) => {
     await client.query(MAKE_DURABLE);
-    await client.query('SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0');
+    await client.query(WITHOUT_LIMITS);
     await lock(client, `migrate ${tables.schema}`);
-    await client.query(definition(tables));
+    const make = { text: definition(tables), query_timeout: MIGRATION };
+    await client.query(make);
   });
 }
 
 /** Until the end of the transaction. */
-export async function lock(client: Pick<PoolClient, 'query'>, name: string): Promise<void> {
-  await client.query('SELECT pg_advisory_xact_lock(hashtextextended($1, 0))', [`headwater ${name}`]);
+async function lock(client: Pick<PoolClient, 'query'>, name: string): Promise<void> {
+  const wait = {
+    text: 'SELECT pg_advisory_xact_lock(hashtextextended($1, 0))',
+    values: [`headwater ${name}`],
+    query_timeout: MIGRATION,
+  };
+  await client.query(wait);
 }
 
 /**
  * `installation` says whose the schema is. `export_request` is the gateway's; `unfinished_request` has those of them that have
- * neither ended nor been cancelled, so that counting them does not depend on how many there ever were. The others are the projection: a fold of the status topic that only the projector
- * writes and that can be made again from it, so they hold nothing that is not in the log (no clock, no sequence).
+ * neither ended nor been cancelled: counting them does not depend on how many there ever were. `history` has the time before which
+ * jobs were forgotten. The others are the projection: a fold of the status topic that only the projector writes and that can be made
+ * again from it, so they hold nothing that is not in the log (no clock, no sequence).
  */
 function definition(t: JobTables): string {
   return `
@@ -112,6 +126,13 @@ CREATE TABLE IF NOT EXISTS ${t.job} (
   failure       jsonb
 );
 CREATE INDEX IF NOT EXISTS job_by_state ON ${t.job} (state, active_at);
+
+CREATE INDEX IF NOT EXISTS job_by_activity ON ${t.job} (active_at);
+
+CREATE TABLE IF NOT EXISTS ${t.history} (
+  one           boolean PRIMARY KEY DEFAULT true CHECK (one),
+  before        bigint NOT NULL
+);
 
 CREATE TABLE IF NOT EXISTS ${t.task} (
   job_id        text NOT NULL,

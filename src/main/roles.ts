@@ -235,6 +235,8 @@ async function projector(
     codec: control.status,
     manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
     databaseUrl: settings.sourceUrl,
+    historyMs: settings.jobHistoryMs,
+    clock: systemClock,
     reader,
     statusTopic: names.status,
     announcer,

@@ -25,6 +25,8 @@ import { sharedStack } from '../support/stack.ts';
 
 export const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
 export const PARTITIONS = 3;
+/** Events of tests are older than any history that is kept; those of this century are not forgotten. */
+const HISTORY = 50 * 365 * 86_400_000;
 
 /** A schema and topics of a test's own. */
 export interface JobServers {
@@ -123,7 +125,7 @@ export async function jobServers(): Promise<JobServers> {
 }
 
 /** Not started. */
-export function makeProjector(servers: JobServers): Projector {
+export function makeProjector(servers: JobServers, historyMs = HISTORY): Projector {
   const { tables, databaseUrl, reader, openAppender, codecs, topics, prefix } = servers;
   const announcer = new Announcer({
     tables,
@@ -142,6 +144,8 @@ export function makeProjector(servers: JobServers): Projector {
     manifest,
     codec: codecs.status,
     statusTopic: topics.status,
+    historyMs,
+    clock: () => Date.now(),
     logger: quiet,
     health: { ready() {} },
   });

@@ -142,6 +142,61 @@ describe('projector', () => {
     await check();
   });
 
+  it('forgets jobs whose files are gone, with their requests, and a rebuild does not bring them back', async () => {
+    const day = 86_400_000;
+    const old = Date.now() - 100 * day;
+    const [gone, kept, busy] = [
+      jobEvents('gone', old),
+      jobEvents('kept', Date.now()),
+      jobEvents('running', old),
+    ];
+    for (const id of ['gone', 'kept', 'running'])
+      await servers.pool.query(
+        `INSERT INTO ${servers.tables.request} VALUES ($1, 'me', 'http://x/fhir/$export', '{}', 1, NULL)`,
+        [id],
+      );
+    for (const make of [gone, kept])
+      await servers.append(make.planned(1), make.completed('0001', 'Patient'), make.expired());
+    await servers.append(busy.planned(1));
+    const first = new Running();
+    first.start((signal) => makeProjector(servers, 90 * day).run(signal));
+    await settled();
+    await first.stop();
+    // The one that starts now finds them.
+    const second = new Running();
+    second.start((signal) => makeProjector(servers, 90 * day).run(signal));
+    await until(async () => (await ids(servers.tables.job)).length === 2);
+    await second.stop();
+    for (const table of [servers.tables.job, servers.tables.request])
+      assert.deepEqual(await ids(table), ['kept', 'running']);
+    for (const table of [servers.tables.task, servers.tables.file])
+      assert.ok(!(await ids(table)).includes('gone'), table);
+    const before = await servers.dump();
+    await rebuild(
+      {
+        ...servers,
+        manifest,
+        codec: servers.codecs.status,
+        statusTopic: servers.topics.status,
+        announced: { topic: servers.topics.announced, codec: servers.codecs.announced },
+      },
+      AbortSignal.timeout(60_000),
+    );
+    assert.equal(await servers.dump(), before);
+  });
+
+  it('leaves the plan of a job alone when there is only progress', async () => {
+    running.start((signal) => makeProjector(servers).run(signal));
+    const make = jobEvents('job-1');
+    await servers.append(make.planned(10, 20));
+    await settled();
+    await servers.pool.query(`UPDATE ${servers.tables.job} SET plan = plan || '{"mark": 1}'`);
+    await servers.append(make.progressed('0001', 0.5));
+    await settled();
+    const { rows } = await servers.pool.query(`SELECT plan->>'mark' AS mark FROM ${servers.tables.job}`);
+    assert.deepEqual(rows, [{ mark: '1' }]);
+  });
+
   it('works alone: another one stands by until the first is gone', async () => {
     const [first, second] = [new Running(), new Running()];
     first.start((signal) => makeProjector(servers).run(signal));
@@ -257,6 +312,14 @@ describe('projector', () => {
       await check();
     });
   });
+
+  /** Of jobs with a row in the table. */
+  async function ids(table: string): Promise<string[]> {
+    const { rows } = await servers.pool.query<{ id: string }>(
+      `SELECT DISTINCT job_id AS id FROM ${table} ORDER BY 1`,
+    );
+    return rows.map(({ id }) => id);
+  }
 
   /** Sessions that hold the lead of this test's schema. */
   async function leaders(): Promise<number[]> {

@@ -3,6 +3,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { allTopics } from '../../topics/all.ts';
 import { resources } from '../../topics/resources.ts';
+import { status } from '../../topics/status.ts';
 import { resourceTopicName, topicName } from '../../src/log/topic-declaration.ts';
 import type { TopicDeclaration } from '../../src/log/topic-declaration.ts';
 
@@ -79,6 +80,12 @@ describe('topics/', () => {
       if (config['cleanup.policy'] !== 'delete') continue;
       assert.ok(Number(config['retention.ms']) + Number(config['segment.ms']) < WEEK, topic.name);
     }
+  });
+
+  it('keeps the events of a job longer than the job is remembered', () => {
+    const kept = Number(status.config({ ...settings, jobHistoryHours: 90 * 24 })['retention.ms']);
+    assert.ok(kept > 100 * 24 * 3_600_000 && Number.isSafeInteger(kept));
+    assert.equal(status.config(settings)['retention.ms'], '-1');
   });
 
   it('gives every topic a reason, a writer and a reader', () => {
