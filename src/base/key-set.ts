@@ -32,8 +32,7 @@ export class KeySet {
 
   /** @param bytes of memory at most */
   constructor(bytes: number) {
-    const slots = bytes / (TABLES * WORDS * 4);
-    this.#mostSlots = Math.max(FEWEST_SLOTS, 2 ** Math.floor(Math.log2(slots)));
+    this.#mostSlots = Math.max(FEWEST_SLOTS, Math.floor(bytes / (TABLES * WORDS * 4)));
   }
 
   /** Looks at the key in data[start, end). */
@@ -121,7 +120,7 @@ export class KeySet {
       if (slots >= this.#mostSlots) return false;
       const kept = [this.#share, this.#second, this.#third] as const;
       this.size -= this.#used[index] as number;
-      this.#rebuild(index, Math.max(FEWEST_SLOTS, 2 * slots), HASHES);
+      this.#rebuild(index, Math.min(this.#mostSlots, Math.max(FEWEST_SLOTS, 2 * slots)), HASHES);
       [this.#share, this.#second, this.#third] = kept;
       this.#find();
     }

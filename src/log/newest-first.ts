@@ -1,8 +1,8 @@
 import { HASHES, KeySet } from '../base/key-set.ts';
 import type { RecordBatch } from './log.ts';
 
-/** Memory for the keys of a partition: 13 million. */
-const KEY_BYTES = 192 << 20;
+/** Memory for the keys of a partition: 10 million. */
+const KEY_BYTES = 144 << 20;
 /** How full a further pass is planned to be. */
 const PLANNED_FILL = 0.97;
 

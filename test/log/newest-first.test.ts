@@ -97,10 +97,10 @@ describe('a range that is visited newest first', function () {
 
   it('takes about as many passes as its keys fill memory', async () => {
     const records: Made[] = Array.from({ length: 20_000 }, (_, n) => ({ key: `Patient/${n}`, does: 'skip' }));
-    const bytes = 64 << 10; // 5461 slots, of which powers of two are used: 32 tables of 128
+    const bytes = 64 << 10; // 32 tables of 170 slots
     const { passes, lines } = await told(records, bytes, 1_000);
     assert.equal(lines.length, 20_000);
-    const capacity = 32 * Math.floor(128 * 0.8);
+    const capacity = 32 * Math.floor(170 * 0.8);
     assert(passes <= 2 * Math.ceil(20_000 / capacity), `${passes} passes for ${20_000 / capacity}`);
   });
 });

@@ -34,6 +34,16 @@ describe('the schemas in topics/', () => {
     });
   }
 
+  it('belong to topics that take any timestamp, where capture writes: a clock that is ahead stops nothing', () => {
+    const settings = { resourcePartitions: 1, replicationFactor: 1, maxExportHours: 1 };
+    for (const topic of allTopics.filter(({ writers }) => writers.includes('capture')))
+      assert.equal(
+        topic.config(settings)['message.timestamp.after.max.ms'],
+        '9223372036854775807',
+        topic.name,
+      );
+  });
+
   it('would be caught when they could not read an older version', () => {
     const [older] = released('status');
     assert.ok(older);
