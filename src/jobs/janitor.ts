@@ -88,7 +88,8 @@ export class Janitor implements Service {
     const { pool, tables, jobDeadlineMs, maxExportMs } = this.#options;
     const before = now - maxExportMs;
     const requests = await overdueRequests(pool, tables, before);
-    const jobs = await overdueJobs(pool, tables, { idleSince: now - jobDeadlineMs, acceptedBefore: before });
+    const limits = { now, idleSince: now - jobDeadlineMs, acceptedBefore: before };
+    const jobs = await overdueJobs(pool, tables, limits);
     const overdue = [...requests, ...jobs].filter(({ jobId }) => !this.#askedLately(jobId, now));
     if (overdue.length === 0) return;
     const moving = await this.#unseenJobs(signal);

@@ -136,6 +136,20 @@ describe('janitor', () => {
     await reaches('queued', 'failed');
   });
 
+  it('fails a job whose tasks are gone from the log, whatever other jobs do', async () => {
+    startProjector();
+    const lost = jobEvents('lost', NOW - 30 * MINUTE);
+    const later = jobEvents('later', NOW - 12 * MINUTE);
+    await servers.append(lost.planned(1), later.planned(1), {
+      ...later.completed('0001'),
+      at: NOW - MINUTE,
+    });
+    await reaches('later', 'completed');
+    await reaches('lost', 'running');
+    startJanitor();
+    await reaches('lost', 'failed');
+  });
+
   it('lets a request wait for its plan as long as an export may take, not longer', async () => {
     startProjector();
     await request('waiting', NOW - 23 * HOUR);
