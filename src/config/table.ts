@@ -202,6 +202,9 @@ export const TABLE = {
     'Origins of web pages whose scripts may call, as https://app.example.org; * for all, which lets any page that a user of this network opens export everything.',
     { default: '' },
   ),
+  maxBodyBytes: setting('MAX_BODY', byteSize, 'Longest body of a kick-off by POST; a longer one is a 413.', {
+    default: '16MiB',
+  }),
   exportBinary: setting(
     'EXPORT_BINARY',
     switched,

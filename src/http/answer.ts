@@ -15,7 +15,9 @@ export function sendOutcome(ctx: Context, status: number, outcome: OperationOutc
 /** Plain JSON where the client's Accept has no place for FHIR's; a kick-off insists on that. */
 function jsonTypeFor(ctx: Context): string {
   const [fhir, plain] = ['application/fhir+json', 'application/json'];
-  return !ctx.path.endsWith('/$export') && !ctx.accepts(fhir) && ctx.accepts(plain) ? plain : fhir;
+  return !/\/(?:\$|%24)export(?:\?|$)/.test(ctx.url) && !ctx.accepts(fhir) && ctx.accepts(plain)
+    ? plain
+    : fhir;
 }
 
 /** Whatever goes wrong further in, and whatever nobody answered, becomes a status with an OperationOutcome. */

@@ -28,6 +28,7 @@ export type GatewaySettings = Pick<
   | 'strictAccept'
   | 'containers'
   | 'exportBinary'
+  | 'maxBodyBytes'
   | 'corsOrigins'
   | 'sourceBaseUrls'
   | 'topicPrefix'

@@ -40,8 +40,8 @@ function routes(gateway: GatewayContext): Router {
   const body = bodyParser({
     enableTypes: ['json'],
     extendTypes: { json: JSON_TYPES },
-    jsonLimit: BODY_LIMIT,
-    onError: refuseBody,
+    jsonLimit: String(gateway.settings.maxBodyBytes),
+    onError: (error) => refuseBody(error, gateway.settings.maxBodyBytes),
   });
   const router = new Router({ sensitive: true });
   for (const [path, targetOf] of EXPORTS) {
@@ -73,12 +73,10 @@ function routes(gateway: GatewayContext): Router {
   return router;
 }
 
-const BODY_LIMIT = '1mb';
-
 /** Whatever keeps a body from being read is for the client to change: its length, its coding, its syntax. */
-function refuseBody(error: Error & { status?: number }): never {
+function refuseBody(error: Error & { status?: number }, limit: number): never {
   const { status = 400, message } = error;
-  const words = status === 413 ? `it is too large, ${BODY_LIMIT} at most` : message;
+  const words = status === 413 ? `it is too large, ${limit} bytes at most (HEADWATER_MAX_BODY)` : message;
   throw Object.assign(new Error(`the body: ${words}`), { status });
 }
 

@@ -50,7 +50,7 @@ export const ANSWERS = {
     'Retry-After': RETRY_AFTER,
   }),
   Failed: outcome('An error that is not to be explained to a client; the log has it.'),
-  OtherRefusal: outcome('As 405 for a method, 413 for a body of more than 1 MB.'),
+  OtherRefusal: outcome('As 405 for a method, 413 for a body of more than HEADWATER_MAX_BODY.'),
 } as const satisfies Readonly<Record<string, Answer>>;
 
 export function answer(name: keyof typeof ANSWERS): Answer {

@@ -222,11 +222,25 @@ describe('kick-off', () => {
     });
   }
 
+  it('takes 10 000 patients with ids of 64 characters', async () => {
+    const parameter = Array.from({ length: 10_000 }, (_, i) => ({
+      name: 'patient',
+      valueReference: { reference: `Patient/${String(i).padStart(64, 'p')}` },
+    }));
+    const answer = await gateway.ask('/fhir/Patient/$export', {
+      method: 'POST',
+      headers: { 'content-type': 'application/fhir+json' },
+      body: JSON.stringify({ resourceType: 'Parameters', parameter }),
+    });
+    await assertOutcome(answer, 202, /accepted/);
+    assert.equal(gateway.jobs.only.parameters.patients.length, 10_000);
+  });
+
   it('refuses a body that is too long', async () => {
     await assertOutcome(
-      await post({ resourceType: 'Parameters', parameter: [], x: 'x'.repeat(2 << 20) }),
+      await post({ resourceType: 'Parameters', parameter: [], x: 'x'.repeat(17 << 20) }),
       413,
-      /^the body: it is too large, 1mb at most/,
+      /^the body: it is too large, 16777216 bytes at most/,
     );
   });
 

@@ -57,6 +57,7 @@ export async function runGateway(
       strictAccept: false,
       containers: ['research'],
       exportBinary: true,
+      maxBodyBytes: 2 ** 20 * 16,
       corsOrigins: [],
       sourceBaseUrls: ['https://fhir.example.org/r4'],
       topicPrefix: 'headwater',
