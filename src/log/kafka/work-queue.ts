@@ -3,6 +3,7 @@ import { backoff, sleep } from '../../base/clock.ts';
 import { HeadwaterError, messageOf, remedyFor } from '../../base/errors.ts';
 import type { Logger } from '../../base/service.ts';
 import type { Handle, Partition, QueueOptions, WorkQueue } from '../log.ts';
+import { Cluster } from './cluster.ts';
 import type { ClusterOptions } from './cluster.ts';
 import { ExclusiveCommitter } from './exclusive-committer.ts';
 import { GroupSession } from './group-session.ts';
@@ -99,9 +100,7 @@ class Membership {
         await this.#session.run(signal);
         return;
       } catch (error) {
-        const trouble = kafkaError(error, `working as ${this.#options.group}`, {
-          group: this.#options.group,
-        });
+        const trouble = await this.#troubleOf(error);
         if (this.#assignments === 0 || remedyFor(trouble) !== 'retry') throw trouble;
         if (this.#assignments > before) attempt = 0;
         this.#queue.logger.warn(
@@ -115,6 +114,18 @@ class Membership {
       if (signal.aborted) return;
       this.#session = this.#newSession();
     }
+  }
+
+  /** kafkajs hides why it finds no coordinator, as a right that is missing: a call of our own tells. */
+  async #troubleOf(error: unknown): Promise<HeadwaterError> {
+    const { group } = this.#options;
+    let reason = error;
+    if (error instanceof Error && error.name === 'KafkaJSGroupCoordinatorNotFound') {
+      const cluster = new Cluster(this.#queue.cluster);
+      await cluster.coordinator('group', group).catch((found: unknown) => (reason = found));
+      cluster.close();
+    }
+    return kafkaError(reason, `working as ${group}`, { group });
   }
 
   #newSession(): GroupSession {
