@@ -64,9 +64,10 @@ export class Headwater {
     this.tables = jobTables(schemaOf(settings.topicPrefix));
   }
 
-  /** Not started; the source table is there and empty. */
-  static async make(jsonb: boolean): Promise<Headwater> {
-    const { postgresUrl, kafkaBrokers, registryUrl } = sharedStack();
+  /** Not started; the source table is there and empty. `cluster` names three brokers instead of the shared one. */
+  static async make(jsonb: boolean, cluster?: readonly string[]): Promise<Headwater> {
+    const { postgresUrl, registryUrl, kafkaBrokers: shared } = sharedStack();
+    const kafkaBrokers = cluster ?? shared;
     const name = uniqueIdentifier('histories');
     const directory = await mkdtemp(join(tmpdir(), 'headwater-histories-'));
     const sourceUrl = new URL(postgresUrl);
@@ -90,6 +91,7 @@ export class Headwater {
       HEADWATER_TASK_BYTES: '256KiB',
       HEADWATER_FILE_BYTES: '64KiB',
       HEADWATER_REPLAY_THREADS: '2',
+      ...(cluster && { HEADWATER_REPLICATION_FACTOR: '3' }),
     });
     const headwater = new Headwater(settings, { directory, jsonb });
     await headwater.pool.query(`
@@ -132,7 +134,7 @@ export class Headwater {
     await admin.connect();
     const own = resources.config({
       resourcePartitions: 1,
-      replicationFactor: 1,
+      replicationFactor: this.settings.replicationFactor ?? 1,
       maxExportHours: lagMs / 3_600_000,
     });
     const eager = {

@@ -62,7 +62,7 @@ function remedyOfRefusal(
     `grant this user ${rights} on ${kind}${name === undefined ? '' : ` "${name}"`}`;
   if (names.includes('TOPIC_AUTHORIZATION_FAILED'))
     return right(
-      'Describe, Read and Write (to make it: Create, DescribeConfigs and AlterConfigs)',
+      'Describe, Read and Write (to make it: Create, DescribeConfigs and AlterConfigs; to empty it: Delete)',
       'topic',
       topic,
     );
@@ -96,6 +96,7 @@ export function errorTypes(error: unknown): string[] {
     originalError?: unknown;
     errors?: unknown;
   };
+  const { partitions } = error as { partitions?: unknown }; // of a failed DeleteRecords
   const unknownCode = /^Unknown error code (\d+)/.exec(error.message)?.[1]; // of Kafka versions newer than kafkajs
   return [
     error.name === 'KafkaJSSASLAuthenticationError' ? 'AUTHENTICATION' : '',
@@ -103,6 +104,9 @@ export function errorTypes(error: unknown): string[] {
     error instanceof ProtocolError ? errorName(error.code) : '',
     unknownCode === undefined ? '' : errorName(Number(unknownCode)),
     ...(Array.isArray(errors) ? errors.flatMap(errorTypes) : []),
+    ...(Array.isArray(partitions)
+      ? partitions.flatMap((one: { error?: unknown }) => errorTypes(one.error))
+      : []),
     ...errorTypes(error.cause ?? originalError),
   ].filter((name) => name !== '');
 }
