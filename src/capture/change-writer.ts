@@ -6,7 +6,7 @@ import type { TopicState, TypeCount } from '../events/position.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import { patientsAbout } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
-import type { StoredBatch } from '../log/log.ts';
+import type { RefusedRecord, StoredBatch } from '../log/log.ts';
 import type { CaptureLag } from './capture-lag.ts';
 import type { KeyedChange } from './change.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
@@ -32,6 +32,8 @@ export interface CaptureLog {
   ): void;
   /** Told of each batch when it is stored, in the order of a partition's offsets. */
   onStored: (batch: StoredBatch) => void;
+  /** Asked what to store instead of a record that Kafka will never take; undefined stops capture with an error. */
+  onRefused: (record: RefusedRecord) => Uint8Array | undefined;
   flush(): Promise<void>;
   commit(): Promise<void>;
   close(): Promise<void>;
@@ -79,6 +81,7 @@ export class ChangeWriter {
     log: CaptureLog;
     topics: ResourceTopics;
     encode: (change: ResourceChange) => Buffer;
+    decodeChange: (value: Buffer) => ResourceChange;
     encodeZone: (zone: Zone) => Buffer;
     clock: Clock;
     /**
@@ -110,6 +113,7 @@ export class ChangeWriter {
     this.#zones = new ZoneWriter(write, (topic) => typeOf(topics, topic));
     if (options.tellsZones) log.onStored = (batch) => this.#zones.stored(batch);
     else log.onStored = () => undefined;
+    log.onRefused = (record) => this.#withoutBody(record, options.decodeChange);
   }
 
   /** Whether `write` can take a change of this type at once; otherwise `prepare` the type before. */
@@ -146,6 +150,21 @@ export class ChangeWriter {
     release(record.value); // the log has a copy
     this.#count(type, bytes);
     this.#metrics.change(change.operation, bytes);
+  }
+
+  /** Names the resource in `error` instead of exporting it, as is done with one that is over the limit. */
+  #withoutBody(
+    { topic, key, value }: RefusedRecord,
+    decode: (value: Buffer) => ResourceChange,
+  ): Buffer | undefined {
+    if (typeOf(this.#topics, topic) === undefined) return undefined;
+    const change = decode(Buffer.from(value));
+    if (change.body === null) return undefined;
+    const problem =
+      'Kafka does not take its record: it is larger than the topic allows, or its time is refused';
+    this.#metrics.problem();
+    this.#problems.tell(Buffer.from(key).toString(), problem);
+    return this.#encode({ ...change, body: null, problem });
   }
 
   /** Where everything ends now. Only right after a flush. */

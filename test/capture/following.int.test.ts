@@ -21,6 +21,7 @@ const PREFIX = 'headwater';
 /** A log of one broker that holds what was committed in memory: each transaction as the topics it wrote to. */
 class MemoryLog implements CaptureLog {
   onStored: CaptureLog['onStored'] = () => undefined;
+  onRefused: CaptureLog['onRefused'] = () => undefined;
   readonly committed: string[][] = [];
   readonly pendingBytes = 0;
   readonly openMs = 0;

@@ -9,6 +9,7 @@ const TIMEOUT = 2_000;
 class TimedLog implements CaptureLog {
   readonly transactionTimeoutMs = TIMEOUT;
   onStored: CaptureLog['onStored'] = () => undefined;
+  onRefused: CaptureLog['onRefused'] = () => undefined;
   pendingBytes = 0;
   openMs = 0;
   readonly done: string[] = [];
