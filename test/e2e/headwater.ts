@@ -82,6 +82,7 @@ export class Headwater {
       HEADWATER_STORAGE_URL: pathToFileURL(join(directory, 'files')).href,
       HEADWATER_HTTP_PORT: String(await freePort()),
       HEADWATER_URL_SECRET: 'a secret of tests that signs nothing else',
+      HEADWATER_EXPORT_BINARY: 'true', // the histories write Binary too, and look for everything
       HEADWATER_RESOURCE_PARTITIONS: '3',
       HEADWATER_MAX_RESOURCE_BYTES: String(MAX_RESOURCE_BYTES),
       HEADWATER_MAX_JOBS: '1000',
