@@ -204,8 +204,9 @@ function same(job: JobRecord): Folded {
 }
 
 function factsOf(event: ExportPlanned): PlanFacts {
-  const { clientId, acceptedAt, requestUrl, parameters, folder, transactionTime, lsn } = event;
-  return { clientId, acceptedAt, requestUrl, parameters, folder, transactionTime, lsn };
+  const { clientId, acceptedAt, requestUrl, parameters, folder, transactionTime, lsn, epoch } = event;
+  const facts = { clientId, acceptedAt, requestUrl, parameters, folder, transactionTime, lsn };
+  return epoch ? { ...facts, epoch } : facts;
 }
 
 function tasksOf(event: ExportPlanned): ReadonlyMap<string, TaskRecord> {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { sharedStack } from '../support/stack.ts';
 import { Deployment, OTHERS } from './deployment.ts';
-import { applied, assertLines, assertSnapshot, exportNow } from './exported.ts';
+import { applied, assertLines, assertSnapshot, exportNow, manifestOf, submit } from './exported.ts';
 import type { RoleProcess } from './role-process.ts';
 import { SourceWriter } from './source-writer.ts';
 
@@ -108,7 +108,8 @@ describe('the identity of log and source', function () {
     });
     await capture.logged(/capture starts: first-load, since a first load is pending/, 120_000);
     assertSnapshot(await exportNow({ server: headwater.server }), writer.history);
-    const statusUrl = (await exportNow({ server: headwater.server, since })).statusUrl;
+    const statusUrl = await submit({ server: headwater.server, since });
+    await manifestOf(statusUrl);
     const manifest = (await (await fetch(statusUrl)).json()) as {
       error: { url: string }[];
       extension: { epoch: string };
