@@ -35,13 +35,19 @@ export class KeySet {
     this.#mostSlots = Math.max(FEWEST_SLOTS, Math.floor(bytes / (TABLES * WORDS * 4)));
   }
 
-  /** Looks at the key in data[start, end). */
-  lookAt(data: Uint8Array, start: number, end: number): void {
+  /**
+   * Looks at the key in data[start, end). False, without looking any further, when its share is not in [from, to): most keys of a
+   * pass are not, and to look at the set's memory costs more than to hash.
+   */
+
+  lookAt(data: Uint8Array, start: number, end: number, from = 0, to = HASHES): boolean {
     hash128(data, start, end);
     this.#share = hashed[0] as number;
+    if (this.#share < from || this.#share >= to) return false;
     this.#second = hashed[1] as number;
     this.#third = ((hashed[2] as number) & ~STATE) >>> 0;
     this.#find();
+    return true;
   }
 
   /** Part of the hash by which keys are divided among passes: 0 <= share < HASHES. */

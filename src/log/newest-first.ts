@@ -96,10 +96,7 @@ class Walking {
       const { from, to, silentFrom } = this.#pass;
       const whole = from === 0 && to === HASHES;
       const looked = keys.size > 0 || !whole;
-      if (looked) {
-        keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i));
-        if (keys.share < from || keys.share >= to) continue;
-      }
+      if (looked && !keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i), from, to)) continue;
       const older = looked && keys.has;
       if (older && !keys.watched) continue;
       const silent = silentFrom !== Infinity && batch.offset(i) >= silentFrom;
@@ -117,8 +114,8 @@ class Walking {
   tellDoubted(batch: RecordBatch): void {
     const keys = this.#keys;
     for (let i = batch.end - 1; i >= batch.begin; i--) {
-      keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i));
-      if (!keys.isDoubted) continue;
+      const { from, to } = this.#pass;
+      if (!keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i), from, to) || !keys.isDoubted) continue;
       this.#visitor.doubted?.(batch, i);
       keys.put(false, false);
     }
