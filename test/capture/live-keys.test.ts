@@ -49,9 +49,9 @@ describe('live keys of a partition', () => {
     const source = { reader, decodeChange: (bytes: Buffer) => codec.decode(bytes) };
     for await (const keys of liveKeys(source, place, new AbortController().signal)) found.push(...keys);
     assert.deepEqual(found, [
-      { key: 'Patient/corrupt', offset: 6, versionId: null, patients: ['*'] },
-      { key: 'Patient/again', offset: 4, versionId: '7', patients: ['p'] },
-      { key: 'Patient/alive', offset: 3, versionId: '7', patients: ['p'] },
+      { key: 'Patient/corrupt', offset: 6, versionId: null, leftPatients: [], patients: ['*'] },
+      { key: 'Patient/again', offset: 4, versionId: '7', leftPatients: [], patients: ['p'] },
+      { key: 'Patient/alive', offset: 3, versionId: '7', leftPatients: [], patients: ['p'] },
     ]);
   });
 });
