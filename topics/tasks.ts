@@ -101,6 +101,22 @@ export const taskSchema: AvroSchema = {
       default: null,
     },
     { name: 'warnings', type: strings, default: [], doc: 'For the error files, a sentence each' },
+    {
+      name: 'topicIds',
+      type: {
+        type: 'array',
+        items: {
+          type: 'record',
+          name: 'TopicId',
+          fields: [
+            { name: 'type', type: 'string' },
+            { name: 'id', type: 'string' },
+          ],
+        },
+      },
+      default: [],
+      doc: "Kafka's ids of the topics that are read",
+    },
   ],
 };
 

@@ -157,7 +157,8 @@ const commandMapping: Mapping<Command, WireEvent<WireCommand>> = {
   },
 };
 
-type WireTask = Omit<Wire<Task>, 'filter'> & {
+type WireTask = Omit<Wire<Task>, 'filter' | 'topicIds'> & {
+  readonly topicIds: readonly { readonly type: string; readonly id: string }[];
   readonly filter: Omit<Wire<TaskFilter>, 'scope'> & { readonly scope: Wire<Scope> | null };
 };
 
@@ -166,11 +167,13 @@ const taskMapping: Mapping<Task, WireTask> = {
     const { scope } = task.filter;
     return {
       ...toWire(task),
+      topicIds: [...task.topicIds].map(([type, id]) => ({ type, id })),
       filter: { ...toWire(task.filter), scope: scope === undefined ? null : toWire(scope) },
     };
   },
-  fromWire: ({ filter, ranges, related, organized, ...task }) => ({
+  fromWire: ({ filter, ranges, related, organized, topicIds, ...task }) => ({
     ...task,
+    topicIds: new Map(topicIds.map(({ type, id }) => [type, id])),
     ranges: ranges.map(rangeFromWire),
     filter: {
       ...fromWire<Omit<TaskFilter, 'scope'>>(filter),

@@ -82,6 +82,8 @@ export interface Task {
   /** Folder of the job's files in the object store. */
   readonly folder: string;
   readonly outputFormat: OutputFormat;
+  /** Kafka's ids of the topics that the offsets are of, by resource type; empty in old tasks. */
+  readonly topicIds: ReadonlyMap<string, string>;
   /** Ordered by type, then partition. */
   readonly ranges: readonly TaskRange[];
   readonly filter: TaskFilter;

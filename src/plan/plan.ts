@@ -77,6 +77,7 @@ export function plan(command: ExportCommand, settings: PlanSettings, at: number,
     folder,
     outputFormat: parameters.outputFormat,
     filter,
+    topicIds: topicIdsOf(command, draft),
     warnings: i === 0 ? warnings : [],
     ...draft,
   }));
@@ -95,6 +96,13 @@ export function plan(command: ExportCommand, settings: PlanSettings, at: number,
     tasks: tasks.map(({ taskId, plannedBytes }) => ({ taskId, lane, plannedBytes })),
   };
   return { planned, tasks };
+}
+
+/** Of the topics that a task reads. Who is in a group, and whose patients are known, is read for every patient or group export. */
+function topicIdsOf({ parameters, cut }: ExportCommand, { ranges, related }: Draft): Task['topicIds'] {
+  const read = new Set([...ranges, ...(related?.ranges ?? [])].map(({ type }) => type));
+  if (parameters.level !== 'system') read.add('Group');
+  return new Map([...(cut.topicIds ?? [])].filter(([type]) => read.has(type)));
 }
 
 /** Whose compartments a patient or group export is of; undefined for the whole system. */

@@ -1,4 +1,3 @@
-import { sleep } from '../base/clock.ts';
 import type { Clock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { stamp } from '../base/positions.ts';
@@ -17,6 +16,7 @@ import type { Zone } from '../events/zone.ts';
 import { parseInstant } from '../fhir/instant.ts';
 import type { References } from '../fhir/reference.ts';
 import type { LogReader, NewRecord, Outcome, QueuedRecord, WorkQueue } from '../log/log.ts';
+import { requireTopics } from '../log/require-topics.ts';
 import { looksBefore, plan, plannedTypes, scopeOf } from './plan.ts';
 import type { ExportCommand, Findings, PlanSettings, Since } from './plan.ts';
 import { ZoneFilter, ZoneGaps } from './zone-gaps.ts';
@@ -109,7 +109,9 @@ export class Planner implements Service {
     const time = instantOf('_since', sinceText);
     const until = instantOf('_until', untilText);
     refuseFuture(time, command.cut.time);
-    await this.#requireTopics(command, signal);
+    const { reader, topics } = this.#options;
+    const ids = [...(command.cut.topicIds ?? [])].map(([type, id]) => [topics.resource(type), id] as const);
+    await requireTopics(reader, new Map(ids), signal);
     const scope = scopeOf(command);
     const log = this.#log();
     const cohort =
@@ -132,23 +134,6 @@ export class Planner implements Service {
       empty,
       known: before === 'all' ? empty : known,
     };
-  }
-
-  /** A topic that was deleted, or made again, no longer holds what the cut points at. A broker may not know all topics at once. */
-  async #requireTopics({ cut }: ExportCommand, signal: AbortSignal): Promise<void> {
-    const { reader, topics } = this.#options;
-    const ids = [...(cut.topicIds ?? [])].map(([type, id]) => [topics.resource(type), id] as const);
-    if (ids.length === 0) return;
-    for (let attempt = 0; ; attempt++) {
-      const found = await reader.topics(ids.map(([name]) => name));
-      const wrong = ids.find(([name, id]) => found.get(name)?.id !== id)?.[0];
-      if (wrong === undefined) return;
-      if (found.has(wrong) || attempt >= LOOKS)
-        throw new HeadwaterError('gone', `topic ${wrong} was deleted, or made again, after the cut`, {
-          subject: wrong,
-        });
-      await sleep(LOOK_WAIT, signal);
-    }
   }
 
   /**
@@ -213,10 +198,6 @@ export class Planner implements Service {
     };
   }
 }
-
-/** How often a topic that is not there is looked for again, and ms between two looks. */
-const LOOKS = 5;
-const LOOK_WAIT = 1_000;
 
 /** What a client has to change. */
 const THE_CLIENTS: ReadonlySet<string> = new Set(['bad-request', 'not-found']);

@@ -1,9 +1,11 @@
+import { remedyFor } from '../base/errors.ts';
 import { resolveCohort } from '../cohort/cohort.ts';
 import type { ExportFile } from '../events/status.ts';
 import { offsetsOf } from '../events/task-range.ts';
 import type { Task, TaskRange } from '../events/tasks.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { FileSet } from '../files/file-set.ts';
+import { requireTopics } from '../log/require-topics.ts';
 import { fileSink, report } from './file-sink.ts';
 import { replayOrganized } from './organized.ts';
 import { RangesReader } from './ranges-reader.ts';
@@ -18,9 +20,26 @@ const MOST_ENDING = 8;
 
 /**
  * A task, from the log to its files. A pure function of the task and an immutable part of the log: whoever runs it again
- * writes the same bytes under the same names. What it throws leaves no file half-written.
+ * writes the same bytes under the same names. What it throws leaves no file half-written. Throws `gone` when a topic is not the
+ * one of the cut, also when that happens while it is read.
  */
 export async function runTask(task: Task, context: TaskContext): Promise<ExportFile[]> {
+  const { reader, topicOf, signal } = context;
+  const topics = new Map([...task.topicIds].map(([type, id]) => [topicOf(type), id]));
+  const sameTopics = (): Promise<void> => requireTopics(reader, topics, signal);
+  await sameTopics();
+  try {
+    const files = await replay(task, context);
+    await sameTopics();
+    return files;
+  } catch (error) {
+    // To a reader, a topic that was deleted looks like a broker that is away.
+    if (!signal.aborted && remedyFor(error) === 'retry') await sameTopics();
+    throw error;
+  }
+}
+
+async function replay(task: Task, context: TaskContext): Promise<ExportFile[]> {
   const { store, codec, signal, onProgress, fileBytes, reader, topicOf, references } = context;
   const { scope, since } = task.filter;
   const log = { reader, topicOf, references, decodeChange: (value: Buffer) => codec.decode(value) };

@@ -9,7 +9,7 @@ import type { Selection } from './selection.ts';
 import type { Shape } from './shape.ts';
 
 export interface TaskContext {
-  readonly reader: Pick<LogReader, 'readBackward'>;
+  readonly reader: Pick<LogReader, 'readBackward' | 'topics'>;
   readonly store: ObjectStore;
   readonly codec: ResourceChangeCodec;
   readonly topicOf: (type: string) => string;

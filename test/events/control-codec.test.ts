@@ -124,6 +124,7 @@ const tasks: fc.Arbitrary<Task> = record({
   related: optional(record({ by: related, ranges })),
   organized: optional(record({ by: text, slice: fc.nat(99), of: fc.nat(99) })),
   warnings: fc.array(text),
+  topicIds: fc.dictionary(text, text).map((ids) => new Map(Object.entries(ids))),
   plannedBytes: size,
 });
 

@@ -114,6 +114,10 @@ export class Deployment {
     return partitions.reduce((sum, { high }) => sum + Number(high), 0);
   }
 
+  async deleteTopic(topic: string): Promise<void> {
+    await (await this.#connectedAdmin()).deleteTopics({ topics: [topic] });
+  }
+
   /** Ends every process that still runs, and removes all that was made. */
   async remove(): Promise<void> {
     await Promise.all(this.#processes.map((one) => one.end()));

@@ -22,6 +22,7 @@ const task: Task = {
   related: undefined,
   organized: undefined,
   warnings: [],
+  topicIds: new Map(),
 };
 const record = (key: string): QueuedRecord => ({
   topic: 'hw.tasks.quick',

@@ -3,7 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import kafkajs from 'kafkajs';
-import type { Kafka } from 'kafkajs';
+import type { Admin, Kafka } from 'kafkajs';
 import type { LogReader, Publisher, WorkQueue } from '../../../src/log/log.ts';
 import { createKafka } from '../../../src/log/kafka/kafka-client.ts';
 import { KafkaPublisher } from '../../../src/log/kafka/publisher.ts';
@@ -28,7 +28,7 @@ export class LogFixture implements QueueHarness {
   readonly prefix = uniqueName('log');
   readonly publisher: Publisher;
   readonly reader: LogReader;
-  readonly #topics: string[] = [];
+  readonly #topics = new Set<string>();
   readonly #members = new Set<ChildProcess>();
 
   constructor() {
@@ -50,12 +50,23 @@ export class LogFixture implements QueueHarness {
   async newTopic(partitions: number, config: Readonly<Record<string, string>> = {}): Promise<string> {
     const topic = uniqueName('topic');
     const configEntries = Object.entries(config).map(([name, value]) => ({ name, value }));
-    const admin = this.kafka.admin();
-    await admin.connect();
-    await admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }] });
-    await admin.disconnect();
-    this.#topics.push(topic);
+    await this.#administer((admin) =>
+      admin.createTopics({ topics: [{ topic, numPartitions: partitions, configEntries }] }),
+    );
+    this.#topics.add(topic);
     return topic;
+  }
+
+  async deleteTopic(topic: string): Promise<void> {
+    this.#topics.delete(topic);
+    await this.#administer((admin) => admin.deleteTopics({ topics: [topic] }));
+  }
+
+  /** Deletes a topic and makes another of the same name, with one partition. */
+  async makeAgain(topic: string): Promise<void> {
+    await this.deleteTopic(topic);
+    await this.#administer((admin) => admin.createTopics({ topics: [{ topic, numPartitions: 1 }] }));
+    this.#topics.add(topic);
   }
 
   /** Everything committed so far, partition after partition, each in order. */
@@ -130,9 +141,13 @@ export class LogFixture implements QueueHarness {
     for (const child of this.#members) child.kill('SIGKILL');
     await this.publisher.close();
     await this.reader.close();
+    await this.#administer((admin) => admin.deleteTopics({ topics: [...this.#topics] }));
+  }
+
+  async #administer(work: (admin: Admin) => Promise<unknown>): Promise<void> {
     const admin = this.kafka.admin();
     await admin.connect();
-    await admin.deleteTopics({ topics: this.#topics });
+    await work(admin);
     await admin.disconnect();
   }
 }
