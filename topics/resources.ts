@@ -43,8 +43,10 @@ export const resourceChangeSchema: AvroSchema = {
   ],
 };
 
-/** A body of 16 MiB, its metadata and the batch around it. */
-const LARGEST_RECORD = 20 * MEBIBYTE;
+/** Bytes for a record's metadata, the batch around it, and what compression adds where it gains nothing. */
+const BESIDE_BODY = 4 * MEBIBYTE;
+/** Also when the setting is less: what an earlier setting let in can be written again. */
+const LEAST_BODY = 16 * MEBIBYTE;
 
 const FOR_EVER = '9223372036854775807';
 
@@ -58,7 +60,7 @@ export const resources: TopicDeclaration = {
     ...durable(settings, 'of the source'),
     'cleanup.policy': 'compact',
     'min.compaction.lag.ms': type === 'Group' ? FOR_EVER : hours(settings.maxExportHours),
-    'max.message.bytes': String(LARGEST_RECORD),
+    'max.message.bytes': String(Math.max(LEAST_BODY, settings.maxResourceBytes ?? 0) + BESIDE_BODY),
     'segment.bytes': String(256 * MEBIBYTE),
     'segment.ms': days(1),
   }),

@@ -5,7 +5,7 @@ import type { RequestMessage } from '../events/commands.ts';
 import type { CaptureLog } from './change-writer.ts';
 import { ChangeWriter } from './change-writer.ts';
 import type { CaptureOptions } from './capture-options.ts';
-import { changesOf } from './change.ts';
+import { ChangeDeriver } from './change-deriver.ts';
 import { CommandWriter } from './command-writer.ts';
 import { ConfirmedPosition } from './confirmed-position.ts';
 import { CoverageWatch } from './coverage-watch.ts';
@@ -33,6 +33,7 @@ export class Following {
   readonly #start: Position;
   readonly #rows = new Map<number, RowReader | null>();
   readonly #sender: LogSender;
+  readonly #deriver: ChangeDeriver;
   readonly #watch: CoverageWatch;
   #handedOver: Lsn;
   #requests: RequestMessage[] = [];
@@ -43,6 +44,7 @@ export class Following {
     this.#options = options;
     this.#log = log;
     this.#sender = new LogSender(log, () => this.#commitPart());
+    this.#deriver = new ChangeDeriver(options.rows);
     this.#start = start;
     this.#stamps = new StampClock(start.stamp);
     this.#confirmed = new ConfirmedPosition(start.lsn);
@@ -107,7 +109,7 @@ export class Following {
       stop.abort();
       await this.#sender.idle().catch(() => undefined);
       await stream?.close();
-      await Promise.all([this.#watch.close(), probing]);
+      await Promise.all([this.#watch.close(), probing, this.#deriver.close()]);
     }
   }
 
@@ -175,9 +177,13 @@ export class Following {
     const reader = this.#rows.get(oid);
     if (!reader) return;
     const { stamp, lsn: at } = this.#transaction;
-    const before = old && reader.read(old);
-    const after = row && reader.read(row);
-    for (const change of changesOf(before, after, { stamp, lsn: at }, this.#options.rows)) {
+    const changes = this.#deriver.derive({
+      of: 'change',
+      old: old && reader.read(old),
+      row: row && reader.read(row),
+      point: { stamp, lsn: at },
+    });
+    for (const change of await this.#sender.during(changes)) {
       if (!this.#writer.ready(change.type)) await this.#sender.during(this.#writer.prepare(change.type));
       this.#writer.write(change);
     }

@@ -4,7 +4,7 @@ import { lsn, stamp } from '../base/positions.ts';
 import type { Epoch, Lsn } from '../base/positions.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { ChangePoint } from './change.ts';
-import { loadedChange } from './change.ts';
+import { ChangeDeriver } from './change-deriver.ts';
 import { ChangeWriter } from './change-writer.ts';
 import type { CaptureLog } from './change-writer.ts';
 import { CommandWriter } from './command-writer.ts';
@@ -121,6 +121,15 @@ interface Loading extends LoadOptions {
 }
 
 async function copyAll(options: Loading, client: pg.Client): Promise<void> {
+  const deriver = new ChangeDeriver(options.rows);
+  try {
+    await copyTables(options, client, deriver);
+  } finally {
+    await deriver.close();
+  }
+}
+
+async function copyTables(options: Loading, client: pg.Client, deriver: ChangeDeriver): Promise<void> {
   const { source, signal, mode, writer, sender, point } = options;
   const operation = mode === 'first-load' ? 'snapshot' : 'update';
   let resources = 0;
@@ -130,9 +139,10 @@ async function copyAll(options: Loading, client: pg.Client): Promise<void> {
       signal.throwIfAborted();
       for (const row of rows) {
         if (!writer.ready(row.type)) await sender.during(writer.prepare(row.type));
-        const change = loadedChange(operation, row, point, options.rows);
-        writer.write(change);
-        bytes += change.change.body?.length ?? 0;
+        for (const change of await sender.during(deriver.derive({ of: 'load', operation, row, point }))) {
+          writer.write(change);
+          bytes += change.change.body?.length ?? 0;
+        }
       }
       resources += rows.length;
       await sender.sendWhenDue();

@@ -41,7 +41,8 @@ export class LogSender {
   }
 
   /** Waits for something, during which nothing is added, and commits meanwhile when the transaction becomes old. */
-  async during<T>(wait: Promise<T>): Promise<T> {
+  async during<T>(wait: T | Promise<T>): Promise<T> {
+    if (!(wait instanceof Promise)) return wait;
     const commitWhenOld = (): void => {
       if (this.#underWay === 0 && this.#isOld()) this.commit(this.#commitPart).catch(() => undefined);
     };

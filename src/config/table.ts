@@ -127,7 +127,7 @@ export const TABLE = {
   ),
   maxResourceBytes: setting(
     'MAX_RESOURCE_BYTES',
-    atMost(byteSize, 16 * 2 ** 20, 'at most 16MiB: the topics take no more'),
+    atMost(byteSize, 64 * 2 ** 20, 'at most 64MiB: brokers take no larger requests'),
     'A larger resource is named in error files instead of exported.',
     {
       default: '16MiB',

@@ -24,11 +24,13 @@ export interface Referred {
  * of this server: relative ones are, and absolute ones below one of the server's base URLs, with or without a version.
  */
 export class References {
+  readonly baseUrls: readonly string[];
   /** With a slash at the end. */
   readonly #bases: readonly string[];
 
   /** @param baseUrls by which resources of this server are known, as `https://fhir.example.org/r4` */
   constructor(baseUrls: readonly string[]) {
+    this.baseUrls = baseUrls;
     this.#bases = baseUrls.map((url) => `${canonical(url).replace(/\/+$/, '')}/`);
   }
 

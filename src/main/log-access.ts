@@ -87,6 +87,7 @@ export class LogAccess {
         resourcePartitions: settings.resourcePartitions,
         replicationFactor: settings.replicationFactor,
         maxExportHours: settings.maxExportMs / HOUR,
+        maxResourceBytes: settings.maxResourceBytes,
         jobHistoryHours: (settings.maxExportMs + settings.retentionMs + settings.jobHistoryMs) / HOUR,
       },
       prefix,

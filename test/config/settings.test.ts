@@ -104,7 +104,7 @@ describe('settings', () => {
     FILE_BYTES: '128MB',
     REQUIRE_PREFER: 'ja',
     MAX_JOBS: '1e3',
-    MAX_RESOURCE_BYTES: '17MiB',
+    MAX_RESOURCE_BYTES: '65MiB',
     MAX_EXPORT: '97',
   };
   for (const [name, value] of Object.entries(wrong)) {

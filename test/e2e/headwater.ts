@@ -64,8 +64,15 @@ export class Headwater {
     this.tables = jobTables(schemaOf(settings.topicPrefix));
   }
 
-  /** Not started; the source table is there and empty. `cluster` names three brokers instead of the shared one. */
-  static async make(jsonb: boolean, cluster?: readonly string[]): Promise<Headwater> {
+  /**
+   * Not started; the source table is there and empty. `cluster` names three brokers instead of the shared one; `others` are
+   * settings by their names.
+   */
+  static async make(
+    jsonb: boolean,
+    cluster?: readonly string[],
+    others: Readonly<Record<string, string>> = {},
+  ): Promise<Headwater> {
     const { postgresUrl, registryUrl, kafkaBrokers: shared } = sharedStack();
     const kafkaBrokers = cluster ?? shared;
     const name = uniqueIdentifier('histories');
@@ -93,6 +100,7 @@ export class Headwater {
       HEADWATER_FILE_BYTES: '64KiB',
       HEADWATER_REPLAY_THREADS: '2',
       ...(cluster && { HEADWATER_REPLICATION_FACTOR: '3' }),
+      ...others,
     });
     const headwater = new Headwater(settings, { directory, jsonb });
     await headwater.pool.query(`

@@ -72,6 +72,18 @@ describe('topics/', () => {
     );
   });
 
+  it('takes the largest resource that is captured, whatever compression adds', () => {
+    const bytesFor = (maxResourceBytes?: number): number =>
+      Number(
+        resources.config({ ...settings, ...(maxResourceBytes !== undefined && { maxResourceBytes }) })[
+          'max.message.bytes'
+        ],
+      );
+    assert.equal(bytesFor(), 20 << 20);
+    assert.equal(bytesFor(1 << 20), 20 << 20);
+    assert.equal(bytesFor(64 << 20), 68 << 20);
+  });
+
   it('keeps what a work queue reads shorter than Kafka keeps the offsets of a group nobody is in', () => {
     for (const topic of allTopics.filter(({ readers }) =>
       readers.some((r) => r === 'planner' || r === 'worker'),

@@ -1,0 +1,107 @@
+import { Worker as Thread } from 'node:worker_threads';
+import { HeadwaterError } from '../base/errors.ts';
+import { changesOf, loadedChange } from './change.ts';
+import type { ChangePoint, KeyedChange } from './change.ts';
+import type { RowRules } from './read-row.ts';
+import type { SourceRow } from './source-mapping.ts';
+
+/** Bytes of a row, before and after together, from which on it is read in the thread. Reading fewer takes a few ms. */
+export const LARGE_BYTES = 256 << 10;
+/** The bodies are outside of the heap. */
+const YOUNG_MB = 16;
+
+/** What a row, or the old and the new one, are read as. Its arguments are those of `changesOf` and `loadedChange`. */
+export type Derivation =
+  | {
+      readonly of: 'change';
+      readonly old: SourceRow | undefined;
+      readonly row: SourceRow | undefined;
+      readonly point: ChangePoint;
+    }
+  | {
+      readonly of: 'load';
+      readonly operation: 'snapshot' | 'update';
+      readonly row: SourceRow;
+      readonly point: ChangePoint;
+    };
+
+/** What the thread is started with: the rules, as they can be sent. */
+export interface ChangeThreadData {
+  readonly maxBytes: number;
+  readonly baseUrls: readonly string[];
+}
+
+export function derive(derivation: Derivation, rules: RowRules): KeyedChange[] {
+  const { row, point } = derivation;
+  if (derivation.of === 'change') return changesOf(derivation.old, row, point, rules);
+  return [loadedChange(derivation.operation, derivation.row, point, rules)];
+}
+
+/**
+ * Role: makes changes of rows; those of large rows in a thread, so that the process answers meanwhile.
+ * Invariant: the caller waits for each result, so changes keep the order of commits and one large row is in memory at a time.
+ * A crash: when the thread ends, the call fails, and capture starts again from its position.
+ */
+export class ChangeDeriver {
+  readonly #rules: RowRules;
+  #thread: Thread | undefined;
+
+  constructor(rules: RowRules) {
+    this.#rules = rules;
+  }
+
+  /** Not before the promise of the last call has settled. */
+  derive(derivation: Derivation): KeyedChange[] | Promise<KeyedChange[]> {
+    const old = derivation.of === 'change' ? derivation.old?.body : undefined;
+    const bytes = (old?.length ?? 0) + (derivation.row?.body?.length ?? 0);
+    return bytes < LARGE_BYTES ? derive(derivation, this.#rules) : this.#inThread(derivation);
+  }
+
+  async close(): Promise<void> {
+    await this.#thread?.terminate();
+  }
+
+  #inThread(derivation: Derivation): Promise<KeyedChange[]> {
+    const thread = (this.#thread ??= this.#start());
+    const { promise, resolve, reject } = Promise.withResolvers<KeyedChange[]>();
+    const fail = (cause?: unknown): void =>
+      reject(new HeadwaterError('unavailable', 'the thread that reads large resources has ended', { cause }));
+    thread.once('message', resolve).once('error', fail).once('exit', fail);
+    const sent = withOwnBodies(derivation);
+    thread.postMessage(sent, bodiesOf(sent));
+    return promise.finally(() => thread.off('message', resolve).off('error', fail).off('exit', fail));
+  }
+
+  #start(): Thread {
+    const { maxBytes, references } = this.#rules;
+    const workerData: ChangeThreadData = { maxBytes, baseUrls: references?.baseUrls ?? [] };
+    const thread = new Thread(new URL('./change-thread.ts', import.meta.url), {
+      workerData,
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },
+    });
+    const gone = (): void => {
+      this.#thread = undefined;
+    };
+    return thread.once('error', gone).once('exit', gone);
+  }
+}
+
+/** Copies, which can be given away: the bodies themselves are views into what was received. */
+function withOwnBodies(derivation: Derivation): Derivation {
+  if (derivation.of === 'load') return { ...derivation, row: withOwnBody(derivation.row) };
+  const { old, row } = derivation;
+  return { ...derivation, old: old && withOwnBody(old), row: row && withOwnBody(row) };
+}
+
+function withOwnBody(row: SourceRow): SourceRow {
+  if (!row.body) return row;
+  const copy = new ArrayBuffer(row.body.length);
+  const body = Buffer.from(copy);
+  row.body.copy(body);
+  return { ...row, body };
+}
+
+function bodiesOf(derivation: Derivation): ArrayBuffer[] {
+  const rows = [derivation.of === 'change' ? derivation.old : undefined, derivation.row];
+  return rows.flatMap((row) => (row?.body ? [row.body.buffer as ArrayBuffer] : []));
+}

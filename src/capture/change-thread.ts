@@ -1,0 +1,31 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { References } from '../fhir/reference.ts';
+import { derive } from './change-deriver.ts';
+import type { ChangeThreadData, Derivation } from './change-deriver.ts';
+import type { RowRules } from './read-row.ts';
+import type { SourceRow } from './source-mapping.ts';
+
+// The thread in which changes of large rows are made.
+const { maxBytes, baseUrls } = workerData as ChangeThreadData;
+const rules: RowRules = { maxBytes, references: new References(baseUrls) };
+
+parentPort?.on('message', (derivation: Derivation) => {
+  const changes = derive(withBuffers(derivation), rules);
+  parentPort?.postMessage(changes, [...new Set(changes.flatMap(({ change }) => ownBytes(change.body)))]);
+});
+
+/** What can be given away instead of being copied. Small buffers lie in a pool of Node's. */
+function ownBytes(body: Uint8Array | null): ArrayBuffer[] {
+  return body && body.length >= Buffer.poolSize ? [body.buffer as ArrayBuffer] : [];
+}
+
+/** What was sent as a Buffer arrives as a plain array of bytes. */
+function withBuffers(derivation: Derivation): Derivation {
+  if (derivation.of === 'load') return { ...derivation, row: withBuffer(derivation.row) };
+  const { old, row } = derivation;
+  return { ...derivation, old: old && withBuffer(old), row: row && withBuffer(row) };
+}
+
+function withBuffer(row: SourceRow): SourceRow {
+  return row.body ? { ...row, body: Buffer.from(row.body.buffer) } : row;
+}
