@@ -4,7 +4,7 @@ import { readProvenance } from './provenance.ts';
 import { IGNORING, replayRanges } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
-import { belongsBefore, belongsNow } from './selection.ts';
+import { belongsBefore, belongsNow, perhapsBefore } from './selection.ts';
 import type { Belongs, Fate, Selector, Version } from './selection.ts';
 
 type When = 'now' | 'before';
@@ -78,6 +78,7 @@ class ProvenanceReading implements Selector {
   readonly #until: number | undefined;
   readonly #now: Belongs;
   readonly #before: Belongs;
+  readonly #perhaps: Belongs;
   readonly #found: Found;
   /** What the body that is handed to the sink next tells of. */
   #telling: readonly When[] = [];
@@ -88,6 +89,7 @@ class ProvenanceReading implements Selector {
     this.#until = filter.until;
     this.#now = belongsNow('Provenance', cohort);
     this.#before = belongsBefore('Provenance', cohort);
+    this.#perhaps = perhapsBefore('Provenance', cohort);
     this.#found = found;
     this.sink = {
       ...IGNORING,
@@ -127,14 +129,14 @@ class ProvenanceReading implements Selector {
     if (this.#since !== undefined && version.changedAt > this.#since) return this.#passing(id, version);
     this.#found.lost.delete(keyOf(id));
     if (version.operation === 'delete') return 'nothing';
-    if (this.#before(id, version.patients)) this.#found.perhaps.add(keyOf(id));
+    if (this.#perhaps(id, version.patients)) this.#found.perhaps.add(keyOf(id));
     this.#telling = ['before'];
     return version.patients.length > 0 ? 'nothing' : 'output';
   }
 
   /** A version between `since` and the newest, or that: what it is in and what it left may have been in before. */
   #passing(id: string, { patients, leftPatients }: Version): Fate {
-    if (this.#before(id, patients) || this.#before(id, leftPatients)) this.#found.perhaps.add(keyOf(id));
+    if (this.#perhaps(id, patients) || this.#perhaps(id, leftPatients)) this.#found.perhaps.add(keyOf(id));
     return 'watch';
   }
 }
@@ -146,6 +148,7 @@ class TargetReading implements Selector {
   readonly #since: number | undefined;
   readonly #now: Belongs;
   readonly #before: Belongs;
+  readonly #perhaps: Belongs;
   readonly #found: Found;
 
   constructor({ task: { filter }, cohort }: TaskRun, type: string, found: Found) {
@@ -154,6 +157,7 @@ class TargetReading implements Selector {
     this.#since = filter.since;
     this.#now = belongsNow(type, cohort);
     this.#before = belongsBefore(type, cohort);
+    this.#perhaps = perhapsBefore(type, cohort);
     this.#found = found;
   }
 
@@ -170,12 +174,13 @@ class TargetReading implements Selector {
     const about = this.#found.about('before', `${this.#type}/${id}`);
     if (about.length === 0) return 'nothing';
     if (changedAt > this.#since) {
-      if (this.#before(id, patients) || this.#before(id, leftPatients))
+      if (this.#perhaps(id, patients) || this.#perhaps(id, leftPatients))
         for (const key of about) this.#found.perhaps.add(key);
       return 'watch';
     }
-    if (operation !== 'delete' && this.#before(id, patients))
-      for (const key of about) this.#found.before.add(key);
+    if (operation === 'delete' || !this.#perhaps(id, patients)) return 'nothing';
+    const had = this.#before(id, patients) ? this.#found.before : this.#found.perhaps;
+    for (const key of about) had.add(key);
     return 'nothing';
   }
 }

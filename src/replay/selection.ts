@@ -96,7 +96,8 @@ export class Selection implements Selector {
    */
   static ofCohort(period: Period, cohort: Cohort | undefined, type: string, filtered = false): Selection {
     const now = belongsNow(type, cohort);
-    return new Selection(period, { now, before: belongsBefore(type, cohort), filtered });
+    const before = belongsBefore(type, cohort);
+    return new Selection(period, { now, before, perhaps: perhapsBefore(type, cohort), filtered });
   }
 
   get timed(): boolean {
@@ -174,19 +175,33 @@ export class AsOf implements Selector {
 /** Whether a resource is in, by its id and by whose compartments it is in. */
 export type Belongs = (id: string, patients: readonly string[]) => boolean;
 
-/** As of the cut. */
+/**
+ * As of the cut. A resource of more patients than its record names counts: what can be read of it names them all,
+ * and what cannot be read is reported as a problem.
+ */
 export function belongsNow(type: string, cohort: Cohort | undefined): Belongs {
-  return cohort ? belongs(type, cohort.members, cohort.groups) : () => true;
+  return cohort ? belongs(type, cohort.members, cohort.groups, 'perhaps') : () => true;
 }
 
-/** As of `since`. */
+/** As of `since`, for certain: the client has it. */
 export function belongsBefore(type: string, cohort: Cohort | undefined): Belongs {
-  return cohort ? belongs(type, cohort.before, cohort.groupsBefore) : () => true;
+  return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'certainly') : () => true;
 }
 
-function belongs(type: string, patients: Patients, groups: ReadonlySet<string> | undefined): Belongs {
+/** As of `since`, perhaps: nobody can tell whether the client has it. */
+export function perhapsBefore(type: string, cohort: Cohort | undefined): Belongs {
+  return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'perhaps') : () => true;
+}
+
+/** @param how what `MANY_PATIENTS` means: these patients may be among the many */
+function belongs(
+  type: string,
+  patients: Patients,
+  groups: ReadonlySet<string> | undefined,
+  how: 'certainly' | 'perhaps',
+): Belongs {
   // R4 has a Group in the compartments of its members, but other groups with members of this one are nobody's business here.
   if (type === 'Group' && groups !== undefined) return (id) => groups.has(id);
   if (patients === undefined) return (_, list) => list.length > 0;
-  return (_, list) => list.some((id) => id === MANY_PATIENTS || patients.has(id));
+  return (_, list) => list.some((id) => patients.has(id) || (id === MANY_PATIENTS && how === 'perhaps'));
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Cohort } from '../../src/cohort/cohort.ts';
+import { MANY_PATIENTS } from '../../src/events/resource-change.ts';
 import { Selection } from '../../src/replay/selection.ts';
 import type { Fate, Version } from '../../src/replay/selection.ts';
 
@@ -134,5 +135,23 @@ describe('the selection of a cohort', () => {
     assert.equal(of(7).newest('g', version), 'output', 'it came in later than it changed');
     assert.equal(of(7).newest('h', version), 'held', 'it went out');
     assert.equal(of(7).newest('other', version), 'nothing');
+  });
+
+  it('returns a resource of unnamed many patients again, and reports it when it is gone', () => {
+    const selection = Selection.ofCohort(
+      { since: 5, until: undefined },
+      cohortOf(['a'], ['a']),
+      'Observation',
+    );
+    const many = [MANY_PATIENTS];
+    const live = { operation: 'update' as const, changedAt: 3, patients: many, leftPatients: [] };
+    assert.equal(selection.newest('x', live), 'output', 'its client may lack it');
+    const gone = { ...live, operation: 'delete' as const, changedAt: 7 };
+    assert.equal(selection.newest('x', gone), 'deleted', 'its client may have it');
+    const left = { ...live, changedAt: 7, patients: ['b'], leftPatients: many };
+    assert.equal(selection.newest('x', left), 'deleted', 'its client may have it');
+    const elsewhere = { ...live, changedAt: 7, patients: ['b'] };
+    assert.equal(selection.newest('x', elsewhere), 'watch');
+    assert.equal(selection.older('x', live), 'held', 'its client may have it');
   });
 });
