@@ -138,9 +138,17 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
 
 /** Capture lets only a body pass that names its own type and id. */
 function patientsIn({ body, patients }: ResourceChange, references: References): readonly string[] {
-  const resource: unknown = JSON.parse(Buffer.from(body ?? []).toString());
+  const resource = parsed(Buffer.from(body ?? []).toString());
   if (!isObject(resource)) return patients;
   return patientsOf(String(resource['resourceType']), String(resource['id']), resource, references);
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new HeadwaterError('corrupt', 'it is not JSON'); // the error's message would quote it
+  }
 }
 
 function readOperation(reader: AvroReader): Operation {

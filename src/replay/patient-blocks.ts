@@ -3,6 +3,7 @@ import { open, unlink } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { HeadwaterError } from '../base/errors.ts';
 import { hash32 } from '../base/hash32.ts';
 
 /** The resources of one patient. */
@@ -35,7 +36,8 @@ export class PatientBlocks {
   readonly #level: number;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  #buckets: Bucket[] | undefined;
+  /** By hash; each is opened when something goes into it. */
+  readonly #buckets = new Map<number, Bucket>();
 
   constructor(memoryBytes = MEMORY_BYTES, level = 0) {
     this.#memoryBytes = memoryBytes;
@@ -62,12 +64,12 @@ export class PatientBlocks {
 
   /** Patient by patient; the same order whenever the same was added. */
   async *blocks(): AsyncIterable<Block> {
-    if (!this.#buckets) {
+    if (this.#buckets.size === 0) {
       yield* blocksOf(this.#held);
       return;
     }
     await this.#spill();
-    for (const bucket of this.#buckets) {
+    for (const [, bucket] of [...this.#buckets].sort(([a], [b]) => a - b)) {
       const inner = new PatientBlocks(this.#memoryBytes, this.#level + 1);
       try {
         for await (const entry of entriesOf(bucket, this.#memoryBytes)) {
@@ -83,7 +85,7 @@ export class PatientBlocks {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled((this.#buckets ?? []).map(({ file }) => file.close()));
+    await Promise.allSettled([...this.#buckets.values()].map(({ file }) => file.close()));
   }
 
   #hold(entry: Buffer): void {
@@ -92,27 +94,34 @@ export class PatientBlocks {
   }
 
   async #spill(): Promise<void> {
-    const buckets = (this.#buckets ??= await openBuckets());
     const byBucket = Map.groupBy(this.#held, (entry) => hash32(`${this.#level}/${idOf(entry)}`) % BUCKETS);
     this.#held = [];
     this.#heldBytes = 0;
     for (const [n, entries] of byBucket) {
-      const bucket = buckets[n] as Bucket;
+      const bucket = this.#buckets.get(n) ?? (await openBucket().catch(refused));
+      this.#buckets.set(n, bucket);
       const bytes = Buffer.concat(entries);
-      await bucket.file.write(bytes, 0, bytes.length, bucket.bytes);
+      await writeAt(bucket.file, bytes, bucket.bytes).catch(refused);
       bucket.bytes += bytes.length;
     }
   }
 }
 
-async function openBuckets(): Promise<Bucket[]> {
-  const buckets: Bucket[] = [];
-  for (let i = 0; i < BUCKETS; i++) {
-    const path = join(tmpdir(), `headwater-${randomUUID()}`);
-    buckets.push({ file: await open(path, 'wx+', 0o600), bytes: 0 });
-    await unlink(path);
-  }
-  return buckets;
+/** Fails the job instead of trying again until its deadline: an operator has to act. Clients read the message: it names no path. */
+export function refused(error: unknown): never {
+  const { code = 'unknown error' } = error as NodeJS.ErrnoException;
+  throw new HeadwaterError(
+    'limit',
+    `a worker cannot write temporary files for organized output (${code}); its TMPDIR must name a folder with enough room`,
+    { cause: error, subject: 'TMPDIR' },
+  );
+}
+
+async function openBucket(): Promise<Bucket> {
+  const path = join(tmpdir(), `headwater-${randomUUID()}`);
+  const file = await open(path, 'wx+', 0o600);
+  await unlink(path);
+  return { file, bytes: 0 };
 }
 
 /** Reads a file in pieces; an entry that is larger is a piece of its own. */
@@ -129,6 +138,14 @@ async function* entriesOf({ file, bytes }: Bucket, memoryBytes: number): AsyncIt
       end = next;
     }
     at += end;
+  }
+}
+
+/** A write to a disk that is nearly full may end early. */
+async function writeAt(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
+  for (let written = 0; written < bytes.length;) {
+    const { bytesWritten } = await file.write(bytes, written, bytes.length - written, at + written);
+    written += bytesWritten;
   }
 }
 

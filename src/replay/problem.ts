@@ -15,14 +15,19 @@ export function withoutBody({ problem, oversizeBytes }: ResourceChange): Problem
   return { code: 'too-large', text: problem ?? `it has ${oversizeBytes} bytes` };
 }
 
-/** What an error says about one resource; rethrows one that is about more. */
+/**
+ * What an error says about one resource. Rethrows an error that is about more; one without a code is a bug of ours, which
+ * fails the task instead of leaving out every resource that meets it.
+ */
 export function problemOf(code: Problem['code'], error: unknown): Problem {
   if (error instanceof HeadwaterError && error.code === 'corrupt') return { code, text: error.message };
-  if (error instanceof RangeError) return { code, text: 'it is nested too deep' };
-  if (error instanceof TypeError || error instanceof SyntaxError)
-    return { code, text: 'it is not what a resource of its type is' };
-  throw error;
+  if (error instanceof RangeError && error.message === STACK_OVERFLOW)
+    return { code, text: 'it is nested too deep' };
+  if (error instanceof HeadwaterError) throw error;
+  throw new HeadwaterError('internal', `a resource cannot be handled: ${String(error)}`, { cause: error });
 }
+
+const STACK_OVERFLOW = 'Maximum call stack size exceeded';
 
 /** `resource` says for programs which one it is, `details` why. */
 export function problemOutcome(key: string, { code, text }: Problem): object {

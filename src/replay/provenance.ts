@@ -1,6 +1,7 @@
 import type { ChangePeek } from '../events/resource-change-codec.ts';
 import { parseInstant } from '../fhir/instant.ts';
 import type { References } from '../fhir/reference.ts';
+import { parse } from './shape.ts';
 
 /** What of a Provenance decides whether it comes along. */
 export interface ReadProvenance {
@@ -10,12 +11,8 @@ export interface ReadProvenance {
   readonly recorded: number;
 }
 
-export function readProvenance(
-  { bytes, bodyStart, bodyEnd }: ChangePeek,
-  references: References,
-): ReadProvenance {
-  const body = JSON.parse(bytes.toString('utf8', bodyStart, bodyEnd)) as Record<string, unknown>;
-  const { target, recorded } = body;
+export function readProvenance(change: ChangePeek, references: References): ReadProvenance {
+  const { target, recorded } = parse(change);
   const targets = (Array.isArray(target) ? target : []).flatMap((one: unknown) => {
     const referred = references.of(one);
     return referred ? [`${referred.type}/${referred.id}`] : [];

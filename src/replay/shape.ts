@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../base/errors.ts';
+import { isObject } from '../base/is-object.ts';
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { TaskFilter } from '../events/tasks.ts';
 import { compileElements } from '../fhir/elements.ts';
@@ -50,10 +51,14 @@ function asItIs(lines: Lines, { bytes, bodyStart, bodyEnd }: ChangePeek): boolea
   return true;
 }
 
-function parse({ bytes, bodyStart, bodyEnd }: ChangePeek): Record<string, unknown> {
+/** The resource as an object; throws `corrupt` for what is none. */
+export function parse({ bytes, bodyStart, bodyEnd }: ChangePeek): Record<string, unknown> {
+  let resource: unknown;
   try {
-    return JSON.parse(bytes.toString('utf8', bodyStart, bodyEnd)) as Record<string, unknown>;
+    resource = JSON.parse(bytes.toString('utf8', bodyStart, bodyEnd));
   } catch {
     throw new HeadwaterError('corrupt', 'it is not JSON'); // the error's message would quote it
   }
+  if (!isObject(resource)) throw new HeadwaterError('corrupt', 'it is not a JSON object');
+  return resource;
 }

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import fc from 'fast-check';
 import { allTopics } from '../../topics/all.ts';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import { ResourceChangeCodec } from '../../src/events/resource-change-codec.ts';
 import { FileSet } from '../../src/files/file-set.ts';
 import { batchOf } from '../cohort/log-record.ts';
-import { fileSink } from '../../src/replay/file-sink.ts';
+import { fileSink, NOWHERE, shaped } from '../../src/replay/file-sink.ts';
 import { replayRange } from '../../src/replay/replay-range.ts';
 import { Selection } from '../../src/replay/selection.ts';
 import { shapesOf } from '../../src/replay/shape.ts';
@@ -89,4 +90,45 @@ describe('files of resources that are reshaped', () => {
       });
       assert.match(String(lines['deleted']), /DELETE.*Medication\/corrupt/); // whether its client has it, nobody can tell
     });
+
+  it('an error in our own code fails the task and is no problem of the resource', () => {
+    const bug = (): never => {
+      throw new TypeError("Cannot read properties of undefined (reading 'x')");
+    };
+    const change = codec.peek(codec.encode(ACTIVE));
+    assert.throws(() => shaped(bug, NOWHERE, change), {
+      code: 'internal',
+      message: /TypeError.*reading 'x'/,
+    });
+  });
+
+  it('a type filter fails on no JSON, whatever is where a resource has something else', () => {
+    const shape = shapesOf({ elements: ['Observation.code'], typeFilters: FILTERS }, codec)('Observation');
+    const name = fc.constantFrom(...['status', 'code', 'coding', 'system', 'value', 'subject', 'reference']);
+    const names = fc.constantFrom(
+      ...['valueQuantity', 'effectiveDateTime', 'effectivePeriod', 'start', 'meta'],
+    );
+    const key = fc.oneof(name, names, fc.constantFrom('lastUpdated', 'tag', 'contained', 'component'));
+    fc.assert(
+      fc.property(
+        fc.dictionary(key, fc.jsonValue()),
+        fc.dictionary(key, fc.dictionary(key, fc.jsonValue())),
+        (a, b) => {
+          const body = Buffer.from(JSON.stringify({ resourceType: 'Observation', id: 'x', ...a, ...b }));
+          shaped(shape, NOWHERE, codec.peek(codec.encode({ ...ACTIVE, body })));
+        },
+      ),
+      { numRuns: 500 },
+    );
+  });
 });
+
+const FILTERS = [
+  ...['status=final', 'code=a|b', 'subject=Patient/p', 'value-quantity=gt5||mg', 'date=ge2020', '_tag=a|b'],
+  ...['_lastUpdated=gt2020', 'combo-code=x', 'component-value-quantity=5'],
+].map((query) => `Observation?${query}`);
+
+const ACTIVE = {
+  ...({ operation: 'create', stamp: stamp(1), lsn: lsn(1n), versionId: '1', lastUpdated: null } as const),
+  ...{ oversizeBytes: null, problem: null, patients: [], leftPatients: [], body: Buffer.from('{}') },
+};

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import fc from 'fast-check';
-import { PatientBlocks } from '../../src/replay/patient-blocks.ts';
+import { isCertain, messageOf, remedyFor } from '../../src/base/errors.ts';
+import { PatientBlocks, refused } from '../../src/replay/patient-blocks.ts';
 
 interface Line {
   readonly id: string;
@@ -54,7 +55,7 @@ describe('lines that are sorted by patient', function () {
           assert.deepEqual(await blocksOf(all, memoryBytes), spilled, 'and the same order again');
         },
       ),
-      { numRuns: 15 },
+      { numRuns: 6 },
     );
   });
 
@@ -65,5 +66,24 @@ describe('lines that are sorted by patient', function () {
     await blocks.drain();
     assert.deepEqual(ours(), before);
     await blocks.close();
+  });
+
+  it('fail the job with the name of TMPDIR when there is no room for them', async () => {
+    const { TMPDIR } = process.env;
+    process.env['TMPDIR'] = '/dev/null'; // nothing can be made in it
+    const blocks = new PatientBlocks(10);
+    try {
+      blocks.add('p', true, Buffer.alloc(100), [0, 100]);
+      await assert.rejects(blocks.drain(), (error: unknown) => {
+        assert.match(messageOf(error), /ENOTDIR.*TMPDIR/);
+        return remedyFor(error) === 'fail' && isCertain(error);
+      });
+    } finally {
+      if (TMPDIR === undefined) delete process.env['TMPDIR'];
+      else process.env['TMPDIR'] = TMPDIR;
+      await blocks.close();
+    }
+    const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+    assert.throws(() => refused(full), /ENOSPC.*TMPDIR/);
   });
 });
