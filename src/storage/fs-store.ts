@@ -10,6 +10,8 @@ import type { ByteRange, ClaimableStore, ObjectInfo, ObjectStore, ObjectWriter }
 /** A key's parts begin with a letter, digit or _: so neither `..` nor a hidden name can be one. */
 const KEY = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}(\/[A-Za-z0-9_][A-Za-z0-9._-]{0,199})*$/;
 
+const MAX_TRIES = 100;
+
 /**
  * Objects as files under one directory, on a local disk or one that all workers and gateways share.
  * Invariant: a file under its own name is whole and on the disk. While it is written it has a hidden name of its own
@@ -27,8 +29,15 @@ export class FsStore implements ObjectStore, ClaimableStore {
   async create(key: string): Promise<ObjectWriter> {
     const path = this.#path(key);
     const part = join(dirname(path), `.${basename(path)}.${this.#newId()}`);
-    await mkdir(dirname(path), { recursive: true });
-    return new FsWriter(key, path, part, await open(part, 'wx'));
+    for (let tries = 1; ; tries++) {
+      try {
+        await mkdir(dirname(path), { recursive: true });
+        return new FsWriter(key, path, part, await open(part, 'wx'));
+      } catch (error) {
+        // A sweep may remove the folder before the file is in it.
+        if (!isMissing(error) || tries === MAX_TRIES) throw error;
+      }
+    }
   }
 
   async read(key: string, range?: ByteRange): Promise<Readable> {

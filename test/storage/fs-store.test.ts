@@ -33,6 +33,22 @@ describe('the store on a directory', () => {
     assert.deepEqual(await readdir(join(root, 'job')), ['a']);
   });
 
+  it('begins a file while its folder is removed again and again', async () => {
+    const store = new FsStore(root);
+    let done = false;
+    const sweeping = Promise.all(
+      Array.from({ length: 4 }, async () => {
+        while (!done) await store.deletePrefix('job/');
+      }),
+    );
+    try {
+      for (let n = 0; n < 500; n++) await (await store.create('job/a')).abort();
+    } finally {
+      done = true;
+      await sweeping;
+    }
+  });
+
   it('is opened by a file URL, and by no other', async () => {
     const writer = await openStore(pathToFileURL(root).href).create('job/a', 'text/plain');
     await writer.finish();
