@@ -3,6 +3,7 @@ import { announced } from './announced.ts';
 import { commands } from './commands.ts';
 import { exportEvents } from './exports.ts';
 import { position } from './position.ts';
+import { progress } from './progress.ts';
 import { resources } from './resources.ts';
 import { status } from './status.ts';
 import { bulkTasks, quickTasks } from './tasks.ts';
@@ -17,6 +18,7 @@ export const allTopics: readonly TopicDeclaration[] = [
   quickTasks,
   bulkTasks,
   status,
+  progress,
   exportEvents,
   announced,
 ];

@@ -55,6 +55,7 @@ export const statusEventSchema: AvroSchema = {
         event('ExportCancelled'),
         event('ExportExpired'),
         event('TaskStarted', taskId, { name: 'worker', type: 'string' }),
+        // Workers write it to the progress topic; in old logs it is here.
         event('TaskProgressed', taskId, { name: 'fraction', type: 'double' }),
         event('TaskCompleted', taskId, { name: 'files', type: { type: 'array', items: exportFileSchema } }),
         event('TaskFailed', taskId, ...failure),

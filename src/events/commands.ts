@@ -9,7 +9,7 @@ export interface ExportRequested {
   readonly kind: 'ExportRequested';
   readonly jobId: string;
   readonly clientId: string;
-  /** ms since 1970, by the gateway's clock. */
+  /** ms since 1970, by the clock of the database. */
   readonly acceptedAt: number;
   /** The full kick-off URL. */
   readonly requestUrl: string;
@@ -19,7 +19,7 @@ export interface ExportRequested {
 export interface ExportCancelRequested {
   readonly kind: 'ExportCancelRequested';
   readonly jobId: string;
-  /** ms since 1970, by the gateway's clock. */
+  /** ms since 1970, by the clock of the database. */
   readonly cancelledAt: number;
 }
 

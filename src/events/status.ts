@@ -61,6 +61,7 @@ export interface TaskStarted extends StatusBase {
   readonly worker: string;
 }
 
+/** In `headwater.progress`; in old logs also in `headwater.status`. */
 export interface TaskProgressed extends StatusBase {
   readonly kind: 'TaskProgressed';
   readonly taskId: string;
@@ -82,7 +83,10 @@ export interface TaskFailed extends StatusBase {
   readonly message: string;
 }
 
-/** Everything that ever happens to a job, in `headwater.status`, key = job id. The only truth about a job after its request. */
+/**
+ * Everything that ever happens to a job, in `headwater.status`, key = job id. The only truth about a job after its request. Progress is
+ * on a topic of its own, since nobody needs it later.
+ */
 export type StatusEvent =
   | ExportPlanned
   | ExportFailed

@@ -13,7 +13,8 @@ const MOST = 200;
 const DAY = 86_400_000;
 
 /**
- * Planned jobs that have moved last before `idleSince`, or were accepted before `acceptedBefore`. A job of which no task is
+ * Planned jobs that have moved last before `idleSince`, or were accepted before `acceptedBefore`. All times are of the database's
+ * clock: no process's clock decides about a job. A job of which no task is
  * being worked on waits in a queue, which moves as long as any job does. The queue keeps an order: when a job of the same lane
  * that was accepted much later is complete, the tasks of this one are gone from the log.
  */
@@ -25,17 +26,17 @@ export async function overdueJobs(
   const { rows } = await asking(() =>
     pool.query<Overdue>(
       `SELECT job_id AS "jobId", CASE WHEN idle THEN 'deadline' ELSE 'max-export' END AS reason FROM (
-         SELECT job_id, plan, active_at < $1::bigint AND (
+         SELECT job_id, plan, moved_at < $1::bigint AND (
              EXISTS (SELECT FROM ${t.task} k WHERE k.job_id = j.job_id AND starts > 0 AND NOT completed)
-             OR NOT EXISTS (SELECT FROM ${t.job} o WHERE o.active_at >= $1)
+             OR NOT EXISTS (SELECT FROM ${t.movement} WHERE moved_at >= $1)
              OR EXISTS (
-               SELECT FROM ${t.job} o JOIN ${t.task} later USING (job_id)
-               WHERE o.state = 'completed' AND o.active_at >= $1
+               SELECT FROM ${t.movement} seen JOIN ${t.job} o USING (job_id) JOIN ${t.task} later USING (job_id)
+               WHERE o.state = 'completed' AND seen.moved_at >= $1
                  AND (o.plan->>'acceptedAt')::bigint > greatest(
-                   j.active_at + ($3::bigint - $1), ((j.plan->>'acceptedAt')::bigint + $3::bigint) / 2)
+                   m.moved_at + ($3::bigint - $1), ((j.plan->>'acceptedAt')::bigint + $3::bigint) / 2)
                  AND later.lane IN (SELECT lane FROM ${t.task} k WHERE k.job_id = j.job_id))
            ) AS idle
-         FROM ${t.job} j WHERE state = 'running') candidate
+         FROM ${t.job} j JOIN ${t.movement} m USING (job_id) WHERE state = 'running') candidate
        WHERE idle OR (plan->>'acceptedAt')::bigint < $2 LIMIT ${String(MOST)}`,
       [limits.idleSince, limits.acceptedBefore, limits.now],
     ),

@@ -1,16 +1,17 @@
 import type { Pool } from 'pg';
 import { sleep } from '../base/clock.ts';
-import type { Clock } from '../base/clock.ts';
 import { offset } from '../base/positions.ts';
+import type { Offset } from '../base/positions.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import type { StatusEvent } from '../events/status.ts';
-import type { LogReader, Publisher } from '../log/log.ts';
+import type { LogReader, Partition, Publisher } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { asking } from '../database/pool.ts';
 import { endedFolders, expiredJobs, needlessFolders, overdueJobs, overdueRequests } from './due.ts';
 import type { Overdue } from './due.ts';
 import { FolderSweep } from './folder-sweep.ts';
+import { databaseTime, stampUnknown } from './movement.ts';
 import type { JobTables } from './schema.ts';
 
 export interface JanitorOptions {
@@ -19,9 +20,10 @@ export interface JanitorOptions {
   readonly store: Pick<ObjectStore, 'folders' | 'list' | 'deletePrefix'>;
   /** Folders in which jobs may have theirs, besides the root. */
   readonly containers: readonly string[];
-  readonly reader: Pick<LogReader, 'ends' | 'read'>;
+  readonly reader: Pick<LogReader, 'ends' | 'offsetsAt' | 'read'>;
   readonly publisher: Publisher;
   readonly statusTopic: string;
+  readonly progressTopic: string;
   readonly codec: Pick<Codec<StatusEvent>, 'encode'>;
   /** A planned job may be without progress for as long. */
   readonly jobDeadlineMs: number;
@@ -29,7 +31,6 @@ export interface JanitorOptions {
   readonly maxExportMs: number;
   /** Files are kept for as long after their job's end. */
   readonly retentionMs: number;
-  readonly clock: Clock;
   readonly logger: Logger;
   readonly health: HealthReporter;
   /** Between two rounds; how soon a cancelled job's files go. */
@@ -38,6 +39,8 @@ export interface JanitorOptions {
   readonly sweepDelayMs?: number;
   /** Between two looks at every folder of the store. */
   readonly inventoryMs?: number;
+  /** ms since 1970; by the clock of the database where nothing else is given. */
+  readonly now?: () => Promise<number>;
 }
 
 const HOUR = 3_600_000;
@@ -66,9 +69,10 @@ export class Janitor implements Service {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { clock, health, intervalMs = 2_000, inventoryMs = 600_000 } = this.#options;
+    const { pool, health, intervalMs = 2_000, inventoryMs = 600_000 } = this.#options;
+    const { now: time = () => databaseTime(pool) } = this.#options;
     for (let lastInventory = -Infinity; !signal.aborted;) {
-      const now = clock();
+      const now = await time();
       await this.#failOverdue(now, signal);
       await this.#expire(now);
       if (now - lastInventory >= inventoryMs) {
@@ -86,6 +90,7 @@ export class Janitor implements Service {
 
   async #failOverdue(now: number, signal: AbortSignal): Promise<void> {
     const { pool, tables, jobDeadlineMs, maxExportMs } = this.#options;
+    await stampUnknown(pool, tables);
     const before = now - maxExportMs;
     const requests = await overdueRequests(pool, tables, before);
     const limits = { now, idleSince: now - jobDeadlineMs, acceptedBefore: before };
@@ -137,20 +142,33 @@ export class Janitor implements Service {
 
   /** Jobs with events that the projection has not seen: whether they make progress is not known yet. */
   async #unseenJobs(signal: AbortSignal): Promise<ReadonlySet<string> | 'far-behind'> {
-    const { pool, tables, reader, statusTopic: topic } = this.#options;
-    const text = `SELECT partition, next FROM ${tables.offset}`;
-    const { rows } = await asking(() => pool.query<{ partition: number; next: string }>(text));
-    const seen = new Map(rows.map(({ partition, next }) => [partition, Number(next)]));
+    const { tables, statusTopic, progressTopic } = this.#options;
     const jobs = new Set<string>();
-    for (const [partition, to] of (await reader.ends(topic)).entries()) {
-      const from = offset(seen.get(partition) ?? 0);
-      if (to - from > FAR_BEHIND) return 'far-behind';
-      if (from >= to) continue;
-      for await (const records of reader.read({ topic, partition, from, to }, signal)) {
-        for (const { key } of records) jobs.add(key.toString());
+    for (const [topic, offsets] of [
+      [statusTopic, tables.offset],
+      [progressTopic, tables.progressOffset],
+    ] as const) {
+      for (const unseen of await this.#unseen(topic, offsets)) {
+        if (unseen.to - unseen.from > FAR_BEHIND) return 'far-behind';
+        for await (const records of this.#options.reader.read(unseen, signal))
+          for (const { key } of records) jobs.add(key.toString());
       }
     }
     return jobs;
+  }
+
+  /** What the leading projector has not stored yet. */
+  async #unseen(topic: string, offsets: string): Promise<(Partition & { from: Offset; to: Offset })[]> {
+    const { pool, reader } = this.#options;
+    const text = `SELECT partition, next FROM ${offsets}`;
+    const { rows } = await asking(() => pool.query<{ partition: number; next: string }>(text));
+    const seen = new Map(rows.map(({ partition, next }) => [partition, Number(next)]));
+    const starts = await reader.offsetsAt(topic, 0); // old events are gone
+    const parts = (await reader.ends(topic)).map((to, partition) => {
+      const from = offset(Math.max(seen.get(partition) ?? 0, starts[partition] ?? 0));
+      return { topic, partition, from, to };
+    });
+    return parts.filter(({ from, to }) => from < to);
   }
 
   async #append(events: readonly StatusEvent[]): Promise<void> {

@@ -43,16 +43,22 @@ export interface JobRow {
   readonly files: readonly FileRow[];
 }
 
-/** One JSON value with all there is of a job, for a row `j` of the job table: a consistent view in one statement. */
-export function jobAsJson(t: JobTables): string {
+/** One JSON value with all that the fold left of a job, for a row `j` of the job table: a consistent view in one statement. */
+export function jobAsJson(t: JobTables, fraction = 'fraction'): string {
   return `json_build_object('jobId', j.job_id, 'state', j.state, 'plan', j.plan, 'started', j.started, 'activeAt', j.active_at,
     'endedAt', j.ended_at, 'failure', j.failure,
     'tasks', (SELECT coalesce(json_agg(json_build_object('taskId', task_id, 'lane', lane, 'plannedBytes', planned_bytes,
-        'starts', starts, 'fraction', fraction, 'completed', completed, 'place', place) ORDER BY task_id COLLATE "C"), '[]')
-      FROM ${t.task} WHERE job_id = j.job_id),
+        'starts', starts, 'fraction', ${fraction}, 'completed', completed, 'place', place) ORDER BY task_id COLLATE "C"), '[]')
+      FROM ${t.task} k WHERE job_id = j.job_id),
     'files', (SELECT coalesce(json_agg(json_build_object('taskId', task_id, 'n', n, 'kind', kind, 'type', type, 'key', key,
         'count', count, 'bytes', bytes, 'sha256', sha256) ORDER BY task_id COLLATE "C", n), '[]')
       FROM ${t.file} WHERE job_id = j.job_id))`;
+}
+
+/** The same with progress, which is no part of the fold. */
+export function jobWithProgressAsJson(t: JobTables): string {
+  const told = `SELECT p.fraction FROM ${t.progress} p WHERE p.job_id = k.job_id AND p.task_id = k.task_id`;
+  return jobAsJson(t, `greatest(k.fraction, (${told}))`);
 }
 
 export async function loadJob(

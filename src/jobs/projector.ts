@@ -8,6 +8,8 @@ import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { LogReader } from '../log/log.ts';
 import type { Announcer } from './announcer.ts';
 import { forgetJobs } from './history.ts';
+import { forgetMovement, stampMoved } from './movement.ts';
+import { followProgress } from './progress.ts';
 import { Projection } from './projection.ts';
 import type { ProjectionOptions } from './projection.ts';
 import type { JobTables } from './schema.ts';
@@ -26,6 +28,7 @@ export interface ProjectorOptions extends ProjectionOptions {
   readonly databaseUrl: string;
   readonly reader: Pick<LogReader, 'ends' | 'follow' | 'offsetsAt'>;
   readonly statusTopic: string;
+  readonly progressTopic: string;
   /** Jobs that ended longer ago, with their files, are forgotten; ms. */
   readonly historyMs: number;
   readonly clock: Clock;
@@ -97,7 +100,12 @@ export class Projector implements Service {
         ),
     );
     await together(
-      [...follow, (all) => announcer.run(leader, all), (all) => this.#forget(leader, all)],
+      [
+        ...follow,
+        (all) => announcer.run(leader, all),
+        (all) => followProgress(leader, this.#options, all),
+        (all) => this.#forget(leader, all),
+      ],
       signal,
     );
   }
@@ -110,6 +118,7 @@ export class Projector implements Service {
         forgetJobs(client, tables, clock() - historyMs),
       );
       if (forgotten > 0) logger.info({ service: this.name, jobs: forgotten }, 'old jobs are forgotten');
+      if (last) await leader.transaction((client) => forgetMovement(client, tables));
       await sleep(last ? FORGET_INTERVAL : FORGET_PAUSE, signal);
     }
   }
@@ -127,9 +136,12 @@ export class Projector implements Service {
     const { leader, projection, partition } = part;
     const from = { topic: statusTopic, partition, offset: part.from ?? offset(0) };
     for await (const records of reader.follow(from, signal)) {
-      const announcements = await leader.transaction((client) =>
-        projection.apply(client, partition, records),
-      );
+      const announcements = await leader.transaction(async (client) => {
+        const count = await projection.apply(client, partition, records);
+        const jobIds = records.map(({ key }) => key.toString());
+        await stampMoved(client, this.#options.tables, jobIds);
+        return count;
+      });
       if (announcements > 0) announcer.wake();
       const last = records.at(-1);
       if (last) onApplied?.({ partition, next: offset(last.offset + 1), events: records.length });

@@ -1,14 +1,14 @@
 import pg from 'pg';
 import type { Pool, QueryResult } from 'pg';
-import type { Clock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
 import { MAKE_DURABLE } from '../database/durable.ts';
 import { asking } from '../database/pool.ts';
 import type { JobFailure, Jobs, JobView, SubmitRequest } from './job.ts';
-import { jobAsJson, jobOf, parametersOf } from './job-rows.ts';
+import { jobOf, jobWithProgressAsJson, parametersOf } from './job-rows.ts';
 import type { JobRow } from './job-rows.ts';
+import { DATABASE_CLOCK } from './movement.ts';
 import { PlanWatch } from './plan-watch.ts';
 import type { JobTables } from './schema.ts';
 import { viewOf } from './view.ts';
@@ -27,7 +27,6 @@ export interface JobRequestsOptions {
   readonly pool: Pool;
   readonly tables: JobTables;
   readonly limits: JobLimits;
-  readonly clock: Clock;
   /** Ids are all that protects a job's URL in an open server: they must not be guessable. */
   readonly newId: () => string;
   /** Prefix of the logical message: the installation's name. Capture listens to the same one. */
@@ -57,13 +56,12 @@ export class JobRequests implements Jobs {
   }
 
   async submit(request: SubmitRequest): Promise<string> {
-    const { pool, tables: t, clock, newId, limits } = this.#options;
+    const { pool, tables: t, newId, limits } = this.#options;
     const { clientId, requestUrl, parameters } = request;
     const message = {
       kind: 'ExportRequested',
       jobId: newId(),
       clientId,
-      acceptedAt: clock(),
       requestUrl,
       parameters,
     } as const;
@@ -81,11 +79,11 @@ export class JobRequests implements Jobs {
        ), request AS (
          INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, accepted_at)
          SELECT ${text(message.jobId)}, ${text(clientId)}, ${text(requestUrl)}, ${text(JSON.stringify(parameters))}::jsonb,
-           ${String(message.acceptedAt)} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
-         RETURNING job_id, client_id, accepted_at
+           ${DATABASE_CLOCK} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
+         RETURNING job_id, client_id, accepted_at AS at
        ), unfinished AS (
-         INSERT INTO ${t.unfinished} SELECT job_id, client_id, accepted_at FROM request
-       ), emitted AS (${this.#emit(message, 'request')})
+         INSERT INTO ${t.unfinished} SELECT job_id, client_id, at FROM request
+       ), emitted AS (${this.#emit(message, 'request', 'acceptedAt')})
        SELECT mine::int, counted.all::int AS all, (SELECT count(*)::int FROM emitted) AS emitted FROM counted`,
     );
     refuseTooMany(room, limits);
@@ -115,7 +113,7 @@ export class JobRequests implements Jobs {
     const { rows } = await asking(() =>
       pool.query<FoundRow>(
         `SELECT r.client_id, r.request_url, r.parameters, r.accepted_at, r.cancelled_at IS NOT NULL AS cancelled,
-           CASE WHEN j.job_id IS NOT NULL THEN ${jobAsJson(t)} END AS job
+           CASE WHEN j.job_id IS NOT NULL THEN ${jobWithProgressAsJson(t)} END AS job
          FROM ${t.request} r LEFT JOIN ${t.job} j USING (job_id) WHERE r.job_id = $1 AND r.client_id = $2`,
         [jobId, clientId],
       ),
@@ -135,29 +133,34 @@ export class JobRequests implements Jobs {
 
   async cancel(jobId: string, clientId: string): Promise<boolean> {
     if (!isId(jobId)) return false;
-    const { pool, tables: t, clock } = this.#options;
-    const cancelledAt = clock();
+    const { pool, tables: t } = this.#options;
     const { emitted } = await commitAtOnce(
       pool,
       `WITH cancelled AS (
-         UPDATE ${t.request} r SET cancelled_at = ${String(cancelledAt)}
+         UPDATE ${t.request} r SET cancelled_at = ${DATABASE_CLOCK}
          WHERE job_id = ${text(jobId)} AND client_id = ${text(clientId)} AND cancelled_at IS NULL
            AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id AND state IN ('cancelled', 'expired'))
-         RETURNING job_id
+         RETURNING job_id, cancelled_at AS at
        ), finished AS (
          DELETE FROM ${t.unfinished} WHERE job_id IN (SELECT job_id FROM cancelled)
-       ), emitted AS (${this.#emit({ kind: 'ExportCancelRequested', jobId, cancelledAt }, 'cancelled')})
+       ), emitted AS (${this.#emit({ kind: 'ExportCancelRequested', jobId }, 'cancelled', 'cancelledAt')})
        SELECT count(*)::int AS emitted FROM emitted`,
     );
     return emitted === 1;
   }
 
-  /** The message for each row of the common table expression named so: none or one. */
-  #emit(message: RequestMessage, rows: string): string {
+  /** The message for each row of the common table expression named so, none or one, with the row's time in the field. */
+  #emit(message: Untimed, rows: string, field: 'acceptedAt' | 'cancelledAt'): string {
     const { messagePrefix } = this.#options;
-    return `SELECT pg_logical_emit_message(true, ${text(messagePrefix)}, ${text(JSON.stringify(message))}::text) FROM ${rows}`;
+    const timed = `${text(JSON.stringify(message))}::jsonb || jsonb_build_object('${field}', at)`;
+    return `SELECT pg_logical_emit_message(true, ${text(messagePrefix)}, (${timed})::text) FROM ${rows}`;
   }
 }
+
+/** The database says when: its clock is the one that all processes share. */
+type Untimed =
+  | Omit<Extract<RequestMessage, { readonly kind: 'ExportRequested' }>, 'acceptedAt'>
+  | Omit<Extract<RequestMessage, { readonly kind: 'ExportCancelRequested' }>, 'cancelledAt'>;
 
 interface Room {
   readonly mine: number;

@@ -15,6 +15,9 @@ export interface JobTables {
   readonly task: string;
   readonly file: string;
   readonly offset: string;
+  readonly movement: string;
+  readonly progress: string;
+  readonly progressOffset: string;
   readonly announcement: string;
 }
 
@@ -52,6 +55,9 @@ export function jobTables(schema: string): JobTables {
     task: table('job_task'),
     file: table('job_file'),
     offset: table('projection_offset'),
+    movement: table('job_movement'),
+    progress: table('task_progress'),
+    progressOffset: table('progress_offset'),
     announcement: table('announcement'),
   };
 }
@@ -86,7 +92,8 @@ async function lock(client: Pick<PoolClient, 'query'>, name: string): Promise<vo
  * `installation` says whose the schema is. `export_request` is the gateway's; `unfinished_request` has those of them that have
  * neither ended nor been cancelled: counting them does not depend on how many there ever were. `history` has the time before which
  * jobs were forgotten. The others are the projection: a fold of the status topic that only the projector writes and that can be made
- * again from it, so they hold nothing that is not in the log (no clock, no sequence).
+ * again from it, so they hold nothing that is not in the log (no clock, no sequence). The unlogged ones are beside it: when a job moved
+ * last, by the clock of the database, and how far tasks are. A crash of the server empties them, which costs nothing but time.
  */
 function definition(t: JobTables): string {
   return `
@@ -161,6 +168,24 @@ CREATE TABLE IF NOT EXISTS ${t.file} (
 );
 
 CREATE TABLE IF NOT EXISTS ${t.offset} (
+  partition     integer PRIMARY KEY,
+  next          bigint NOT NULL
+);
+
+CREATE UNLOGGED TABLE IF NOT EXISTS ${t.movement} (
+  job_id        text PRIMARY KEY,
+  moved_at      bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS movement_by_time ON ${t.movement} (moved_at);
+
+CREATE UNLOGGED TABLE IF NOT EXISTS ${t.progress} (
+  job_id        text NOT NULL,
+  task_id       text NOT NULL,
+  fraction      double precision NOT NULL,
+  PRIMARY KEY (job_id, task_id)
+);
+
+CREATE UNLOGGED TABLE IF NOT EXISTS ${t.progressOffset} (
   partition     integer PRIMARY KEY,
   next          bigint NOT NULL
 );

@@ -3,6 +3,7 @@ import { announced } from '../../topics/announced.ts';
 import { commands } from '../../topics/commands.ts';
 import { exportEvents } from '../../topics/exports.ts';
 import { position } from '../../topics/position.ts';
+import { progress } from '../../topics/progress.ts';
 import { resources } from '../../topics/resources.ts';
 import { status } from '../../topics/status.ts';
 import { bulkTasks, quickTasks } from '../../topics/tasks.ts';
@@ -37,6 +38,7 @@ export interface TopicNames {
   readonly commands: string;
   readonly zones: string;
   readonly status: string;
+  readonly progress: string;
   readonly exports: string;
   readonly announced: string;
   readonly tasks: Readonly<Record<Lane, string>>;
@@ -146,6 +148,7 @@ function topicNames(prefix: string): TopicNames {
     commands: topicName(prefix, commands),
     zones: topicName(prefix, zones),
     status: topicName(prefix, status),
+    progress: topicName(prefix, progress),
     exports: topicName(prefix, exportEvents),
     announced: topicName(prefix, announced),
     tasks: { quick: topicName(prefix, quickTasks), bulk: topicName(prefix, bulkTasks) },

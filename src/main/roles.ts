@@ -138,7 +138,6 @@ function gateway(shared: Shared): Start {
     tables,
     messagePrefix: settings.topicPrefix,
     limits: { perClient: settings.maxJobsPerClient, inAll: settings.maxJobs },
-    clock: systemClock,
     newId: randomUUID,
   });
   const store = openStore(settings.storageUrl);
@@ -239,6 +238,7 @@ async function projector(
     clock: systemClock,
     reader,
     statusTopic: names.status,
+    progressTopic: names.progress,
     announcer,
     logger,
     health,
@@ -259,11 +259,11 @@ async function janitor(
     reader: log.reader,
     publisher: log.publisher,
     statusTopic: log.names.status,
+    progressTopic: log.names.progress,
     codec: control.status,
     jobDeadlineMs: settings.jobDeadlineMs,
     maxExportMs: settings.maxExportMs,
     retentionMs: settings.retentionMs,
-    clock: systemClock,
     logger,
     health,
   });

@@ -52,7 +52,7 @@ export function worker(shared: Shared): [string, Start][] {
           ended: jobs,
           decodeTask: (value) => log.decode((codecs) => codecs.control.task, value),
           statusRecord: (event) => ({
-            topic: log.names.status,
+            topic: event.kind === 'TaskProgressed' ? log.names.progress : log.names.status,
             key: event.jobId,
             value: control.status.encode(event),
           }),

@@ -33,6 +33,7 @@ export interface WorkerOptions {
   readonly concurrency: number;
   readonly ended: Ended;
   readonly decodeTask: (value: Buffer) => Promise<Task> | Task;
+  /** Progress has a topic of its own. */
   readonly statusRecord: (event: StatusEvent) => NewRecord;
   readonly metrics: WorkerMetrics;
   readonly clock: Clock;

@@ -1,8 +1,6 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import pg from 'pg';
-import { systemClock } from '../../src/base/clock.ts';
-import type { Clock } from '../../src/base/clock.ts';
 import { offset } from '../../src/base/positions.ts';
 import type { Logger } from '../../src/base/service.ts';
 import { parseSettings } from '../../src/config/settings.ts';
@@ -69,11 +67,12 @@ describe('a reload, when Kafka has forgotten old commands', function () {
 
   it('goes on, and commands no export again that has long ended', async () => {
     await whileCapturing(async () => {
-      const old = await submit(() => systemClock() - 2 * DAY);
+      const old = await submit();
+      await backdate(old, 2 * DAY);
       await until(async () => (await commanded()).includes(old));
     });
     await forgetCommands();
-    const recent = await submit(systemClock);
+    const recent = await submit();
     await dropSlot();
     await whileCapturing(() => Promise.resolve());
     assert.deepEqual(await commanded(), [recent]);
@@ -133,14 +132,12 @@ describe('a reload, when Kafka has forgotten old commands', function () {
     }
   }
 
-  function submit(clock: Clock): Promise<string> {
-    const limits = { perClient: 10, inAll: 10 };
+  async function submit(): Promise<string> {
     const requests = new JobRequests({
       pool,
       tables: jobTables(schemaOf(settings.topicPrefix)),
       messagePrefix: settings.topicPrefix,
-      limits,
-      clock,
+      limits: { perClient: 10, inAll: 10 },
       newId: randomUUID,
     });
     return requests.submit({
@@ -148,6 +145,12 @@ describe('a reload, when Kafka has forgotten old commands', function () {
       requestUrl: 'http://x/fhir/$export',
       parameters: EVERYTHING,
     });
+  }
+
+  /** As if it had been accepted so many ms earlier. */
+  async function backdate(jobId: string, ms: number): Promise<void> {
+    const { request } = jobTables(schemaOf(settings.topicPrefix));
+    await pool.query(`UPDATE ${request} SET accepted_at = accepted_at - $2 WHERE job_id = $1`, [jobId, ms]);
   }
 
   /** Job ids of the commands that the log still has. */

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { StatusEvent } from '../../src/events/status.ts';
 import { Janitor } from '../../src/jobs/janitor.ts';
+import { databaseTime } from '../../src/jobs/movement.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 import { jobEvents } from './events.ts';
 import { jobServers, makeProjector, quiet, Running, until } from './job-servers.ts';
@@ -11,13 +12,14 @@ import type { JobServers } from './job-servers.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const NOW = Date.parse('2025-06-01T12:00:00Z');
 
 describe('janitor', () => {
   let servers: JobServers;
   let running: Running;
   let root: string;
   let store: FsStore;
+  /** By the clock of the database, when a test began. */
+  let NOW: number;
   let now: number;
   let rounds: number;
 
@@ -26,7 +28,8 @@ describe('janitor', () => {
     running = new Running();
     root = await mkdtemp(join(tmpdir(), 'headwater-janitor-'));
     store = new FsStore(root);
-    [now, rounds] = [NOW, 0];
+    now = NOW = await databaseTime(servers.pool);
+    rounds = 0;
   });
   afterEach(async () => {
     await running.stop();
@@ -40,11 +43,12 @@ describe('janitor', () => {
       store,
       containers: [],
       statusTopic: servers.topics.status,
+      progressTopic: servers.topics.progress,
       codec: servers.codecs.status,
       jobDeadlineMs: 10 * MINUTE,
       maxExportMs: 24 * HOUR,
       retentionMs: 48 * HOUR,
-      clock: () => now,
+      now: () => Promise.resolve(now),
       logger: quiet,
       health: { ready: () => rounds++ },
       intervalMs: 10,
@@ -74,6 +78,24 @@ describe('janitor', () => {
     await until(async () => (await state(jobId)) === wanted);
   }
 
+  /** Until the projector has stored everything that the status topic holds. */
+  async function folded(): Promise<void> {
+    await until(async () => {
+      const { rows } = await servers.pool.query<{ partition: number; next: string }>(
+        `SELECT partition, next FROM ${servers.tables.offset}`,
+      );
+      const stored = new Map(rows.map(({ partition, next }) => [partition, Number(next)]));
+      return (await servers.reader.ends(servers.topics.status)).every(
+        (end, partition) => end === (stored.get(partition) ?? 0),
+      );
+    });
+  }
+
+  async function progress(jobId: string): Promise<number | undefined> {
+    const text = `SELECT fraction FROM ${servers.tables.progress} WHERE job_id = $1`;
+    return (await servers.pool.query<{ fraction: number }>(text, [jobId])).rows[0]?.fraction;
+  }
+
   async function statusOf(jobId: string): Promise<StatusEvent[]> {
     const events = (await servers.records(servers.topics.status)).map(({ value }) =>
       servers.codecs.status.decode(value),
@@ -100,14 +122,21 @@ describe('janitor', () => {
     return found;
   }
 
+  /** As if it had moved last at the time. */
+  async function moved(jobId: string, at: number): Promise<void> {
+    const text = `UPDATE ${servers.tables.movement} SET moved_at = $2 WHERE job_id = $1`;
+    assert.equal((await servers.pool.query(text, [jobId, at])).rowCount, 1);
+  }
+
   it('fails a planned job without progress for too long, once, and no other', async () => {
     startProjector();
-    const [idle, busy] = [jobEvents('idle', NOW - 11 * MINUTE), jobEvents('busy', NOW - 11 * MINUTE)];
-    await servers.append(idle.planned(1), idle.started('0001'), busy.planned(1), {
-      ...busy.progressed('0001', 0.5),
-      at: NOW - 9 * MINUTE,
-    });
-    await reaches('busy', 'running');
+    const [idle, busy] = [jobEvents('idle', NOW), jobEvents('busy', NOW)];
+    await servers.append(idle.planned(1), idle.started('0001'), busy.planned(1), busy.started('0001'));
+    await Promise.all([reaches('idle', 'running'), reaches('busy', 'running'), folded()]);
+    await moved('idle', NOW - 11 * MINUTE);
+    await moved('busy', NOW - 11 * MINUTE);
+    await servers.tell(busy.progressed('0001', 0.5));
+    await until(async () => (await progress('busy')) === 0.5);
     startJanitor();
     await reaches('idle', 'failed');
     await twoRounds();
@@ -123,12 +152,43 @@ describe('janitor', () => {
     assert.equal(await state('busy'), 'running');
   });
 
+  for (const [which, wrong] of [
+    ['behind', -11 * MINUTE],
+    ['ahead', 11 * MINUTE],
+  ] as const) {
+    it(`times the progress of a job by the database when the clock of its worker is 11 minutes ${which}`, async () => {
+      startProjector();
+      const [busy, idle] = [jobEvents('busy', NOW + wrong), jobEvents('idle', NOW + wrong)];
+      await servers.append(busy.planned(1), busy.started('0001'), idle.planned(1), idle.started('0001'));
+      await folded();
+      startJanitor();
+      await twoRounds();
+      assert.deepEqual([await state('busy'), await state('idle')], ['running', 'running']);
+      await moved('idle', NOW - 11 * MINUTE);
+      await reaches('idle', 'failed');
+      assert.equal(await state('busy'), 'running');
+    });
+  }
+
+  it('times a running job anew whose movement a crash of PostgreSQL has emptied', async () => {
+    startProjector();
+    const make = jobEvents('running', NOW);
+    await servers.append(make.planned(1), make.started('0001'));
+    await folded();
+    await servers.pool.query(`TRUNCATE ${servers.tables.movement}`);
+    startJanitor();
+    await twoRounds();
+    assert.equal(await state('running'), 'running');
+    now += 11 * MINUTE;
+    await reaches('running', 'failed');
+  });
+
   it('lets a job wait in the queue while another one moves, and fails it when none does', async () => {
     startProjector();
-    const [queued, busy] = [jobEvents('queued', NOW - 11 * MINUTE), jobEvents('busy', NOW - 9 * MINUTE)];
-    await servers.append(queued.planned(1), busy.planned(1));
-    await reaches('busy', 'running');
-    await reaches('queued', 'running');
+    await servers.append(jobEvents('queued', NOW).planned(1), jobEvents('busy', NOW).planned(1));
+    await folded();
+    await moved('queued', NOW - 11 * MINUTE);
+    await moved('busy', NOW - 9 * MINUTE);
     startJanitor();
     await twoRounds();
     assert.equal(await state('queued'), 'running');
@@ -140,12 +200,9 @@ describe('janitor', () => {
     startProjector();
     const lost = jobEvents('lost', NOW - 30 * MINUTE);
     const later = jobEvents('later', NOW - 12 * MINUTE);
-    await servers.append(lost.planned(1), later.planned(1), {
-      ...later.completed('0001'),
-      at: NOW - MINUTE,
-    });
-    await reaches('later', 'completed');
-    await reaches('lost', 'running');
+    await servers.append(lost.planned(1), later.planned(1), later.completed('0001'));
+    await folded();
+    await moved('lost', NOW - 30 * MINUTE);
     startJanitor();
     await reaches('lost', 'failed');
   });
@@ -165,25 +222,29 @@ describe('janitor', () => {
     startProjector();
     const make = jobEvents('long', NOW - 25 * HOUR);
     await servers.append(make.planned(1), { ...make.progressed('0001', 0.9), at: NOW });
-    await reaches('long', 'running');
+    await folded();
     startJanitor();
     await reaches('long', 'failed');
     assert.equal((await statusOf('long')).findLast(({ kind }) => kind === 'ExportFailed')?.at, NOW);
   });
 
-  it('does not fail a job whose progress the projection has not seen yet', async () => {
+  it('does not fail a job whose progress the projector has not stored yet', async () => {
     const projector = new Running();
     projector.start((signal) => makeProjector(servers).run(signal));
-    const [slow, idle] = [jobEvents('slow', NOW - 11 * MINUTE), jobEvents('idle', NOW - 11 * MINUTE)];
-    await servers.append(slow.planned(1), idle.planned(1));
-    await reaches('slow', 'running');
-    await reaches('idle', 'running');
+    const jobs = ['begun', 'slow', 'idle'] as const;
+    for (const jobId of jobs) {
+      const make = jobEvents(jobId, NOW);
+      await servers.append(make.planned(1), make.started('0001'));
+    }
+    await folded();
     await projector.stop();
-    await servers.append({ ...slow.progressed('0001', 0.5), at: NOW - MINUTE });
+    for (const jobId of jobs) await moved(jobId, NOW - 11 * MINUTE);
+    await servers.append(jobEvents('begun').started('0001'));
+    await servers.tell(jobEvents('slow').progressed('0001', 0.5));
     startJanitor();
-    await until(async () => (await statusOf('idle')).length === 2);
+    await until(async () => (await statusOf('idle')).length === 3);
     await twoRounds();
-    assert.equal((await statusOf('slow')).length, 2);
+    assert.deepEqual([(await statusOf('begun')).length, (await statusOf('slow')).length], [3, 2]);
   });
 
   it('expires completed jobs after the retention and removes their files', async () => {
@@ -243,8 +304,9 @@ describe('janitor', () => {
   });
 
   it('removes folders of no job when they are a day old, and nothing that is not its own', async () => {
+    const anHourAgo = new Date(NOW - HOUR).toISOString().replaceAll(/[-:]|\.\d+/g, '');
     const kept = [
-      '20250601T110000Z_unknown',
+      `${anHourAgo}_unknown`,
       '20250501T000000Z_requested',
       '20250501T000000Z_running',
       'somebody-elses',

@@ -38,8 +38,10 @@ export interface JobServers {
   readonly openAppender: OpenTransactionalAppender;
   readonly codecs: ControlCodecs;
   readonly prefix: string;
-  readonly topics: { readonly status: string; readonly exports: string; readonly announced: string };
+  readonly topics: Readonly<Record<'status' | 'progress' | 'exports' | 'announced', string>>;
   append(...events: StatusEvent[]): Promise<void>;
+  /** Into the progress topic. */
+  tell(...events: StatusEvent[]): Promise<void>;
   /** Every record of a topic, partition by partition. */
   records(topic: string): Promise<StoredRecord[]>;
   exported(): Promise<ExportEvent[]>;
@@ -66,6 +68,7 @@ export async function jobServers(): Promise<JobServers> {
   const kafka = createKafka({ brokers: kafkaBrokers, clientId: prefix }, quiet);
   const topics = {
     status: `${prefix}.status`,
+    progress: `${prefix}.progress`,
     exports: `${prefix}.exports`,
     announced: `${prefix}.announced`,
   };
@@ -75,12 +78,14 @@ export async function jobServers(): Promise<JobServers> {
     waitForLeaders: true,
     topics: Object.values(topics).map((topic) => ({
       topic,
-      numPartitions: topic === topics.announced ? 1 : PARTITIONS,
+      numPartitions: topic === topics.announced || topic === topics.progress ? 1 : PARTITIONS,
     })),
   });
   const reader = new RangeReader({ brokers: kafkaBrokers, clientId: prefix });
   const publisher = new KafkaPublisher({ brokers: kafkaBrokers, clientId: prefix });
   const openAppender = transactionalAppenders({ brokers: kafkaBrokers, clientId: prefix });
+  const appendTo = (topic: string, events: readonly StatusEvent[]): Promise<void> =>
+    publisher.append(events.map((e) => ({ topic, key: e.jobId, value: codecs.status.encode(e) })));
   const records = async (topic: string): Promise<StoredRecord[]> => {
     const all: StoredRecord[] = [];
     for (const [partition, to] of (await reader.ends(topic)).entries()) {
@@ -100,10 +105,8 @@ export async function jobServers(): Promise<JobServers> {
     prefix,
     topics,
     records,
-    append: (...events) =>
-      publisher.append(
-        events.map((e) => ({ topic: topics.status, key: e.jobId, value: codecs.status.encode(e) })),
-      ),
+    append: (...events) => appendTo(topics.status, events),
+    tell: (...events) => appendTo(topics.progress, events),
     exported: async () =>
       (await records(topics.exports)).map(({ value }) => codecs.exportEvent.decode(value)),
     dump: async () => {
@@ -144,6 +147,7 @@ export function makeProjector(servers: JobServers, historyMs = HISTORY): Project
     manifest,
     codec: codecs.status,
     statusTopic: topics.status,
+    progressTopic: topics.progress,
     historyMs,
     clock: () => Date.now(),
     logger: quiet,

@@ -52,7 +52,6 @@ describe(`requests after ${String(PAST)} past jobs`, function () {
       pool,
       tables,
       limits: { perClient: 1_000, inAll: 1_000 },
-      clock: () => Date.now(),
       newId,
       messagePrefix: 'none',
     });

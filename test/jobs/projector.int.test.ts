@@ -98,6 +98,56 @@ describe('projector', () => {
     assert.equal(events[2]?.file?.bytes, 2 ** 40);
   });
 
+  it('keeps progress beside the tables that a rebuild makes again', async () => {
+    const projector = new Running();
+    projector.start((signal) => makeProjector(servers).run(signal));
+    const make = jobEvents('job-1');
+    await servers.append(make.planned(10, 20), make.started('0001'));
+    await settled();
+    const told = async (): Promise<unknown[]> =>
+      (await servers.pool.query(`SELECT * FROM ${servers.tables.progress}`)).rows;
+    const before = await servers.dump();
+    await servers.publisher.append([
+      { topic: servers.topics.progress, key: 'job-1', value: Buffer.from('no event') },
+    ]);
+    await servers.tell(
+      make.progressed('0001', 0.5),
+      make.progressed('0001', 0.25),
+      jobEvents('other').progressed('0001', 1),
+    );
+    const furthest = [{ job_id: 'job-1', task_id: '0001', fraction: 0.5 }];
+    await until(async () => (await told()).length > 0);
+    assert.deepEqual(await told(), furthest);
+    assert.equal(await servers.dump(), before);
+    await projector.stop();
+    await rebuild(
+      {
+        ...servers,
+        manifest,
+        codec: servers.codecs.status,
+        statusTopic: servers.topics.status,
+        announced: { topic: servers.topics.announced, codec: servers.codecs.announced },
+      },
+      running.signal,
+    );
+    assert.equal(await servers.dump(), before);
+    assert.deepEqual(await told(), furthest);
+    running.start((signal) => makeProjector(servers).run(signal));
+    await servers.append(make.completed('0001', 'Patient'), make.completed('0002', 'Patient'));
+    await settled();
+    await servers.tell(make.progressed('0001', 0.7));
+    await until(async () => (await told()).length === 0);
+  });
+
+  it('folds events when there is no topic of progress', async () => {
+    const { topics } = servers;
+    const without = { ...servers, topics: { ...topics, progress: `${topics.progress}.missing` } };
+    running.start((signal) => makeProjector(without).run(signal));
+    await servers.append(jobEvents('job-1').planned(10));
+    await settled();
+    await check();
+  });
+
   it('says whose a job was that failed before it was planned', async () => {
     running.start((signal) => makeProjector(servers).run(signal));
     await servers.pool.query(

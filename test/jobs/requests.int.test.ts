@@ -9,6 +9,7 @@ import { openPool } from '../../src/database/pool.ts';
 import { saveJob } from '../../src/jobs/job-rows.ts';
 import { fold } from '../../src/jobs/fold.ts';
 import type { JobRecord } from '../../src/jobs/fold.ts';
+import { databaseTime } from '../../src/jobs/movement.ts';
 import { JobRequests } from '../../src/jobs/requests.ts';
 import type { JobRequestsOptions } from '../../src/jobs/requests.ts';
 import { jobTables, migrate } from '../../src/jobs/schema.ts';
@@ -51,7 +52,7 @@ describe('requests', () => {
 
   function requests(options: Partial<JobRequestsOptions> = {}): JobRequests {
     const limits = { perClient: 100, inAll: 100 };
-    return new JobRequests({ pool, tables, limits, clock: () => 1_234, newId, messagePrefix, ...options });
+    return new JobRequests({ pool, tables, limits, newId, messagePrefix, ...options });
   }
 
   /** What capture would read in the write-ahead log. */
@@ -68,6 +69,12 @@ describe('requests', () => {
       assert.equal(data[1], 1, 'transactional');
       return [JSON.parse(data.toString('utf8', end + 5)) as RequestMessage];
     });
+  }
+
+  async function timeOf(jobId: string, column: 'accepted_at' | 'cancelled_at'): Promise<number> {
+    const text = `SELECT ${column} AS at FROM ${tables.request} WHERE job_id = $1`;
+    const { rows } = await pool.query<{ at: string }>(text, [jobId]);
+    return Number(rows[0]?.at);
   }
 
   async function project(...events: StatusEvent[]): Promise<void> {
@@ -96,7 +103,7 @@ describe('requests', () => {
         kind: 'ExportRequested',
         jobId: id,
         clientId: 'me',
-        acceptedAt: 1_234,
+        acceptedAt: await timeOf(id, 'accepted_at'),
         requestUrl: REQUEST.requestUrl,
         parameters: withoutUndefined({
           ...EVERYTHING,
@@ -105,6 +112,27 @@ describe('requests', () => {
         }),
       },
     ]);
+  });
+
+  it('takes the times of requests from the database, whatever the clock of the gateway says', async () => {
+    const real = Date.now;
+    const began = await databaseTime(pool);
+    const ids = new Map<string, number>();
+    for (const wrong of [-11 * 60_000, 11 * 60_000]) {
+      Date.now = () => real() + wrong;
+      try {
+        const id = await requests().submit(REQUEST);
+        await requests().cancel(id, 'me');
+        ids.set(id, wrong);
+      } finally {
+        Date.now = real;
+      }
+    }
+    const ended = await databaseTime(pool);
+    for (const id of ids.keys()) {
+      const [accepted, cancelled] = [await timeOf(id, 'accepted_at'), await timeOf(id, 'cancelled_at')];
+      assert.ok(began <= accepted && accepted <= cancelled && cancelled <= ended);
+    }
   });
 
   it('sends nothing when the row cannot be written', async () => {
@@ -123,7 +151,7 @@ describe('requests', () => {
       jobId: id,
       state: 'accepted',
       cancelRequested: false,
-      acceptedAt: 1_234,
+      acceptedAt: await timeOf(id, 'accepted_at'),
       endedAt: undefined,
       transactionTime: undefined,
       epoch: undefined,
@@ -161,6 +189,16 @@ describe('requests', () => {
     assert.deepEqual((await jobs.find(id, 'me'))?.failure, { code: 'deadline', message: 'late' });
   });
 
+  it('shows the progress that workers told of, but none beyond a task', async () => {
+    const jobs = requests();
+    const id = await jobs.submit(REQUEST);
+    const make = jobEvents(id);
+    await project(make.planned(99, 99), make.completed('0001', 'Patient'), make.started('0002'));
+    const text = `INSERT INTO ${tables.progress} VALUES ($1, '0001', 0.4), ($1, '0002', 0.5)`;
+    await pool.query(text, [id]);
+    assert.equal((await jobs.find(id, 'me'))?.progress, 0.75);
+  });
+
   it('cancels once, only for its client, and says so at once', async () => {
     const jobs = requests();
     const id = await jobs.submit(REQUEST);
@@ -171,7 +209,7 @@ describe('requests', () => {
     );
     assert.equal((await jobs.find(id, 'me'))?.cancelRequested, true);
     assert.deepEqual((await messages()).slice(1), [
-      { kind: 'ExportCancelRequested', jobId: id, cancelledAt: 1_234 },
+      { kind: 'ExportCancelRequested', jobId: id, cancelledAt: await timeOf(id, 'cancelled_at') },
     ]);
   });
 

@@ -34,6 +34,7 @@ describe('topics/', () => {
         'headwater.tasks.quick',
         'headwater.tasks.bulk',
         'headwater.status',
+        'headwater.progress',
         'headwater.exports',
         'headwater.announced',
       ],

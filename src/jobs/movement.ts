@@ -1,0 +1,44 @@
+import type { Pool } from 'pg';
+import { asking } from '../database/pool.ts';
+import type { Queryable } from './job-rows.ts';
+import type { JobTables } from './schema.ts';
+
+/** ms since 1970 by the clock of the database: the one clock that all processes of an installation share. */
+export const DATABASE_CLOCK = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint';
+
+/** Movement of jobs that ended says for as long, in ms, that queues move. */
+const KEPT = 2 * 86_400_000;
+
+export async function databaseTime(pool: Pool): Promise<number> {
+  const { rows } = await asking(() => pool.query<{ now: string }>(`SELECT ${DATABASE_CLOCK} AS now`));
+  return Number(rows[0]?.now);
+}
+
+/**
+ * Something was just seen of the jobs. When it was seen counts, not the time in the event: a worker's clock may be wrong, and what
+ * comes late from the log is no reason to end a job.
+ */
+export async function stampMoved(client: Queryable, t: JobTables, jobIds: Iterable<string>): Promise<void> {
+  await client.query(
+    `INSERT INTO ${t.movement} SELECT id, ${DATABASE_CLOCK} FROM unnest($1::text[]) id
+     ON CONFLICT (job_id) DO UPDATE SET moved_at = excluded.moved_at`,
+    [[...new Set(jobIds)].sort()],
+  );
+}
+
+/** A running job of which no movement is known (the server crashed, or the tables are new) counts as moved now. */
+export async function stampUnknown(pool: Pool, t: JobTables): Promise<void> {
+  await asking(() =>
+    pool.query(
+      `INSERT INTO ${t.movement} SELECT job_id, ${DATABASE_CLOCK} FROM ${t.job} j
+       WHERE state = 'running' AND NOT EXISTS (SELECT FROM ${t.movement} m WHERE m.job_id = j.job_id) ON CONFLICT DO NOTHING`,
+    ),
+  );
+}
+
+export async function forgetMovement(client: Queryable, t: JobTables): Promise<void> {
+  await client.query(
+    `DELETE FROM ${t.movement} m WHERE moved_at < ${DATABASE_CLOCK} - ${String(KEPT)}
+       AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = m.job_id AND state = 'running')`,
+  );
+}

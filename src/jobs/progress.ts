@@ -1,0 +1,132 @@
+import { sleep } from '../base/clock.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { offset } from '../base/positions.ts';
+import type { Offset } from '../base/positions.ts';
+import type { Logger } from '../base/service.ts';
+import type { Lead } from '../database/lead.ts';
+import type { Codec } from '../events/schema-ids.ts';
+import type { StatusEvent } from '../events/status.ts';
+import type { LogReader, StoredRecord } from '../log/log.ts';
+import type { Queryable } from './job-rows.ts';
+import { stampMoved } from './movement.ts';
+import type { JobTables } from './schema.ts';
+
+export interface ProgressOptions {
+  readonly tables: JobTables;
+  readonly reader: Pick<LogReader, 'ends' | 'follow' | 'offsetsAt'>;
+  readonly progressTopic: string;
+  readonly codec: Pick<Codec<StatusEvent>, 'decode'>;
+  readonly logger: Logger;
+}
+
+interface Told {
+  readonly jobId: string;
+  readonly taskId: string;
+  readonly fraction: number;
+}
+
+/** The topic has one partition. */
+const PARTITION = 0;
+const RETRY = 5_000;
+
+/**
+ * Progress events into a table beside the projection. They are no part of the fold: one that is lost, late or repeated changes
+ * a number on a screen, so whatever is wrong with their topic stops nothing. Only the leader writes.
+ */
+export async function followProgress(
+  leader: Lead,
+  options: ProgressOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { tables } = options;
+  const stored = await leader.transaction((client) => storedOffset(client, tables));
+  for await (const { records, next } of batches(options, stored, signal)) {
+    const told = progressIn(records, options.codec);
+    await leader.transaction((client) => store(client, tables, { told, next }));
+  }
+}
+
+/** What the topic brings from the offset on, or from where it begins or ends now; after trouble again. */
+async function* batches(
+  options: ProgressOptions,
+  stored: Offset | undefined,
+  signal: AbortSignal,
+): AsyncGenerator<{ readonly records: readonly StoredRecord[]; readonly next: Offset }> {
+  const { reader, progressTopic: topic, logger } = options;
+  for (let from = stored; ;) {
+    try {
+      const start = (await reader.offsetsAt(topic, 0))[PARTITION];
+      const end = (await reader.ends(topic))[PARTITION];
+      if (start === undefined || end === undefined)
+        throw new HeadwaterError('unavailable', `Kafka has no topic ${topic}; "headwater topics" makes it`);
+      const known = from !== undefined && from >= start && from <= end;
+      from = known ? from : start;
+      for await (const records of reader.follow(
+        { topic, partition: PARTITION, offset: from ?? start },
+        signal,
+      )) {
+        const last = records.at(-1);
+        if (last === undefined) continue;
+        from = offset(last.offset + 1);
+        yield { records, next: from };
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      logger.warn({ topic, err: error }, 'the progress of exports is not known for now');
+    }
+    await sleep(RETRY, signal);
+  }
+}
+
+/** The furthest of each task. A record that cannot be read is left out. */
+function progressIn(records: readonly StoredRecord[], codec: ProgressOptions['codec']): Told[] {
+  const told = new Map<string, Told>();
+  for (const { value } of records) {
+    const event = decoded(value, codec);
+    if (event?.kind !== 'TaskProgressed' || !Number.isFinite(event.fraction)) continue;
+    const { jobId, taskId } = event;
+    const before = told.get(`${jobId}/${taskId}`)?.fraction ?? 0;
+    const fraction = Math.min(1, Math.max(before, event.fraction));
+    told.set(`${jobId}/${taskId}`, { jobId, taskId, fraction });
+  }
+  return [...told.values()];
+}
+
+function decoded(value: Buffer, codec: ProgressOptions['codec']): StatusEvent | undefined {
+  try {
+    return codec.decode(value);
+  } catch {
+    return undefined;
+  }
+}
+
+async function storedOffset(client: Queryable, t: JobTables): Promise<Offset | undefined> {
+  const text = `SELECT next FROM ${t.progressOffset} WHERE partition = $1`;
+  const { rows } = await client.query<{ next: string }>(text, [PARTITION]);
+  return rows[0] && offset(BigInt(rows[0].next));
+}
+
+async function store(
+  client: Queryable,
+  t: JobTables,
+  { told, next }: { readonly told: readonly Told[]; readonly next: Offset },
+): Promise<void> {
+  const isRunning = (of: string): string =>
+    `EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = ${of} AND state = 'running')`;
+  const { rows } = await client.query<{ id: string }>(
+    `INSERT INTO ${t.progress} AS p SELECT "jobId", "taskId", fraction
+       FROM jsonb_to_recordset($1) AS x("jobId" text, "taskId" text, fraction float8) WHERE ${isRunning('"jobId"')}
+     ON CONFLICT (job_id, task_id) DO UPDATE SET fraction = greatest(p.fraction, excluded.fraction) RETURNING job_id AS id`,
+    [JSON.stringify(told)],
+  );
+  await stampMoved(
+    client,
+    t,
+    rows.map(({ id }) => id),
+  );
+  await client.query(`DELETE FROM ${t.progress} p WHERE NOT ${isRunning('p.job_id')}`);
+  await client.query(
+    `INSERT INTO ${t.progressOffset} VALUES ($1, $2) ON CONFLICT (partition) DO UPDATE SET next = excluded.next`,
+    [PARTITION, next],
+  );
+}
