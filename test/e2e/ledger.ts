@@ -146,8 +146,11 @@ END $$;
 -- Of a body as the one line it has to be.
 CREATE FUNCTION oracle.sha(body text) RETURNS text LANGUAGE sql AS $$
   SELECT encode(sha256(convert_to(translate(body, E'\\n\\r', '  '), 'UTF8')), 'hex') $$;
-CREATE FUNCTION oracle.bad(body text) RETURNS boolean LANGUAGE sql AS $$
-  SELECT body IS NULL OR octet_length(body) > ${maxResourceBytes} OR NOT (body IS JSON OBJECT) $$;
+-- Whether a row is no resource that can be exported.
+CREATE FUNCTION oracle.bad(type text, id text, body text) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN
+  IF body IS NULL OR octet_length(body) > ${maxResourceBytes} OR NOT (body IS JSON OBJECT) THEN RETURN true; END IF;
+  RETURN id !~ '^[A-Za-z0-9.-]{1,64}$' OR (body::json ->> 'resourceType', body::json ->> 'id') IS DISTINCT FROM (type, id);
+END $$;
 
 CREATE FUNCTION oracle.row_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   IF TG_OP <> 'INSERT' AND NOT OLD.deleted
@@ -156,7 +159,7 @@ CREATE FUNCTION oracle.row_changed() RETURNS trigger LANGUAGE plpgsql AS $$ BEGI
   END IF;
   IF TG_OP <> 'DELETE' AND NOT NEW.deleted THEN
     INSERT INTO oracle.change (type, id, live, bad, sha)
-      VALUES (NEW.type, NEW.id, true, oracle.bad(NEW.body::text), oracle.sha(NEW.body::text));
+      VALUES (NEW.type, NEW.id, true, oracle.bad(NEW.type, NEW.id, NEW.body::text), oracle.sha(NEW.body::text));
   END IF;
   RETURN NULL;
 END $$;

@@ -28,6 +28,8 @@ export interface Received {
   readonly deleted: readonly string[];
   /** `Type/id` */
   readonly errors: readonly string[];
+  /** Diagnostics of what is only a warning. */
+  readonly warnings: readonly string[];
 }
 
 export async function kickOff(base: string, asked: Asked): Promise<Accepted> {
@@ -78,6 +80,7 @@ export async function receive(manifest: Manifest, gzip: boolean): Promise<Receiv
   const output: string[] = [];
   const deleted: string[] = [];
   const errors: string[] = [];
+  const warnings: string[] = [];
   for (const file of manifest.output)
     for (const line of await linesOf(file, gzip)) output.push(`${file.type} ${sha256(line)}`);
   for (const file of manifest.deleted ?? []) {
@@ -86,9 +89,13 @@ export async function receive(manifest: Manifest, gzip: boolean): Promise<Receiv
   }
   for (const file of manifest.error) {
     assert.equal(file.type, 'OperationOutcome');
-    for (const line of await linesOf(file, gzip)) errors.push(missingKey(line));
+    for (const line of await linesOf(file, gzip)) {
+      const { severity, diagnostics } = issueOf(line);
+      if (severity === 'warning') warnings.push(diagnostics);
+      else errors.push(diagnostics.split(' ')[0] ?? '');
+    }
   }
-  return { manifest, output, deleted, errors };
+  return { manifest, output, deleted, errors, warnings };
 }
 
 async function linesOf(file: ManifestFile, gzip: boolean): Promise<Buffer[]> {
@@ -110,6 +117,11 @@ async function linesOf(file: ManifestFile, gzip: boolean): Promise<Buffer[]> {
   return lines;
 }
 
+interface Issue {
+  readonly severity: string;
+  readonly diagnostics: string;
+}
+
 function deletedKey(line: Buffer): string {
   const bundle = JSON.parse(line.toString()) as {
     resourceType: string;
@@ -122,10 +134,12 @@ function deletedKey(line: Buffer): string {
   return url;
 }
 
-function missingKey(line: Buffer): string {
-  const outcome = JSON.parse(line.toString()) as { resourceType: string; issue: { diagnostics: string }[] };
+function issueOf(line: Buffer): Issue {
+  const outcome = JSON.parse(line.toString()) as { resourceType: string; issue: Issue[] };
   assert.equal(outcome.resourceType, 'OperationOutcome');
-  return outcome.issue[0]?.diagnostics.split(' ')[0] ?? '';
+  const [issue] = outcome.issue;
+  assert(issue);
+  return issue;
 }
 
 export function sha256(bytes: Uint8Array): string {
