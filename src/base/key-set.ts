@@ -11,7 +11,7 @@ const TABLES = 1 << TABLE_BITS;
 const FEWEST_SLOTS = 4;
 const MOST_FILLED = 0.8;
 /** Hashes are numbers below this. */
-export const HASHES = 2 ** 32;
+const HASHES = 2 ** 32;
 
 /**
  * A set of keys in a bounded piece of memory, with a state for each key. Keys are known by 93 bits of a 128-bit hash: among a
@@ -22,11 +22,12 @@ export class KeySet {
   readonly #used = new Uint32Array(TABLES);
   readonly #mostSlots: number;
   /** The key that is looked at. */
-  #share = 0;
+  #first = 0;
   #second = 0;
   #third = 0;
   /** Its place: in the table of its second word, or where it would be put. */
   #at = 0;
+  #isFull = false;
   size = 0;
   doubted = 0;
 
@@ -35,24 +36,18 @@ export class KeySet {
     this.#mostSlots = Math.max(FEWEST_SLOTS, Math.floor(bytes / (TABLES * WORDS * 4)));
   }
 
-  /**
-   * Looks at the key in data[start, end). False, without looking any further, when its share is not in [from, to): most keys of a
-   * pass are not, and to look at the set's memory costs more than to hash.
-   */
-
-  lookAt(data: Uint8Array, start: number, end: number, from = 0, to = HASHES): boolean {
+  /** Looks at the key in data[start, end). */
+  lookAt(data: Uint8Array, start: number, end: number): void {
     hash128(data, start, end);
-    this.#share = hashed[0] as number;
-    if (this.#share < from || this.#share >= to) return false;
+    this.#first = hashed[0] as number;
     this.#second = hashed[1] as number;
     this.#third = ((hashed[2] as number) & ~STATE) >>> 0;
     this.#find();
-    return true;
   }
 
-  /** Part of the hash by which keys are divided among passes: 0 <= share < HASHES. */
-  get share(): number {
-    return this.#share;
+  /** Whether the next key may find no room. */
+  get isFull(): boolean {
+    return this.#isFull;
   }
 
   get has(): boolean {
@@ -67,25 +62,23 @@ export class KeySet {
     return (this.#slotState & DOUBTED) !== 0;
   }
 
-  /** Puts the key in, or changes its state. False when there is no room for it. */
-  put(watched: boolean, doubted: boolean): boolean {
-    if (!this.has && !this.#makeRoom()) return false;
+  /** Puts the key in, or changes its state. Only a set that is not full takes another key. */
+  put(watched: boolean, doubted: boolean): void {
+    if (!this.has) this.#makeRoom();
     const table = this.#table;
     if (this.isDoubted) this.doubted--;
     if (doubted) this.doubted++;
-    table[this.#at] = this.#share;
+    table[this.#at] = this.#first;
     table[this.#at + 1] = this.#second;
     table[this.#at + 2] = (this.#third | TAKEN | (watched ? WATCHED : 0) | (doubted ? DOUBTED : 0)) >>> 0;
-    return true;
   }
 
-  /** Takes out the keys of `from` and greater shares. The key that is looked at stays looked at. */
-  removeFrom(from: number): void {
-    const kept = [this.#share, this.#second, this.#third] as const;
+  /** Takes all keys out and keeps the memory. */
+  clear(): void {
+    for (const table of this.#tables) table.fill(0);
+    this.#used.fill(0);
     this.size = this.doubted = 0;
-    for (let i = 0; i < TABLES; i++) this.#rebuild(i, (this.#tables[i] as Uint32Array).length / WORDS, from);
-    [this.#share, this.#second, this.#third] = kept;
-    this.#find();
+    this.#isFull = false;
   }
 
   get #index(): number {
@@ -109,7 +102,7 @@ export class KeySet {
       const third = table[at + 2] as number;
       if (third === 0) break;
       if (
-        table[at] === this.#share &&
+        table[at] === this.#first &&
         table[at + 1] === this.#second &&
         (third & ~STATE) >>> 0 === this.#third
       )
@@ -119,39 +112,29 @@ export class KeySet {
   }
 
   /** Counts a key that is about to be put in. */
-  #makeRoom(): boolean {
+  #makeRoom(): void {
     const index = this.#index;
+    const used = (this.#used[index] as number) + 1;
     const slots = this.#table.length / WORDS;
-    if ((this.#used[index] as number) + 1 > MOST_FILLED * slots) {
-      if (slots >= this.#mostSlots) return false;
-      const kept = [this.#share, this.#second, this.#third] as const;
-      this.size -= this.#used[index] as number;
-      this.#rebuild(index, Math.min(this.#mostSlots, Math.max(FEWEST_SLOTS, 2 * slots)), HASHES);
-      [this.#share, this.#second, this.#third] = kept;
+    if (used > MOST_FILLED * slots) {
+      this.#grow(index, Math.min(this.#mostSlots, Math.max(FEWEST_SLOTS, 2 * slots)));
       this.#find();
     }
-    this.#used[index] = (this.#used[index] as number) + 1;
+    this.#used[index] = used;
     this.size++;
-    return true;
+    if (used + 1 > MOST_FILLED * this.#mostSlots) this.#isFull = true;
   }
 
-  /** Copies a table into another; counts its keys again. */
-  #rebuild(index: number, slots: number, below: number): void {
+  /** Copies a table into a larger one. */
+  #grow(index: number, slots: number): void {
     const old = this.#tables[index] as Uint32Array;
-    const table = slots === 0 ? NO_SLOTS : new Uint32Array(slots * WORDS);
+    const table = new Uint32Array(slots * WORDS);
     this.#tables[index] = table;
-    this.#used[index] = 0;
     for (let from = 0; from < old.length; from += WORDS) {
-      const third = old[from + 2] as number;
-      if (third === 0 || (old[from] as number) >= below) continue;
+      if (old[from + 2] === 0) continue;
       let at = home(old[from + 1] as number, table);
       while (table[at + 2] !== 0) at = at === table.length - WORDS ? 0 : at + WORDS;
-      table[at] = old[from] as number;
-      table[at + 1] = old[from + 1] as number;
-      table[at + 2] = third;
-      this.#used[index]++;
-      this.size++;
-      if (below !== HASHES && third & DOUBTED) this.doubted++;
+      table.set(old.subarray(from, from + WORDS), at);
     }
   }
 }

@@ -38,15 +38,15 @@ export async function* liveKeys(
   const from = offset(0);
   let live: LiveKey[] = [];
   const visitor: Visitor = {
-    visit(batch, i, _, silent) {
-      if (silent) return 'skip';
+    visit(batch, i) {
       const value = batch.data.subarray(batch.valueStart(i), batch.valueEnd(i));
       const found = liveIn(() => source.decodeChange(value));
       if (found) live.push({ key: batch.key(i).toString('utf8'), offset: offset(batch.offset(i)), ...found });
       return 'skip';
     },
   };
-  const open = (): AsyncIterable<RecordBatch> => source.reader.readBackward({ ...place, from }, signal);
+  const open = (below: number): AsyncIterable<RecordBatch> =>
+    source.reader.readBackward({ ...place, from, to: offset(Math.min(place.to, below)) }, signal);
   for await (const _ of newestFirst({ open, from, visitor })) {
     if (live.length > 0) yield live;
     live = [];

@@ -1,10 +1,8 @@
-import { HASHES, KeySet } from '../base/key-set.ts';
+import { KeySet } from '../base/key-set.ts';
 import type { RecordBatch } from './log.ts';
 
 /** Memory for the keys of a partition: 10 million. */
 const KEY_BYTES = 144 << 20;
-/** How full a further pass is planned to be. */
-const PLANNED_FILL = 0.97;
 
 /**
  * What to do about the older versions of a record's key:
@@ -16,25 +14,15 @@ const PLANNED_FILL = 0.97;
 export type Remember = 'ask' | 'skip' | 'watch' | 'doubt';
 
 export interface Visitor {
-  /**
-   * @param older whether a newer version of the same key was visited, and is watched
-   * @param silent whether an earlier pass told of it: decide the same, tell nothing
-   */
-  visit(batch: RecordBatch, index: number, older: boolean, silent: boolean): Remember;
+  /** @param older whether a newer version of the same key was visited, and is watched */
+  visit(batch: RecordBatch, index: number, older: boolean): Remember;
   /** Any record of a key about which the doubt has remained. */
   doubted?(batch: RecordBatch, index: number): void;
 }
 
-/** The keys of a share of all hashes. Earlier passes told of what lies at `silentFrom` and behind. */
-interface Pass {
-  readonly from: number;
-  readonly to: number;
-  readonly silentFrom: number;
-}
-
 interface Walk {
-  /** Opens the records, newest batch first; once for each pass. */
-  readonly open: () => AsyncIterable<RecordBatch>;
+  /** Opens the records, newest batch first; once for each pass. Those from `below` on need not be among them. */
+  readonly open: (below: number) => AsyncIterable<RecordBatch>;
   /** First offset, or one before it. */
   readonly from: number;
   readonly visitor: Visitor;
@@ -43,8 +31,9 @@ interface Walk {
 
 /**
  * Visits the records of a range, newest first, and of each key no older ones unless the visitor watches it. Yields each batch when it is
- * visited. The keys that were met are in bounded memory: when there are more, the pass goes on with a share of them, and
- * further passes over the range have the others. A range always leads to the same passes.
+ * visited. Memory is bounded: when the keys fill it, the pass only looks for older records of these keys from there on, and
+ * marks them, one bit a record. The next pass begins where the keys were full, without the marked records. So n times as many keys
+ * as fit lead to n passes, each shorter than the one before, and a range always leads to the same ones.
  */
 export async function* newestFirst({
   open,
@@ -52,94 +41,102 @@ export async function* newestFirst({
   visitor,
   keyBytes = KEY_BYTES,
 }: Walk): AsyncIterable<RecordBatch> {
-  const passes: Pass[] = [{ from: 0, to: HASHES, silentFrom: Infinity }];
-  for (let pass = passes.shift(); pass; pass = passes.shift()) {
-    const walking = new Walking(pass, from, visitor, new KeySet(keyBytes));
-    for await (const batch of open()) {
-      walking.batch(batch);
+  const keys = new KeySet(keyBytes);
+  const decided = new Marks(from);
+  for (let below = Infinity; ;) {
+    const pass = new Pass(below, { keys, decided, visitor });
+    for await (const batch of open(below)) {
+      pass.batch(batch);
       yield batch;
     }
-    passes.unshift(...walking.leftOver);
-    if (!walking.inDoubt) continue;
-    for await (const batch of open()) {
-      walking.tellDoubted(batch);
-      yield batch;
-      if (!walking.inDoubt) break;
-    }
+    if (keys.doubted > 0)
+      for await (const batch of open(below)) {
+        pass.tellDoubted(batch);
+        yield batch;
+        if (keys.doubted === 0) break;
+      }
+    if (pass.end === undefined) return;
+    below = pass.end;
+    keys.clear();
   }
 }
 
-class Walking {
-  /** Shares that this pass could not hold. */
-  readonly leftOver: Pass[] = [];
-  readonly #first: number;
-  readonly #visitor: Visitor;
+class Pass {
+  /** The last record of which the keys could be remembered. */
+  end: number | undefined;
+  readonly #below: number;
   readonly #keys: KeySet;
-  #pass: Pass;
-  #newest = -1;
+  readonly #decided: Marks;
+  readonly #visitor: Visitor;
 
-  constructor(pass: Pass, first: number, visitor: Visitor, keys: KeySet) {
-    this.#pass = pass;
-    this.#first = first;
-    this.#visitor = visitor;
+  constructor(
+    below: number,
+    { keys, decided, visitor }: { readonly keys: KeySet; readonly decided: Marks; readonly visitor: Visitor },
+  ) {
+    this.#below = below;
     this.#keys = keys;
-  }
-
-  get inDoubt(): boolean {
-    return this.#keys.doubted > 0;
+    this.#decided = decided;
+    this.#visitor = visitor;
   }
 
   batch(batch: RecordBatch): void {
     const keys = this.#keys;
-    if (this.#newest < 0 && batch.end > batch.begin) this.#newest = batch.offset(batch.end - 1);
     for (let i = batch.end - 1; i >= batch.begin; i--) {
-      const { from, to, silentFrom } = this.#pass;
-      const whole = from === 0 && to === HASHES;
-      const looked = keys.size > 0 || !whole;
-      if (looked && !keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i), from, to)) continue;
+      const offset = batch.offset(i);
+      if (offset >= this.#below || this.#decided.has(offset)) continue;
+      const looked = keys.size > 0;
+      if (looked) keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i));
       const older = looked && keys.has;
+      if (this.end !== undefined) {
+        if (!older) continue; // a later pass visits it
+        this.#decided.add(offset);
+      }
       if (older && !keys.watched) continue;
-      const silent = silentFrom !== Infinity && batch.offset(i) >= silentFrom;
-      const remember = this.#visitor.visit(batch, i, older, silent);
+      const remember = this.#visitor.visit(batch, i, older);
       if (remember === 'ask') continue;
       if (!looked) keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i));
-      const doubt = remember === 'doubt';
-      while (!keys.put(doubt || remember === 'watch', doubt)) {
-        this.#narrow(batch.offset(i));
-        if (keys.share >= this.#pass.to) break; // a later pass has it
+      keys.put(remember === 'watch' || remember === 'doubt', remember === 'doubt');
+      if (keys.isFull && this.end === undefined) {
+        this.end = offset;
+        this.#decided.cover(offset);
       }
     }
   }
 
   tellDoubted(batch: RecordBatch): void {
     const keys = this.#keys;
-    for (let i = batch.end - 1; i >= batch.begin; i--) {
-      const { from, to } = this.#pass;
-      if (!keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i), from, to) || !keys.isDoubted) continue;
+    for (let i = batch.end - 1; i >= batch.begin && keys.doubted > 0; i--) {
+      keys.lookAt(batch.data, batch.keyStart(i), batch.keyEnd(i));
+      if (!keys.isDoubted) continue;
       this.#visitor.doubted?.(batch, i);
       keys.put(false, false);
     }
   }
+}
 
-  /** Leaves to further passes what this one will not be able to hold, by what it has met so far. */
-  #narrow(at: number): void {
-    const { from, to, silentFrom } = this.#pass;
-    const share = Math.max(1e-9, (this.#newest - at + 1) / (this.#newest - this.#first + 1));
-    const expected = 1 / share / PLANNED_FILL;
-    const middle = from + Math.max(1, Math.floor((to - from) / Math.max(expected, 1.1)));
-    this.#keys.removeFrom(middle);
-    this.#pass = { from, to: middle, silentFrom };
-    const others = Math.max(1, Math.ceil((to - middle) / (middle - from) - 0.01));
-    const width = (to - middle) / others;
-    const bounds = Array.from({ length: others + 1 }, (_, i) =>
-      i === others ? to : middle + Math.floor(i * width),
-    );
-    this.leftOver.unshift(
-      ...bounds.slice(1).map((end, i) => ({
-        from: bounds[i] ?? middle,
-        to: end,
-        silentFrom: Math.min(silentFrom, at),
-      })),
-    );
+/** Records that no further pass has to look at: one bit each, once there are any. */
+class Marks {
+  readonly #from: number;
+  #bits = new Uint8Array(0);
+
+  constructor(from: number) {
+    this.#from = from;
+  }
+
+  /** Makes room for marks below an offset, the greatest first. */
+  cover(below: number): void {
+    if (this.#bits.length === 0) this.#bits = new Uint8Array(Math.ceil((below - this.#from) / 8));
+  }
+
+  add(offset: number): void {
+    const at = offset - this.#from;
+    const byte = Math.floor(at / 8);
+    this.#bits[byte] = (this.#bits[byte] ?? 0) | (1 << (at % 8));
+  }
+
+  has(offset: number): boolean {
+    if (this.#bits.length === 0) return false;
+    const at = offset - this.#from;
+    return ((this.#bits[Math.floor(at / 8)] ?? 0) & (1 << (at % 8))) !== 0;
   }
 }

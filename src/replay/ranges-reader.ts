@@ -1,3 +1,4 @@
+import { offset } from '../base/positions.ts';
 import { partsOf } from '../events/task-range.ts';
 import type { OffsetRange, TaskRange } from '../events/tasks.ts';
 import type { RecordBatch } from '../log/log.ts';
@@ -39,8 +40,11 @@ export class RangesReader {
   /** The next range; call it once for each, in order. */
   range(range: TaskRange): Replayed {
     let opened = false;
-    const open = (): AsyncIterable<RecordBatch> => {
-      if (opened) return new RangesReader(this.#source, [range]).#batches(range);
+    const open = (below: number): AsyncIterable<RecordBatch> => {
+      if (opened) {
+        const again = { ...range, to: offset(Math.min(range.to, below)) };
+        return new RangesReader(this.#source, [again]).#batches(again);
+      }
       opened = true;
       return this.#batches(range);
     };

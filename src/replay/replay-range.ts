@@ -39,8 +39,8 @@ export interface Sink {
 
 /** The records of a range, newest first. */
 export interface Replayed {
-  /** Called again for each further pass. */
-  readonly open: () => AsyncIterable<RecordBatch>;
+  /** Called again for each further pass; records from `below` on need not come again. */
+  readonly open: (below: number) => AsyncIterable<RecordBatch>;
   readonly from: number;
 }
 
@@ -78,7 +78,7 @@ class Replay implements Visitor {
     this.#options = options;
   }
 
-  visit(batch: RecordBatch, i: number, older: boolean, silent: boolean): Remember {
+  visit(batch: RecordBatch, i: number, older: boolean): Remember {
     const { codec, byPatients, selection } = this.#options;
     let change: ChangePeek;
     let version: Version;
@@ -87,19 +87,19 @@ class Replay implements Visitor {
       version = this.#versionOf(change);
     } catch (error) {
       const problem = problemOf('not-read', error);
-      if (!older && !silent) this.#notRead(batch.key(i).toString(), problem); // 7
+      if (!older) this.#notRead(batch.key(i).toString(), problem); // 7
       return older ? 'doubt' : 'skip';
     }
     const id = byPatients ? idOf(batch.keyText(i)) : '';
     let fate = older ? selection.older(id, version) : selection.newest(id, version);
     const leftOut = (): Fate => selection.leftOut?.(id, version) ?? 'nothing';
     if (fate === 'output' || fate === 'output-and-watch') {
-      const returned = this.#output(change, batch.key(i).toString(), silent);
+      const returned = this.#output(change, batch.key(i).toString());
       if (!returned && fate === 'output') fate = leftOut(); // 5, 6
     }
     if (fate === 'later') fate = this.#returns(change) ? 'nothing' : leftOut();
     if (fate === 'held') fate = this.#returns(change) ? 'deleted' : 'nothing';
-    if (fate === 'deleted' && !silent) this.#deleted(batch.key(i).toString()); // 3
+    if (fate === 'deleted') this.#deleted(batch.key(i).toString()); // 3
     return remembered(fate, change.operation === 'snapshot' && !older);
   }
 
@@ -108,9 +108,8 @@ class Replay implements Visitor {
   }
 
   /** Whether it is returned. */
-  #output(change: ChangePeek, key: string, silent: boolean): boolean {
+  #output(change: ChangePeek, key: string): boolean {
     const { sink, codec } = this.#options;
-    if (silent) return this.#returns(change);
     const leftOut =
       change.bodyStart < 0
         ? { problem: withoutBody(codec.decode(change.bytes)) }
