@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { randomInt } from 'node:crypto';
+import { BROKER_FAULTS, play as playFault } from '../faults/broker-faults.ts';
+import { inSync } from '../support/broker-moves.ts';
+import { Brokers } from '../support/brokers.ts';
+import {
+  announcements,
+  assertAnnouncedOnce,
+  assertCancelledOnce,
+  jobTablesText,
+  rebuildTables,
+} from './afterwards.ts';
+import { Headwater, MAX_RESOURCE_BYTES } from './headwater.ts';
+import { exportsBeforeLoad, historyBeforeLoad, randomHistory, randomTransactions } from './history.ts';
+import { Ledger } from './ledger.ts';
+import { Play } from './play.ts';
+import { Random } from './random.ts';
+
+const HISTORIES = Number(process.env['HEADWATER_TEST_BROKER_HISTORIES'] ?? 3);
+const SEED = process.env['HEADWATER_TEST_SEED'];
+const seeds =
+  SEED === undefined
+    ? Array.from({ length: HISTORIES }, () => randomInt(2 ** 31))
+    : SEED.split(',').map(Number);
+
+describe('what comes out of $export is what was committed, while brokers of a cluster fail', function () {
+  this.timeout(600_000);
+  const faults = new Map<string, number>();
+  let brokers: Brokers;
+  let headwater: Headwater;
+  let ledger: Ledger;
+  let play: Play;
+
+  before(async () => {
+    brokers = await Brokers.start();
+    headwater = await Headwater.make(false, brokers.addresses);
+    ledger = new Ledger(headwater.pool);
+    await ledger.install(MAX_RESOURCE_BYTES);
+    play = new Play(headwater, ledger);
+    await play.steps(historyBeforeLoad(0));
+    await headwater.startServing();
+    await ledger.orderKickOffs(headwater.tables);
+    await play.firstLoad(() => headwater.startCapture(), exportsBeforeLoad(), randomTransactions(0, 20));
+  });
+
+  after(async () => {
+    const counts = [...faults].map(([fault, count]) => `${count} × ${fault}`);
+    const { completed, cancelled, tally } = play;
+    console.log(
+      `    ${completed.size} exports, ${cancelled.size} cancelled, ${JSON.stringify(tally)}: ${counts.join(', ')}`,
+    );
+    await headwater?.remove();
+    await brokers?.stop();
+  });
+
+  afterEach(function () {
+    if (this.currentTest?.state === 'failed') console.log(headwater.trouble.slice(-20).join('\n'));
+    headwater.trouble.length = 0;
+  });
+
+  for (const seed of seeds) {
+    it(`history with HEADWATER_TEST_SEED=${seed}`, async () => {
+      const random = new Random(seed);
+      const fault = random.pick(BROKER_FAULTS);
+      faults.set(fault, (faults.get(fault) ?? 0) + 1);
+      let going = true;
+      const failing = playFault(fault, { brokers, random, prefix: headwater.settings.topicPrefix }).finally(
+        () => (going = false),
+      );
+      failing.catch(() => undefined); // it is awaited below
+      // One history after the other, until the fault is over.
+      for (let n = 0; n === 0 || going; n++) await play.history(randomHistory(seed + n));
+      await failing;
+    });
+  }
+
+  it('is announced to subscribers, each thing once', async () => {
+    await inSync(brokers);
+    const { completed, cancelled } = play;
+    const events = await announcements(headwater, new Set([...completed, ...cancelled]));
+    assert.deepEqual([...events.keys()].sort(), [...completed, ...cancelled].sort());
+    for (const jobId of completed) assertAnnouncedOnce(events.get(jobId) ?? []);
+    for (const jobId of cancelled) assertCancelledOnce(events.get(jobId) ?? []);
+  });
+
+  it('has job tables that come out of the log again', async () => {
+    const before = await jobTablesText(headwater);
+    await rebuildTables(headwater);
+    assert.equal(await jobTablesText(headwater), before);
+  });
+});
