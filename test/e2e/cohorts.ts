@@ -66,7 +66,7 @@ export class Source {
        ON CONFLICT (type, id) DO UPDATE SET version = $3, last_updated = now(), body = $4, deleted = false`,
       [type, id, ++this.#version, line],
     );
-    this.rows.set(`${type}/${id}`, { type, id, line, resource, readable: true, changedAt: 0 });
+    this.rows.set(`${type}/${id}`, { type, id, line, resource: whole, readable: true, changedAt: 0 });
   }
 }
 
