@@ -41,6 +41,22 @@ const scopeSchema: AvroSchema = {
     { name: 'groupEnds', type: { type: 'array', items: 'long' } },
     { name: 'time', type: 'long' },
     { name: 'patients', type: strings },
+    {
+      name: 'command',
+      type: [
+        'null',
+        {
+          type: 'record',
+          name: 'CommandPlace',
+          fields: [
+            { name: 'partition', type: 'int' },
+            { name: 'offset', type: 'long' },
+          ],
+        },
+      ],
+      default: null,
+      doc: 'The record of commands that names the patients, where they are many',
+    },
   ],
 };
 

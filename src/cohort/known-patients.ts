@@ -1,8 +1,12 @@
 import { HeadwaterError } from '../base/errors.ts';
+import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
+import { partsOf } from '../events/task-range.ts';
 import type { GapsOf } from '../events/tasks.ts';
-import { versionsOf } from './versions.ts';
+import { newestFirst } from './versions.ts';
 import type { ResourceLog } from './versions.ts';
+
+const TYPE = 'Patient';
 
 /** Throws `not-found` for a patient who is not there, or no longer, at the cut. */
 export async function refuseUnknown(
@@ -15,11 +19,25 @@ export async function refuseUnknown(
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
-  const wanted = { type: 'Patient', ids: patients, ends: at.ends, gaps: at.gaps, before: undefined };
-  const found = await versionsOf(at.log, wanted, at.signal);
-  const unknown = patients.find((id) => (found.get(id)?.now?.operation ?? 'delete') === 'delete');
+  const { ends, gaps, log, signal } = at;
+  /** Those whose newest version is not seen yet. Only names are kept: of many patients, bodies would be too much. */
+  const missing = new Set(patients.map((id) => `${TYPE}/${id}`));
+  const deleted = new Set<string>();
+  for (const [partition, to] of ends.entries()) {
+    if (missing.size === 0) break;
+    const range = { type: TYPE, partition, from: offset(0), to };
+    const parts = partsOf({ ...range, gaps: gaps?.(range) ?? [] });
+    for await (const batch of newestFirst(log, { type: TYPE, partition, parts }, signal)) {
+      for (let i = batch.end - 1; i >= batch.begin; i--) {
+        const key = batch.keyText(i);
+        if (!missing.delete(key)) continue;
+        const value = batch.data.subarray(batch.valueStart(i), batch.valueEnd(i));
+        if (log.decodeChange(value).operation === 'delete') deleted.add(key);
+      }
+      if (missing.size === 0) break;
+    }
+  }
+  const unknown = patients.map((id) => `${TYPE}/${id}`).find((key) => missing.has(key) || deleted.has(key));
   if (unknown === undefined) return;
-  throw new HeadwaterError('not-found', `there is no Patient/${unknown} as of this export`, {
-    subject: 'patient',
-  });
+  throw new HeadwaterError('not-found', `there is no ${unknown} as of this export`, { subject: 'patient' });
 }

@@ -62,7 +62,7 @@ export async function versionsOf(
   return found;
 }
 
-async function* newestFirst(
+export async function* newestFirst(
   { reader, topicOf }: ResourceLog,
   place: { readonly type: string; readonly partition: number; readonly parts: readonly OffsetRange[] },
   signal: AbortSignal,

@@ -168,7 +168,7 @@ const taskMapping: Mapping<Task, WireTask> = {
     return {
       ...toWire(task),
       topicIds: [...task.topicIds].map(([type, id]) => ({ type, id })),
-      filter: { ...toWire(task.filter), scope: scope === undefined ? null : toWire(scope) },
+      filter: { ...toWire(task.filter), scope: scope === undefined ? null : scopeToWire(scope) },
     };
   },
   fromWire: ({ filter, ranges, related, organized, topicIds, ...task }) => ({
@@ -177,12 +177,24 @@ const taskMapping: Mapping<Task, WireTask> = {
     ranges: ranges.map(rangeFromWire),
     filter: {
       ...fromWire<Omit<TaskFilter, 'scope'>>(filter),
-      scope: filter.scope === null ? undefined : fromWire<Scope>(filter.scope),
+      scope: filter.scope === null ? undefined : scopeFromWire(filter.scope),
     },
     related: related === null ? undefined : { by: related.by, ranges: related.ranges.map(rangeFromWire) },
     organized: organized === null ? undefined : plain(organized),
   }),
 };
+
+/** No patient's id. A worker that knows nothing of commands must not take an empty list for everybody. */
+const NOBODY = '@';
+
+const scopeToWire = (scope: Scope): Wire<Scope> => ({
+  ...toWire(scope),
+  patients: scope.command === undefined ? scope.patients : [NOBODY],
+});
+const scopeFromWire = (wire: Wire<Scope>): Scope => ({
+  ...fromWire<Scope>(wire),
+  ...(wire.command && { patients: [], command: plain(wire.command) }),
+});
 
 const rangeFromWire = (range: TaskRange): TaskRange => ({ ...range, gaps: range.gaps.map(plain) });
 

@@ -30,6 +30,7 @@ export interface ExportPlanned extends StatusBase {
   readonly clientId: string;
   readonly acceptedAt: number;
   readonly requestUrl: string;
+  /** Without patients where they are many: the command has them. */
   readonly parameters: ExportParameters;
   readonly folder: string;
   readonly transactionTime: Stamp;

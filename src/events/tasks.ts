@@ -24,6 +24,12 @@ export interface TaskRange extends TypeRange {
   readonly gaps: readonly OffsetRange[];
 }
 
+/** Where the command of an export is in `headwater.commands`. */
+export interface CommandPlace {
+  readonly partition: number;
+  readonly offset: Offset;
+}
+
 /**
  * Whose compartments are wanted. Not the patients themselves: a group can have many, and who they are at a cut, the log
  * says to everyone alike.
@@ -35,8 +41,10 @@ export interface Scope {
   readonly groupEnds: readonly Offset[];
   /** The cut's time, by which memberships have begun or ended. */
   readonly time: Stamp;
-  /** Only these patients; empty = all of the group or, without one, all there are. */
+  /** Only these patients; empty = all of the group or, without one, all there are. Empty as well where `command` is. */
   readonly patients: readonly string[];
+  /** The command that names the patients, where they are too many for each task to carry. */
+  readonly command: CommandPlace | undefined;
 }
 
 export interface TaskFilter {

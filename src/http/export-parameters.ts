@@ -37,8 +37,10 @@ export const FORMATS: ReadonlyMap<string, OutputFormat> = new Map([
   ['application/fhir+ndjson+gzip', 'ndjson+gzip'],
 ]);
 
-/** Each task carries them. For more there are Groups. */
-const MOST_PATIENTS = 10_000;
+/** They are part of one record of the log. For more there are Groups. */
+const MOST_PATIENTS = 100_000;
+/** Of all parameters together, which are part of one record of the log. */
+const MOST_BYTES = 7 * 2 ** 20;
 /** Each is a line of the export's `error` file, and part of its request. */
 const MOST_WARNINGS = 100;
 
@@ -89,6 +91,12 @@ export function parseExportParameters(
   const { since, until } = parameters;
   if (since !== undefined && until !== undefined && (parseInstant(since) ?? 0) >= (parseInstant(until) ?? 0))
     throw bad('_until', `_until: ${quoted(until)} is not later than _since, ${quoted(since)}`);
+  const bytes = Buffer.byteLength(JSON.stringify(parameters));
+  if (bytes > MOST_BYTES)
+    throw bad(
+      'parameter',
+      `all parameters together have ${bytes} bytes, ${MOST_BYTES} are possible; ask for less`,
+    );
   return parameters;
 }
 

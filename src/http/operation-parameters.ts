@@ -78,7 +78,7 @@ export const OPERATION_PARAMETERS: readonly OperationParameter[] = [
     max: '*',
     levels: OF_PATIENTS,
     documentation:
-      'Only the compartments of these patients, 10000 at most: references like Patient/123, in a query also ids with commas. The export fails when one of them is not there, or not in the group. Not where the URL names a patient.',
+      'Only the compartments of these patients, 100000 at most: references like Patient/123, in a query also ids with commas. The export fails when one of them is not there, or not in the group. Not where the URL names a patient.',
     example: 'Patient/123',
   },
   {

@@ -15,6 +15,7 @@ export interface JobView {
   readonly jobId: string;
   readonly clientId: string;
   readonly requestUrl: string;
+  /** Without its patients, which may be a hundred thousand: nobody looks at them here. */
   readonly parameters: ExportParameters;
   readonly state: JobState;
   /** A cancel was accepted, though perhaps not yet carried out: to the client the job is gone. */

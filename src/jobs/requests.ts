@@ -112,7 +112,7 @@ export class JobRequests implements Jobs {
     const { pool, tables: t } = this.#options;
     const { rows } = await asking(() =>
       pool.query<FoundRow>(
-        `SELECT r.client_id, r.request_url, r.parameters, r.accepted_at, r.cancelled_at IS NOT NULL AS cancelled,
+        `SELECT r.client_id, r.request_url, r.parameters - 'patients' AS parameters, r.accepted_at, r.cancelled_at IS NOT NULL AS cancelled,
            CASE WHEN j.job_id IS NOT NULL THEN ${jobWithProgressAsJson(t)} END AS job
          FROM ${t.request} r LEFT JOIN ${t.job} j USING (job_id) WHERE r.job_id = $1 AND r.client_id = $2`,
         [jobId, clientId],

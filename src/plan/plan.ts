@@ -3,7 +3,17 @@ import type { Offset } from '../base/positions.ts';
 import type { Cohort } from '../cohort/cohort.ts';
 import type { ExportPlanned } from '../events/status.ts';
 import type { Command } from '../events/commands.ts';
-import type { GapsOf, Lane, Related, RelatedBy, Scope, Task, TaskFilter } from '../events/tasks.ts';
+import type { ExportParameters } from '../events/request.ts';
+import type {
+  CommandPlace,
+  GapsOf,
+  Lane,
+  Related,
+  RelatedBy,
+  Scope,
+  Task,
+  TaskFilter,
+} from '../events/tasks.ts';
 import { formatInstant } from '../fhir/instant.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { divide, organizedSlices, sum } from './divide.ts';
@@ -22,6 +32,8 @@ export interface PlanSettings {
 
 /** What the log says about a command. */
 export interface Findings {
+  /** Where the command itself is. Without it, tasks carry all that it names. */
+  readonly command?: CommandPlace | undefined;
   /** Where a job with `_since` starts to read. */
   readonly since?: Since | undefined;
   /** ms since 1970; records with a greater stamp are not wanted. */
@@ -49,6 +61,8 @@ export interface Plan {
 /** Tasks before they have their numbers. */
 type Draft = Pick<Task, 'ranges' | 'related' | 'organized' | 'plannedBytes'>;
 
+/** So many a task and a plan carry; of more they say where the command is, which is read once for many tasks. */
+const MOST_CARRIED = 100;
 const UNKNOWN_MEAN_BYTES = 2_000;
 
 /**
@@ -88,7 +102,7 @@ export function plan(command: ExportCommand, settings: PlanSettings, at: number,
     clientId: command.clientId,
     acceptedAt: command.acceptedAt,
     requestUrl: command.requestUrl,
-    parameters,
+    parameters: found.command && isLong(parameters) ? { ...parameters, patients: [] } : parameters,
     folder,
     transactionTime: command.cut.time,
     lsn: command.cut.lsn,
@@ -109,7 +123,7 @@ function topicIdsOf({ parameters, cut }: ExportCommand, { ranges, related }: Dra
 export function scopeOf({ parameters, cut }: ExportCommand): Scope | undefined {
   const { level, group, patients } = parameters;
   if (level === 'system') return undefined;
-  return { group, patients, groupEnds: cut.ends.get('Group') ?? [], time: cut.time };
+  return { group, patients, command: undefined, groupEnds: cut.ends.get('Group') ?? [], time: cut.time };
 }
 
 /** The types that are returned for themselves, in a fixed order: of those asked for, the ones that the log holds. */
@@ -119,12 +133,17 @@ export function plannedTypes(command: ExportCommand): string[] {
 
 const NOTHING = { related: undefined, organized: undefined };
 
-function filterOf(command: ExportCommand, { since, until }: Findings): TaskFilter {
+function isLong({ patients }: ExportParameters): boolean {
+  return patients.length > MOST_CARRIED;
+}
+
+function filterOf(command: ExportCommand, { since, until, command: place }: Findings): TaskFilter {
   const { typeFilters, elements } = command.parameters;
+  const scope = scopeOf(command);
   return {
     since: since === undefined ? undefined : stamp(since.time),
     until: until === undefined ? undefined : stamp(until),
-    scope: scopeOf(command),
+    scope: scope && place && isLong(command.parameters) ? { ...scope, patients: [], command: place } : scope,
     typeFilters,
     elements,
   };

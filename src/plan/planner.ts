@@ -95,7 +95,8 @@ export class Planner implements Service {
       logger.info({ ...at, code: error.code }, 'export refused');
       return this.#failure(command.jobId, error);
     }
-    const { planned, tasks } = plan(command, this.#options.settings, clock(), found);
+    const place = { partition: record.partition, offset: record.offset };
+    const { planned, tasks } = plan(command, this.#options.settings, clock(), { ...found, command: place });
     logger.info({ ...at, tasks: tasks.length, lane: tasks[0]?.lane }, 'export planned');
     return [this.#status(planned), ...tasks.map((task) => this.#task(task))];
   }

@@ -2,7 +2,7 @@ import { remedyFor } from '../base/errors.ts';
 import { resolveCohort } from '../cohort/cohort.ts';
 import type { ExportFile } from '../events/status.ts';
 import { offsetsOf } from '../events/task-range.ts';
-import type { Task, TaskRange } from '../events/tasks.ts';
+import type { Scope, Task, TaskRange } from '../events/tasks.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { FileSet } from '../files/file-set.ts';
 import { requireTopics } from '../log/require-topics.ts';
@@ -41,7 +41,8 @@ export async function runTask(task: Task, context: TaskContext): Promise<ExportF
 
 async function replay(task: Task, context: TaskContext): Promise<ExportFile[]> {
   const { store, codec, signal, onProgress, fileBytes, reader, topicOf, references } = context;
-  const { scope, since } = task.filter;
+  const { since } = task.filter;
+  const scope = await wholeScope(task, context);
   const log = { reader, topicOf, references, decodeChange: (value: Buffer) => codec.decode(value) };
   const cohort = scope && (await resolveCohort(scope, since, log, signal));
   const total = [...task.ranges, ...(task.related?.ranges ?? [])].reduce(
@@ -77,6 +78,15 @@ async function replay(task: Task, context: TaskContext): Promise<ExportFile[]> {
     await Promise.all(sets.map((files) => files.abort()));
     throw error;
   }
+}
+
+/** With all its patients. */
+async function wholeScope(
+  { jobId, filter: { scope } }: Task,
+  context: TaskContext,
+): Promise<Scope | undefined> {
+  if (scope?.command === undefined) return scope;
+  return { ...scope, patients: await context.patientsOf(jobId, scope.command), command: undefined };
 }
 
 async function replayTypes(run: TaskRun): Promise<ExportFile[]> {

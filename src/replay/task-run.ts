@@ -1,6 +1,6 @@
 import type { Cohort } from '../cohort/cohort.ts';
 import type { ResourceChangeCodec } from '../events/resource-change-codec.ts';
-import type { Task } from '../events/tasks.ts';
+import type { CommandPlace, Task } from '../events/tasks.ts';
 import type { References } from '../fhir/reference.ts';
 import type { FileSet } from '../files/file-set.ts';
 import type { LogReader } from '../log/log.ts';
@@ -14,6 +14,8 @@ export interface TaskContext {
   readonly codec: ResourceChangeCodec;
   readonly topicOf: (type: string) => string;
   readonly references: References;
+  /** Whom the command of a job names. */
+  readonly patientsOf: (jobId: string, place: CommandPlace) => Promise<readonly string[]>;
   /** Raw bytes of a file. */
   readonly fileBytes: number;
   /** Memory for organized output; what is usual when absent. */

@@ -1,3 +1,4 @@
+import { controlCodecs } from '../events/control-codec.ts';
 import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { SchemaIds } from '../events/schema-ids.ts';
 import type { ExportFile } from '../events/status.ts';
@@ -7,6 +8,7 @@ import type { ClusterOptions } from '../log/kafka/cluster.ts';
 import { RangeReader } from '../log/kafka/range-reader.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { openStore } from '../storage/open-store.ts';
+import { NamedPatients } from './named-patients.ts';
 import { runTask } from './run-task.ts';
 
 /** All that running a task needs, as plain data: it can be sent to a thread. */
@@ -37,6 +39,7 @@ export class LocalRunner implements TaskRunner {
   readonly #store: ObjectStore;
   readonly #codec: ResourceChangeCodec;
   readonly #references: References;
+  readonly #named: NamedPatients;
 
   constructor(options: TaskRunnerOptions) {
     this.#options = options;
@@ -44,6 +47,11 @@ export class LocalRunner implements TaskRunner {
     this.#store = openStore(options.storageUrl);
     this.#references = new References(options.baseUrls);
     this.#codec = new ResourceChangeCodec(options.schemaIds, this.#references);
+    this.#named = new NamedPatients({
+      reader: this.#reader,
+      topic: `${options.topicPrefix}.commands`,
+      codec: controlCodecs(options.schemaIds).command,
+    });
   }
 
   run(
@@ -56,6 +64,7 @@ export class LocalRunner implements TaskRunner {
       store: this.#store,
       codec: this.#codec,
       references: this.#references,
+      patientsOf: (jobId, place) => this.#named.of(jobId, place, signal),
       topicOf: (type) => `${this.#options.topicPrefix}.resources.${type}`,
       fileBytes: this.#options.fileBytes,
       signal,

@@ -279,6 +279,7 @@ export class World {
       codec: this.#codec,
       topicOf: (type) => type,
       references: this.#references,
+      patientsOf: () => assert.fail('each task carries so few'),
       fileBytes: 500,
       blockBytes: 400,
       signal: new AbortController().signal,

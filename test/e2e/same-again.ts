@@ -6,6 +6,7 @@ import { offset } from '../../src/base/positions.ts';
 import type { ExportFile } from '../../src/events/status.ts';
 import type { Task } from '../../src/events/tasks.ts';
 import { References } from '../../src/fhir/reference.ts';
+import { NamedPatients } from '../../src/replay/named-patients.ts';
 import { runTask } from '../../src/replay/run-task.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import { PATIENCE_MS } from './eventually.ts';
@@ -17,12 +18,15 @@ export async function assertSameAgain(headwater: Headwater, jobId: string): Prom
   const { change } = await log.codecs();
   const directory = join(headwater.directory, `again-${jobId}`);
   const store = openStore(pathToFileURL(directory).href);
+  const { control } = await log.codecs();
+  const named = new NamedPatients({ reader: log.reader, topic: log.names.commands, codec: control.command });
   for (const task of await tasksOf(headwater, jobId)) {
     const files = await runTask(task, {
       reader: log.reader,
       store,
       codec: change,
       references: new References(settings.sourceBaseUrls),
+      patientsOf: (job, place) => named.of(job, place, AbortSignal.timeout(PATIENCE_MS)),
       topicOf: (type) => log.names.resource(type),
       fileBytes: settings.fileBytes,
       signal: AbortSignal.timeout(PATIENCE_MS),

@@ -116,7 +116,13 @@ const tasks: fc.Arbitrary<Task> = record({
     since: optional(stamps),
     until: optional(stamps),
     scope: optional(
-      record({ group: optional(text), groupEnds: fc.array(offsets), time: stamps, patients: fc.array(text) }),
+      record({
+        group: optional(text),
+        groupEnds: fc.array(offsets),
+        time: stamps,
+        patients: fc.array(text),
+        command: optional(record({ partition: fc.nat(1000), offset: offsets })),
+      }).map((scope) => ({ ...scope, patients: scope.command ? [] : scope.patients })),
     ),
     typeFilters: fc.array(text),
     elements: fc.array(text),

@@ -140,13 +140,13 @@ describe('kick-off', () => {
       );
     });
 
-    it('refuses more than ten thousand', async () => {
+    it('refuses more than a hundred thousand', async () => {
       const ids = (count: number): object => ({
         name: 'patient',
         valueString: Array.from({ length: count }, (_, i) => String(i)).join(','),
       });
-      assert.equal((await accepted(post('Patient/$export', ids(10_000)))).patients.length, 10_000);
-      await refused(post('Patient/$export', ids(10_001)), 400, /patient: 10001 are given, 10000 at most/);
+      assert.equal((await accepted(post('Patient/$export', ids(100_000)))).patients.length, 100_000);
+      await refused(post('Patient/$export', ids(100_001)), 400, /patient: 100001 are given, 100000 at most/);
     });
   });
 

@@ -222,8 +222,8 @@ describe('kick-off', () => {
     });
   }
 
-  it('takes 10 000 patients with ids of 64 characters', async () => {
-    const parameter = Array.from({ length: 10_000 }, (_, i) => ({
+  it('takes 100 000 patients with ids of 64 characters', async () => {
+    const parameter = Array.from({ length: 100_000 }, (_, i) => ({
       name: 'patient',
       valueReference: { reference: `Patient/${String(i).padStart(64, 'p')}` },
     }));
@@ -233,7 +233,7 @@ describe('kick-off', () => {
       body: JSON.stringify({ resourceType: 'Parameters', parameter }),
     });
     await assertOutcome(answer, 202, /accepted/);
-    assert.equal(gateway.jobs.only.parameters.patients.length, 10_000);
+    assert.equal(gateway.jobs.only.parameters.patients.length, 100_000);
   });
 
   it('refuses a body that is too long', async () => {

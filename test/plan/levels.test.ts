@@ -54,6 +54,34 @@ function tasksOf(
 
 const everyPatient = { cohort: cohortOf(undefined) };
 
+describe('plans of many patients', () => {
+  const named = (count: number): Partial<ExportParameters> => ({
+    level: 'patient',
+    patients: Array.from({ length: count }, (_, i) => `p${String(i)}`),
+  });
+  const place = { partition: 3, offset: offset(7) };
+
+  it('are carried by tasks while they are few', () => {
+    const { planned, tasks } = plan(command(named(100)), SETTINGS, 5, { command: place });
+    assert.equal(planned.parameters.patients.length, 100);
+    assert.ok(tasks.length > 0);
+    for (const { filter } of tasks) {
+      assert.equal(filter.scope?.patients.length, 100);
+      assert.equal(filter.scope.command, undefined);
+    }
+  });
+
+  it('say where the command is that names them, and so stay small', () => {
+    const { planned, tasks } = plan(command(named(101)), SETTINGS, 5, { command: place });
+    assert.deepEqual(planned.parameters.patients, []);
+    assert.ok(tasks.length > 0);
+    for (const { filter } of tasks) {
+      assert.deepEqual(filter.scope?.patients, []);
+      assert.deepEqual(filter.scope.command, place);
+    }
+  });
+});
+
 describe('plans by level', () => {
   it('have at patient level the types of the compartment, and Provenance by what it is about', () => {
     assert.deepEqual(tasksOf({ level: 'patient' }, everyPatient), [

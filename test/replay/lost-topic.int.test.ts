@@ -39,6 +39,7 @@ describe('a task whose topic is lost', function () {
       codec: new ResourceChangeCodec(new Map([['resources', { id: 1, writers: new Map() }]]), references),
       topicOf: () => topic,
       references,
+      patientsOf: () => Promise.resolve([]),
       fileBytes: 1_000,
       signal: AbortSignal.timeout(150_000),
       onProgress: () => undefined,
