@@ -137,7 +137,7 @@ async function askKickOffs(jobs: MemoryJobs, ask: Ask): Promise<void> {
       jobs.views.clear();
       jobs.refused = { code: 'not-found', message: 'there is no such patient' };
       if (path !== '/fhir/$export')
-        assert.equal((await ask(`${path}?_since=2024-01-01T00:00:00Z`)).status, 404);
+        assert.equal((await ask(`${path}?_since=2024-01-01T00:00:00Z`, init)).status, 404);
       jobs.refused = undefined;
       jobs.views.clear();
     }

@@ -148,7 +148,8 @@ function assertRefusal({ status, headers, body }: Answer, { method, subjects }: 
 }
 
 function diagnosticsOf(contentType: string | undefined, body: string): string {
-  assert.match(contentType ?? '', /^application\/fhir\+json/);
+  // Plain JSON for who asks for that, or wants no FHIR.
+  assert.match(contentType ?? '', /^application\/(fhir\+)?json/);
   const { resourceType, issue } = JSON.parse(body) as {
     resourceType: string;
     issue: { severity: string; diagnostics: string }[];

@@ -54,8 +54,6 @@ const path = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.constantFrom(
-      '/',
-      '//',
       '/fhir',
       '/FHIR/$export',
       '/fhir/$export/',
