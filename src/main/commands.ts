@@ -1,4 +1,3 @@
-import { rm } from 'node:fs/promises';
 import { pino } from 'pino';
 import { systemClock } from '../base/clock.ts';
 import { runExport } from '../client/export-client.ts';
@@ -12,10 +11,11 @@ import { rebuild } from '../jobs/rebuild.ts';
 import { jobTables, schemaOf } from '../jobs/schema.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { stackDown, stackStatus, stackUp } from '../stack/commands.ts';
+import { headwaterDirectory } from '../stack/contract.ts';
 import { askForLoad } from './ask-for-load.ts';
 import { LogAccess } from './log-access.ts';
 import { runRoles } from './roles.ts';
-import { localFiles, localServer, localSettings } from './local.ts';
+import { localServer, localSettings, removeLocalFiles } from './local.ts';
 import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 
@@ -146,11 +146,14 @@ export async function stackUpCommand(options: Json): Promise<number> {
   return 0;
 }
 
-export async function stackDownCommand(options: Json & { readonly deleteData?: boolean }): Promise<number> {
+/** @param directory instead of the project's `.headwater` */
+export async function stackDownCommand(
+  options: Json & { readonly deleteData?: boolean; readonly directory?: string },
+): Promise<number> {
+  const { directory = headwaterDirectory, deleteData = false } = options;
   const report = (line: string): void => void process.stderr.write(`${line}\n`);
-  const { data, text } = await stackDown({ report, deleteData: options.deleteData ?? false });
-  // Without the job tables nobody else would ever remove them.
-  if (options.deleteData) await rm(localFiles, { recursive: true, force: true });
+  const { data, text } = await stackDown({ report, directory, deleteData });
+  if (deleteData) await removeLocalFiles(directory);
   print(options.json ? JSON.stringify(data) : text);
   return 0;
 }

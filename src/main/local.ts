@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
@@ -11,8 +12,15 @@ import type { StackAddresses } from '../stack/contract.ts';
 import { isAlive } from '../stack/local/server-process.ts';
 import { thisProcess } from '../stack/local/stack-state.ts';
 
+const filesIn = (directory: string): string => join(directory, 'files');
+
 /** Where `headwater start` keeps its export files. */
-export const localFiles = join(headwaterDirectory, 'files');
+export const localFiles = filesIn(headwaterDirectory);
+
+/** All of them, and the note whose they are: without their job tables nobody else would ever remove them. */
+export function removeLocalFiles(directory = headwaterDirectory): Promise<void> {
+  return rm(filesIn(directory), { recursive: true, force: true });
+}
 
 /**
  * Settings for the local stack, for all that the environment does not say: what `headwater start` and the commands of
@@ -29,24 +37,25 @@ export async function localSettings(given?: StackAddresses): Promise<Environment
   };
 }
 
-const service = join(headwaterDirectory, 'service.json');
+const serviceIn = (directory: string): string => join(directory, 'service.json');
 
 /** Tells other commands of this checkout where it serves, until it ends. */
-export function announceService(publicUrl: string): () => void {
+export function announceService(publicUrl: string, directory = headwaterDirectory): () => void {
+  const service = serviceIn(directory);
   writeFileSync(service, JSON.stringify({ publicUrl, process: thisProcess() }));
   return () => rmSync(service, { force: true });
 }
 
 /** The FHIR base of the service that the environment names, or that runs from this checkout. */
-export function localServer(): string {
+export function localServer(directory = headwaterDirectory): string {
   const { publicUrl } = readSettings([]);
   const named = publicUrl !== parseSettings({}, []).publicUrl;
-  return `${(named ? undefined : announced()) ?? publicUrl}/fhir`;
+  return `${(named ? undefined : announced(directory)) ?? publicUrl}/fhir`;
 }
 
-function announced(): string | undefined {
+function announced(directory: string): string | undefined {
   try {
-    const known = SERVICE.parse(JSON.parse(readFileSync(service, 'utf8')));
+    const known = SERVICE.parse(JSON.parse(readFileSync(serviceIn(directory), 'utf8')));
     return isAlive(known.process) ? known.publicUrl : undefined;
   } catch {
     return undefined; // nothing has ever run here

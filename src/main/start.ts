@@ -123,7 +123,7 @@ async function serveAndExport(settings: Settings, signal: AbortSignal): Promise<
     await Promise.race([isReady, running]);
     await exportOnce(settings, all);
     forget = announceService(settings.publicUrl);
-    explain(settings);
+    say(whatToTry(settings));
   })();
   try {
     await Promise.all([running, shown]);
@@ -149,16 +149,17 @@ async function exportOnce({ publicUrl }: Settings, signal: AbortSignal): Promise
   say(`The files lie in ${localFiles}.`);
 }
 
-function explain({ publicUrl }: Settings): void {
+/** Commands for another terminal. */
+export function whatToTry({ publicUrl }: Pick<Settings, 'publicUrl'>): string {
   const base = `${publicUrl}/fhir`;
-  say(`
+  return `
 Serving at ${base}; Ctrl-C ends everything. Try, in another terminal:
 
   curl -i -H 'Prefer: respond-async' '${base}/$export?_type=Patient,Condition'
   curl -i <the Content-Location it answers>
   npm run headwater -- export --server ${base} --out /tmp/export
   curl ${publicUrl}/readyz
-`);
+`;
 }
 
 function say(line: string): void {

@@ -41,11 +41,11 @@ describe('load', () => {
   });
 
   const progress: LoadProgress[] = [];
-  const load = (): Promise<LoadResult> => {
+  const load = (file?: string): Promise<LoadResult> => {
     progress.length = 0;
     const { signal } = new AbortController();
     return loadDirectory({
-      directory,
+      directory: file === undefined ? directory : join(directory, file),
       sourceUrl,
       table: `${schema}.resource`,
       clock: Date.now,
@@ -217,6 +217,26 @@ describe('load', () => {
         return true;
       });
     }
+  });
+
+  it('takes one file, plain or gzip, and none of those beside it', async () => {
+    await put('a.ndjson', patient('a'));
+    await put('b.ndjson.gz', patient('b'), patient('c'));
+    await put('d.ndjson', patient('d'));
+    await put('e.json', patient('e'));
+    const ids = async (): Promise<string[]> => (await rows()).map((row) => row.id);
+    const { files, rows: read } = await load('a.ndjson');
+    assert.deepEqual([files, read, await ids()], [1, 1, ['a']]);
+    assert.equal((await load('b.ndjson.gz')).changed, 2);
+    assert.deepEqual(await ids(), ['a', 'b', 'c']);
+    await assert.rejects(load('e.json'), {
+      code: 'bad-request',
+      message: /e\.json is neither a folder nor \*\.ndjson or \*\.ndjson\.gz/,
+    });
+    await assert.rejects(load('none.ndjson'), {
+      code: 'bad-request',
+      message: /none\.ndjson cannot be read/,
+    });
   });
 
   it('refuses what is not UTF-8, not gzip, or nothing at all', async () => {
