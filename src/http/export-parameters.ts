@@ -100,6 +100,10 @@ export function parseExportParameters(
   return parameters;
 }
 
+/** Clients ask for the devices of patients, and would take what is missing for not there. */
+const DEVICES =
+  '_type: the Patient compartment of FHIR R4 has no Device. This export holds the devices that resources in the compartments refer to, not those that only name their patient in Device.patient; a system export holds all.';
+
 class Reading {
   readonly warnings: string[] = [];
   readonly #raw: readonly RawParameter[];
@@ -121,10 +125,12 @@ class Reading {
 
   /** `a,b` and repeats are the same; order and repetition mean nothing. */
   types(): readonly string[] {
-    return this.#known('_type', (type) => {
+    const types = this.#known('_type', (type) => {
       if (!isResourceType(type))
         throw bad('_type', `_type: ${quoted(type)} is not a resource type of FHIR R4`);
     });
+    if (this.#target.level !== 'system' && types.includes('Device')) this.warnings.push(DEVICES);
+    return types;
   }
 
   patients(): readonly string[] {
@@ -188,7 +194,7 @@ class Reading {
         // U+FFFD stands where a query was not UTF-8. The others can be in JSON, but not be stored.
         if (/[\0\uFFFD]/.test(query) || !query.isWellFormed())
           throw bad('_typeFilter', `_typeFilter: ${quoted(query)} is no text in UTF-8`);
-        const { type } = parseTypeFilter(query);
+        const { type } = parseTypeFilter(query, this.#options.references);
         if (types.length > 0 && !types.includes(type))
           throw bad('_typeFilter', `_typeFilter: ${quoted(query)} is of a type that _type leaves out`);
         if (types.length === 0 && type === 'Binary' && !this.#options.binary)

@@ -87,4 +87,11 @@ describe('export parameters', () => {
     const since = '2999-01-01T00:00:00Z';
     assert.equal(parseExportParameters([{ name: '_since', value: since }], SYSTEM, OPTIONS).since, since);
   });
+
+  it('warn of the devices that an export of patients leaves out, when _type names Device', () => {
+    const raw = parametersOfQuery('_type=Patient,Device');
+    const ofPatients = parseExportParameters(raw, { ...SYSTEM, level: 'patient' }, OPTIONS);
+    assert.match(ofPatients.warnings.join(), /Device\.patient/);
+    assert.deepEqual(parseExportParameters(raw, SYSTEM, OPTIONS).warnings, []);
+  });
 });
