@@ -60,6 +60,13 @@ export class References {
     return local !== undefined && LOGICAL.test(local) && this.parse(reference) === undefined;
   }
 
+  /** An absolute reference below a base as a relative one; anything else as it is. */
+  relative(reference: string): string {
+    if (!reference.includes(':')) return reference;
+    const local = this.#local(reference);
+    return local !== undefined && RELATIVE.test(local) ? local : reference;
+  }
+
   /** As it is relative to this server; undefined if it is another server's. */
   #local(reference: string): string | undefined {
     if (!reference.includes(':')) return reference;

@@ -33,7 +33,7 @@ export async function scanSelected(
   onSelected: (key: string, body: () => string) => void,
 ): Promise<void> {
   const { typeFilters } = run.task.filter;
-  const shapeOf = shapesOf({ typeFilters, elements: [] }, run.codec); // whole, whatever elements are returned
+  const shapeOf = shapesOf({ typeFilters, elements: [] }, run.codec, run.references); // whole, whatever elements are returned
   await replayRanges(run, ranges, ({ type }) => {
     const shape = shapeOf(type);
     const sink: Sink = {

@@ -65,7 +65,7 @@ async function replay(task: Task, context: TaskContext): Promise<ExportFile[]> {
     },
     selectionOf: (type) => Selection.ofCohort(task.filter, cohort, type, isFiltered(type)),
     isFiltered,
-    shapeOf: shapesOf(task.filter, codec),
+    shapeOf: shapesOf(task.filter, codec, references),
   };
   try {
     const written: ExportFile[] = [];

@@ -3,6 +3,7 @@ import { isObject } from '../base/is-object.ts';
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { TaskFilter } from '../events/tasks.ts';
 import { compileElements } from '../fhir/elements.ts';
+import type { References } from '../fhir/reference.ts';
 import { compileTypeFilters } from '../fhir/search/type-filter.ts';
 
 /** Where lines go. */
@@ -21,19 +22,23 @@ type Codec = Pick<ResourceChangeCodec, 'decode'>;
 type Filter = Pick<TaskFilter, 'typeFilters' | 'elements'>;
 
 /** The shape of each type, compiled when it is first asked for and then kept. */
-export function shapesOf(filter: Filter, codec: Codec): (type: string) => Shape {
+export function shapesOf(filter: Filter, codec: Codec, references?: References): (type: string) => Shape {
   const known = new Map<string, Shape>();
   return (type) => {
-    const shape = known.get(type) ?? shapeOf(filter, type, codec);
+    const shape = known.get(type) ?? shapeOf(filter, type, { codec, references });
     known.set(type, shape);
     return shape;
   };
 }
 
 /** The source's own bytes, unless the request needs the inside of resources of this type. */
-function shapeOf({ typeFilters, elements }: Filter, type: string, codec: Codec): Shape {
+function shapeOf(
+  { typeFilters, elements }: Filter,
+  type: string,
+  { codec, references }: { readonly codec: Codec; readonly references: References | undefined },
+): Shape {
   const queries = typeFilters.filter((query) => query.startsWith(`${type}?`));
-  const filter = queries.length > 0 ? compileTypeFilters(queries) : undefined;
+  const filter = queries.length > 0 ? compileTypeFilters(queries, references) : undefined;
   const own = elements.filter((element) => !element.includes('.') || element.startsWith(`${type}.`));
   const reduce = own.length > 0 ? compileElements(own, type) : undefined;
   if (!filter && !reduce) return asItIs;

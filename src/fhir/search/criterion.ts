@@ -1,5 +1,6 @@
 import { isObject } from '../../base/is-object.ts';
 import { formatInstant } from '../instant.ts';
+import type { References } from '../reference.ts';
 import { RESOURCE_TYPES } from '../resource-types.ts';
 import { dateTest } from './date-search.ts';
 import { type ElementPath, someAt } from './element-path.ts';
@@ -43,7 +44,7 @@ const NOT_ONE_RESOURCE =
   /^(?:_sort|_include|_revinclude|_count|_elements|_summary|_total|_filter|_query|_list|_has|_contained|_containedType|_format|_pretty|_type)$/;
 
 /** Compiles one criterion; whatever is not understood in it is refused by name. */
-export function compileCriterion({ type, name, value }: QueryPart): ResourceTest {
+export function compileCriterion({ type, name, value }: QueryPart, references: References): ResourceTest {
   const [code = '', modifier, ...more] = name.split(':');
   if (NOT_ONE_RESOURCE.test(code))
     refuse(`${code} is no search on a single resource; leave it out of ${type}?.`);
@@ -60,7 +61,7 @@ export function compileCriterion({ type, name, value }: QueryPart): ResourceTest
   const label = `${type}?${code}`;
   const places = parameter.type === 'composite' ? compositePlaces : plainPlaces;
   if (modifier === 'missing') return missingTest(parameter, value, label);
-  const found = places(parameter, splitUnescaped(value, ','), { label, modifier });
+  const found = places(parameter, splitUnescaped(value, ','), { label, modifier, references });
   const matches: ResourceTest = (resource) => found.some(({ path, test }) => someAt(resource, path, test));
   if (modifier === 'not') return (resource) => !matches(resource);
   return code === '_lastUpdated' ? withLastUpdated(matches) : matches;
@@ -69,6 +70,7 @@ export function compileCriterion({ type, name, value }: QueryPart): ResourceTest
 interface Context {
   readonly label: string;
   readonly modifier: string | undefined;
+  readonly references: References;
 }
 
 function plainPlaces(parameter: SearchParameter, values: readonly string[], context: Context): Place[] {

@@ -9,8 +9,8 @@ const RELATIVE = /^([A-Za-z]+)\/([A-Za-z0-9\-.]{1,64})(\/_history\/[A-Za-z0-9\-.
 const TYPE_IN_URL = /(?:^|\/)([A-Z][A-Za-z]+)\/[A-Za-z0-9\-.]{1,64}(?:\/_history\/[^/]*)?$/;
 
 /**
- * https://hl7.org/fhir/R4/search.html#reference. `id` and `Type/id` are found in relative references only: an absolute one may be
- * another server's. A version in a resource's reference is no hindrance; one in the search has to be there.
+ * https://hl7.org/fhir/R4/search.html#reference. `id` and `Type/id` are found in relative references, and in absolute ones below a
+ * base URL of this server; other absolute ones are another server's. A version in a resource's reference is no hindrance; one in the search has to be there.
  */
 export function referenceTest(value: SearchValue, leaf: Leaf): LeafTest {
   if (leaf.dataType !== 'Reference') return canonicalTest(unescapeValue(value.text));
@@ -20,7 +20,7 @@ export function referenceTest(value: SearchValue, leaf: Leaf): LeafTest {
   return (found) => {
     if (!isObject(found)) return false;
     const { reference } = found;
-    if (typeof reference !== 'string' || !matches(reference)) return false;
+    if (typeof reference !== 'string' || !matches(value.references.relative(reference))) return false;
     return type === undefined || (TYPE_IN_URL.exec(reference)?.[1] ?? found['type']) === type;
   };
 }
@@ -36,7 +36,7 @@ function canonicalTest(wanted: string): LeafTest {
 }
 
 function urlTest(value: SearchValue): (reference: string) => boolean {
-  const text = unescapeValue(value.text);
+  const text = value.references.relative(unescapeValue(value.text));
   if (text.includes(':')) return sameOrVersionOf(text); // absolute, or a URN
   if (isId(text)) {
     const types = value.modifier === undefined ? undefined : [value.modifier];

@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../../base/errors.ts';
+import type { References } from '../reference.ts';
 import type { Leaf } from './search-parameters.ts';
 
 /** One of the values of a search, still with its escapes. */
@@ -9,6 +10,8 @@ export interface SearchValue {
   readonly modifier: string | undefined;
   readonly leaves: readonly Leaf[];
   readonly targets: readonly string[] | undefined;
+  /** By which references are read. */
+  readonly references: References;
 }
 
 /** Does a value found in a resource match? */

@@ -1,3 +1,5 @@
+import { RELATIVE_REFERENCES } from '../reference.ts';
+import type { References } from '../reference.ts';
 import { isResourceType, RESOURCE_TYPES } from '../resource-types.ts';
 import { compileCriterion, type ResourceTest } from './criterion.ts';
 import { findSearchParameter } from './search-parameters.ts';
@@ -34,9 +36,9 @@ export function splitTypeFilters(value: string): string[] {
 
 /**
  * Compiles one query, like `Observation?code=http://loinc.org|1234-5&date=ge2020`. Throws bad-request with a sentence that names
- * the first thing in it that is wrong or cannot be evaluated.
+ * the first thing in it that is wrong or cannot be evaluated. `references` knows which absolute references are to this server.
  */
-export function parseTypeFilter(query: string): TypeFilter {
+export function parseTypeFilter(query: string, references: References = RELATIVE_REFERENCES): TypeFilter {
   const [, type, parameters = ''] = /^([^?]*)\?(.*)$/s.exec(query) ?? [];
   if (type === undefined) refuse(`"${query}" is no query; write Type?parameter=value.`);
   if (!isResourceType(type)) refuse(`FHIR R4 has no resource type "${type}".`);
@@ -46,7 +48,8 @@ export function parseTypeFilter(query: string): TypeFilter {
     const equals = part.indexOf('=');
     if (equals < 0) refuse(`${type}?${part} has no value; write ${type}?${part}=value.`);
     const name = decode(part.slice(0, equals));
-    return compileCriterion({ type, name, value: decodeValue(type, name, part.slice(equals + 1)) });
+    const criterion = { type, name, value: decodeValue(type, name, part.slice(equals + 1)) };
+    return compileCriterion(criterion, references);
   });
   const matches: ResourceTest = (resource, lastUpdated) =>
     criteria.every((holds) => holds(resource, lastUpdated));
@@ -54,10 +57,10 @@ export function parseTypeFilter(query: string): TypeFilter {
 }
 
 /** Compiles queries, those of a type as alternatives. Throws what `parseTypeFilter` throws. */
-export function compileTypeFilters(queries: readonly string[]): ResourceFilter {
+export function compileTypeFilters(queries: readonly string[], references?: References): ResourceFilter {
   const byType = new Map<string, TypeFilter[]>();
   for (const query of queries) {
-    const filter = parseTypeFilter(query);
+    const filter = parseTypeFilter(query, references);
     byType.set(filter.type, [...(byType.get(filter.type) ?? []), filter]);
   }
   return {

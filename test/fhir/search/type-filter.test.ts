@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { HeadwaterError } from '../../../src/base/errors.ts';
+import { References } from '../../../src/fhir/reference.ts';
 import { RESOURCE_TYPES } from '../../../src/fhir/resource-types.ts';
 import { searchParametersOf } from '../../../src/fhir/search/search-parameters.ts';
 import {
@@ -218,6 +219,33 @@ describe('a query of _typeFilter', () => {
     assert.ok(matches('Patient?identifier=a\\$b', 'a$b'));
     assert.ok(matches('Patient?identifier=a\\\\', 'a\\'));
     assert.ok(matches('Patient?family:exact=a\\,b,c', 'a,b'));
+  });
+});
+
+describe('a search by reference, where the server has a base URL', () => {
+  const references = new References(['https://fhir.example.org/r4/']);
+  const BASE = 'https://fhir.example.org/r4';
+  const NAMES = ['Patient/1', `${BASE}/Patient/1`, `${BASE}/Patient/1/_history/2`, 'Patient/1/_history/2'];
+  for (const wanted of ['1', 'Patient/1', `${BASE}/Patient/1`]) {
+    for (const reference of NAMES) {
+      it(`finds ${reference} by ${wanted}`, () => {
+        const { matches } = parseTypeFilter(`Observation?subject=${wanted}`, references);
+        assert.ok(matches({ resourceType: 'Observation', subject: { reference } }));
+      });
+    }
+
+    it(`finds no other server's and no other patient by ${wanted}`, () => {
+      const filter = compileTypeFilters([`Observation?subject=${wanted}`], references);
+      for (const reference of ['https://other.example.org/r4/Patient/1', `${BASE}/Patient/11`, 'Patient/11'])
+        assert.ok(!filter.matches('Observation', { resourceType: 'Observation', subject: { reference } }));
+    });
+  }
+
+  it('still compares absolute URLs of other servers to the letter', () => {
+    const url = 'https://other.example.org/r4/Patient/1';
+    const { matches } = parseTypeFilter(`Observation?subject=${url}`, references);
+    assert.ok(matches({ resourceType: 'Observation', subject: { reference: url } }));
+    assert.ok(!matches({ resourceType: 'Observation', subject: { reference: 'Patient/1' } }));
   });
 });
 
