@@ -118,17 +118,24 @@ export class Deployment {
     await (await this.#connectedAdmin()).deleteTopics({ topics: [topic] });
   }
 
+  /** Ends every process that still runs. */
+  async end(): Promise<void> {
+    await Promise.all(this.#processes.map((one) => one.end()));
+  }
+
   /** Ends every process that still runs, and removes all that was made. */
   async remove(): Promise<void> {
-    await Promise.all(this.#processes.map((one) => one.end()));
+    await this.end();
     await this.#removeTopics();
+    await maintain(this.#addresses, (client) => dropSlot(client, this.settings.slot));
+    await this.dropDatabase();
+  }
+
+  /** All that `remove` does but slot and topics, for a deployment that shares them with another. */
+  async dropDatabase(): Promise<void> {
     await this.log.close();
-    await maintain(this.#addresses, async (client) => {
-      await dropSlot(client, this.settings.slot);
-      await client.query(
-        `DROP DATABASE IF EXISTS ${new URL(this.databaseUrl).pathname.slice(1)} WITH (FORCE)`,
-      );
-    });
+    const name = new URL(this.databaseUrl).pathname.slice(1);
+    await maintain(this.#addresses, (client) => client.query(`DROP DATABASE IF EXISTS ${name} WITH (FORCE)`));
     await rm(this.#folder, { recursive: true, force: true });
   }
 
@@ -165,11 +172,18 @@ export async function dropSlot(client: pg.Client, slot: string): Promise<void> {
   });
 }
 
-async function maintain(
-  addresses: StackAddresses,
+function maintain(
+  { postgresUrl }: StackAddresses,
   work: (client: pg.Client) => Promise<unknown>,
 ): Promise<void> {
-  const client = new pg.Client({ connectionString: addresses.postgresUrl });
+  return withClient(postgresUrl, work);
+}
+
+export async function withClient(
+  connectionString: string,
+  work: (client: pg.Client) => Promise<unknown>,
+): Promise<void> {
+  const client = new pg.Client({ connectionString });
   await client.connect();
   try {
     await work(client);
