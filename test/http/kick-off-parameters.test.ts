@@ -150,6 +150,11 @@ describe('kick-off', () => {
     });
   });
 
+  it('refuses more than one record of the log can hold', async () => {
+    const long = { name: '_typeFilter', valueString: `Patient?name=${'x'.repeat(8 << 20)}` };
+    await refused(post('$export', long), 400, /all parameters together have \d+ bytes, 7340032 are possible/);
+  });
+
   describe('with lists', () => {
     for (const comma of [',', '%2C', '%2c', '%252C', ',%20']) {
       it(`takes ${comma} for a comma, and repeats`, async () => {
