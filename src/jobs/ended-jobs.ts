@@ -1,17 +1,16 @@
 import type { Clock } from '../base/clock.ts';
 import type { Service } from '../base/service.ts';
 import type { Offset } from '../base/positions.ts';
-import type { Codec } from '../events/schema-ids.ts';
-import type { StatusEvent } from '../events/status.ts';
 import type { LogReader, StoredRecord } from '../log/log.ts';
 import { fold } from './fold.ts';
 import type { JobRecord } from './fold.ts';
+import { readStatus } from './read-status.ts';
+import type { StatusReading } from './read-status.ts';
 import { together } from './together.ts';
 
-export interface EndedJobsOptions {
+export interface EndedJobsOptions extends StatusReading {
   readonly reader: Pick<LogReader, 'offsetsAt' | 'ends' | 'read' | 'follow'>;
   readonly statusTopic: string;
-  readonly codec: Pick<Codec<StatusEvent>, 'decode'>;
   readonly clock: Clock;
   /** How long an export may take; what is older need not be known. */
   readonly maxExportMs: number;
@@ -74,7 +73,7 @@ export class EndedJobs implements Service {
       to: ends[partition] ?? from,
     }));
     for (const part of parts) {
-      for await (const records of reader.read(part, signal)) this.#take(records);
+      for await (const records of reader.read(part, signal)) await this.#take(part.partition, records);
     }
     this.#becomeReady();
     await together(
@@ -85,12 +84,14 @@ export class EndedJobs implements Service {
 
   async #follow(part: { topic: string; partition: number; to: Offset }, signal: AbortSignal): Promise<void> {
     const from = { topic: part.topic, partition: part.partition, offset: part.to };
-    for await (const records of this.#options.reader.follow(from, signal)) this.#take(records);
+    for await (const records of this.#options.reader.follow(from, signal))
+      await this.#take(part.partition, records);
   }
 
-  #take(records: readonly StoredRecord[]): void {
+  async #take(partition: number, records: readonly StoredRecord[]): Promise<void> {
     for (const record of records) {
-      const event = this.#options.codec.decode(record.value);
+      const event = await readStatus(this.#options, partition, record);
+      if (!event) continue;
       const before = this.#jobs.get(event.jobId);
       const { job } = fold(before, event);
       if (job === undefined || job === before) continue;

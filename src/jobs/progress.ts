@@ -4,10 +4,10 @@ import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import type { Logger } from '../base/service.ts';
 import type { Lead } from '../database/lead.ts';
-import type { Codec } from '../events/schema-ids.ts';
 import type { StatusEvent } from '../events/status.ts';
 import type { LogReader, StoredRecord } from '../log/log.ts';
 import type { Queryable } from './job-rows.ts';
+import type { StatusReading } from './read-status.ts';
 import { stampMoved } from './movement.ts';
 import type { JobTables } from './schema.ts';
 
@@ -15,7 +15,7 @@ export interface ProgressOptions {
   readonly tables: JobTables;
   readonly reader: Pick<LogReader, 'ends' | 'follow' | 'offsetsAt'>;
   readonly progressTopic: string;
-  readonly codec: Pick<Codec<StatusEvent>, 'decode'>;
+  readonly codec: StatusReading['codec'];
   readonly logger: Logger;
 }
 
@@ -41,7 +41,7 @@ export async function followProgress(
   const { tables } = options;
   const stored = await leader.transaction((client) => storedOffset(client, tables));
   for await (const { records, next } of batches(options, stored, signal)) {
-    const told = progressIn(records, options.codec);
+    const told = await progressIn(records, options.codec);
     await leader.transaction((client) => store(client, tables, { told, next }));
   }
 }
@@ -79,10 +79,13 @@ async function* batches(
 }
 
 /** The furthest of each task. A record that cannot be read is left out. */
-function progressIn(records: readonly StoredRecord[], codec: ProgressOptions['codec']): Told[] {
+async function progressIn(
+  records: readonly StoredRecord[],
+  codec: ProgressOptions['codec'],
+): Promise<Told[]> {
   const told = new Map<string, Told>();
   for (const { value } of records) {
-    const event = decoded(value, codec);
+    const event = await decoded(value, codec);
     if (event?.kind !== 'TaskProgressed' || !Number.isFinite(event.fraction)) continue;
     const { jobId, taskId } = event;
     const before = told.get(`${jobId}/${taskId}`)?.fraction ?? 0;
@@ -92,9 +95,9 @@ function progressIn(records: readonly StoredRecord[], codec: ProgressOptions['co
   return [...told.values()];
 }
 
-function decoded(value: Buffer, codec: ProgressOptions['codec']): StatusEvent | undefined {
+async function decoded(value: Buffer, codec: ProgressOptions['codec']): Promise<StatusEvent | undefined> {
   try {
-    return codec.decode(value);
+    return await codec.decode(value);
   } catch {
     return undefined;
   }

@@ -1,22 +1,20 @@
 import { formatInstant } from '../fhir/instant.ts';
-import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import type { ExportEvent } from '../events/export-event.ts';
-import type { Codec } from '../events/schema-ids.ts';
-import type { StatusEvent } from '../events/status.ts';
 import type { StoredRecord } from '../log/log.ts';
 import { fold } from './fold.ts';
 import type { Announcement, JobRecord } from './fold.ts';
 import type { JobView } from './job.ts';
 import { loadJob, saveJob } from './job-rows.ts';
 import type { Queryable } from './job-rows.ts';
+import { readStatus } from './read-status.ts';
+import type { StatusReading } from './read-status.ts';
 import type { JobTables } from './schema.ts';
 import { viewOf } from './view.ts';
 
-export interface ProjectionOptions {
+export interface ProjectionOptions extends StatusReading {
   readonly tables: JobTables;
-  readonly codec: Pick<Codec<StatusEvent>, 'decode'>;
   /** The manifest of a completed job as JSON, with keys of the object store in place of URLs. Pure. */
   readonly manifest: (job: JobView) => string;
 }
@@ -63,7 +61,8 @@ export class Projection {
     const after = new Map<string, JobRecord>();
     const rows: Row[] = [];
     for (const record of records) {
-      const event = this.#decode(partition, record);
+      const event = await readStatus(this.#options, partition, record);
+      if (!event) continue;
       if (!before.has(event.jobId)) before.set(event.jobId, await this.#load(client, event.jobId));
       const { job, announcements } = fold(after.get(event.jobId) ?? before.get(event.jobId), event);
       if (job === undefined) continue;
@@ -91,16 +90,6 @@ export class Projection {
     this.#jobs.clear();
     const { job, task, file, announcement, offset: offsets } = this.#options.tables;
     for (const table of [job, task, file, announcement, offsets]) await client.query(`DELETE FROM ${table}`);
-  }
-
-  #decode(partition: number, record: StoredRecord): StatusEvent {
-    try {
-      return this.#options.codec.decode(record.value);
-    } catch (error) {
-      const where = `status partition ${String(partition)}, offset ${String(record.offset)}`;
-      const code = error instanceof HeadwaterError ? error.code : 'corrupt';
-      throw new HeadwaterError(code, `${where}: ${messageOf(error)}`, { cause: error, subject: where });
-    }
   }
 
   async #load(client: Queryable, jobId: string): Promise<JobRecord | undefined> {

@@ -96,7 +96,7 @@ export async function rebuildTables(options: Json): Promise<number> {
     const result = await rebuild(
       {
         tables: jobTables(schemaOf(settings.topicPrefix)),
-        codec: control.status,
+        ...log.statusReading,
         manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
         databaseUrl: settings.sourceUrl,
         reader: log.reader,

@@ -8,7 +8,7 @@ import { resources } from '../../topics/resources.ts';
 import { status } from '../../topics/status.ts';
 import { bulkTasks, quickTasks } from '../../topics/tasks.ts';
 import { zones } from '../../topics/zones.ts';
-import { HeadwaterError } from '../base/errors.ts';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
 import { controlCodecs } from '../events/control-codec.ts';
@@ -17,6 +17,7 @@ import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { Codec, SchemaIds } from '../events/schema-ids.ts';
 import { References } from '../fhir/reference.ts';
 import type { Lane } from '../events/tasks.ts';
+import type { StatusReading } from '../jobs/read-status.ts';
 import type { ClusterOptions } from '../log/kafka/cluster.ts';
 import { createKafka } from '../log/kafka/kafka-client.ts';
 import { KafkaPublisher } from '../log/kafka/publisher.ts';
@@ -59,11 +60,15 @@ export class LogAccess {
   readonly #registry: SchemaRegistry;
   readonly #references: References;
   readonly #logger: Logger;
+  readonly #onGaveUp: ((topic: string) => void) | undefined;
+  /** Places of records that cannot be read. */
+  readonly #leftOut = new Set<string>();
   #codecs: Promise<Codecs> | undefined;
 
   constructor(settings: Settings, logger: Logger, onGaveUp?: (topic: string) => void) {
     const prefix = settings.topicPrefix;
     this.#logger = logger;
+    this.#onGaveUp = onGaveUp;
     this.names = topicNames(prefix);
     this.cluster = clusterOptions(settings);
     this.kafka = createKafka(
@@ -125,6 +130,20 @@ export class LogAccess {
       if (!(error instanceof HeadwaterError) || error.code !== 'unavailable') throw error;
       throw new HeadwaterError('corrupt', 'a record is of a schema that is none of ours', { cause: error });
     }
+  }
+
+  /** How records of the status topic are read; one that cannot be read is named once a process, and counted. */
+  get statusReading(): StatusReading {
+    return {
+      codec: { decode: (bytes) => this.decode(({ control }) => control.status, bytes) },
+      onUnreadable: ({ partition, offset }, error) => {
+        const place = `${this.names.status}/${String(partition)} at offset ${String(offset)}`;
+        if (this.#leftOut.has(place)) return;
+        this.#leftOut.add(place);
+        this.#onGaveUp?.(this.names.status);
+        this.#logger.error({ err: error }, `the record of ${place} is left out: ${messageOf(error)}`);
+      },
+    };
   }
 
   async close(): Promise<void> {

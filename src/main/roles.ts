@@ -231,7 +231,7 @@ async function projector(
   });
   return new Projector({
     tables,
-    codec: control.status,
+    ...log.statusReading,
     manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
     databaseUrl: settings.sourceUrl,
     historyMs: settings.jobHistoryMs,

@@ -20,12 +20,12 @@ export function worker(shared: Shared): [string, Start][] {
   const { settings, log, logger } = shared;
   const instance = `${hostname()}/${process.pid}`;
   const ended = async (): Promise<EndedJobs> => {
-    const { control } = await log.codecs();
+    await log.codecs();
     const { reader, names } = log;
     return new EndedJobs({
       reader,
       statusTopic: names.status,
-      codec: control.status,
+      ...log.statusReading,
       clock: systemClock,
       maxExportMs: settings.maxExportMs,
     });

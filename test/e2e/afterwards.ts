@@ -75,7 +75,7 @@ export async function rebuildTables({ log, settings, tables }: Headwater): Promi
   await rebuild(
     {
       tables,
-      codec: control.status,
+      ...log.statusReading,
       manifest: (job) => JSON.stringify(wholeManifestOf(job, (key) => key)),
       databaseUrl: settings.sourceUrl,
       reader: log.reader,

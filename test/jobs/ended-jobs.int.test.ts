@@ -25,6 +25,7 @@ describe('ended jobs', () => {
       reader: servers.reader,
       statusTopic: servers.topics.status,
       codec: servers.codecs.status,
+      onUnreadable: servers.onUnreadable,
       clock: () => now,
       maxExportMs: 3_600_000,
       ...(maxJobs !== undefined && { maxJobs }),
@@ -59,6 +60,18 @@ describe('ended jobs', () => {
     await servers.append(...Array.from({ length: MAX_STARTS + 1 }, () => b.started('0001')));
     await fired;
     assert.deepEqual([ended.isEnded('a'), ended.isEnded('b')], [true, true]);
+  });
+
+  it('goes on past a record that nobody can read, at its start and later', async () => {
+    const [a, b] = [jobEvents('a', Date.now()), jobEvents('b', Date.now())];
+    await servers.appendGarbage('a');
+    await servers.append(a.planned(1), a.cancelled());
+    const ended = await start();
+    assert.equal(ended.isEnded('a'), true);
+    await servers.appendGarbage('b');
+    await servers.append(b.planned(1), b.cancelled());
+    await until(async () => ended.isEnded('b'));
+    assert.equal(servers.unreadable.length, 2);
   });
 
   it('does not stop the work of a job that completes', async () => {

@@ -11,6 +11,7 @@ import { openPool } from '../../src/database/pool.ts';
 import { Announcer } from '../../src/jobs/announcer.ts';
 import type { JobView } from '../../src/jobs/job.ts';
 import { Projector } from '../../src/jobs/projector.ts';
+import type { UnreadablePlace } from '../../src/jobs/read-status.ts';
 import { jobTables, migrate } from '../../src/jobs/schema.ts';
 import type { JobTables } from '../../src/jobs/schema.ts';
 import { createKafka } from '../../src/log/kafka/kafka-client.ts';
@@ -42,6 +43,11 @@ export interface JobServers {
   append(...events: StatusEvent[]): Promise<void>;
   /** Into the progress topic. */
   tell(...events: StatusEvent[]): Promise<void>;
+  /** Appends what is no event. */
+  appendGarbage(jobId: string): Promise<void>;
+  /** Records that were left out, and whoever is told of them. */
+  readonly unreadable: UnreadablePlace[];
+  readonly onUnreadable: (place: UnreadablePlace) => void;
   /** Every record of a topic, partition by partition. */
   records(topic: string): Promise<StoredRecord[]>;
   exported(): Promise<ExportEvent[]>;
@@ -94,7 +100,10 @@ export async function jobServers(): Promise<JobServers> {
     }
     return all;
   };
+  const unreadable: UnreadablePlace[] = [];
   return {
+    unreadable,
+    onUnreadable: (place) => unreadable.push(place),
     databaseUrl: postgresUrl,
     pool,
     tables,
@@ -107,6 +116,8 @@ export async function jobServers(): Promise<JobServers> {
     records,
     append: (...events) => appendTo(topics.status, events),
     tell: (...events) => appendTo(topics.progress, events),
+    appendGarbage: (jobId) =>
+      publisher.append([{ topic: topics.status, key: jobId, value: Buffer.from('no event') }]),
     exported: async () =>
       (await records(topics.exports)).map(({ value }) => codecs.exportEvent.decode(value)),
     dump: async () => {
@@ -129,7 +140,7 @@ export async function jobServers(): Promise<JobServers> {
 
 /** Not started. */
 export function makeProjector(servers: JobServers, historyMs = HISTORY): Projector {
-  const { tables, databaseUrl, reader, openAppender, codecs, topics, prefix } = servers;
+  const { tables, databaseUrl, reader, openAppender, codecs, topics, prefix, onUnreadable } = servers;
   const announcer = new Announcer({
     tables,
     reader,
@@ -146,6 +157,7 @@ export function makeProjector(servers: JobServers, historyMs = HISTORY): Project
     announcer,
     manifest,
     codec: codecs.status,
+    onUnreadable,
     statusTopic: topics.status,
     progressTopic: topics.progress,
     historyMs,

@@ -77,6 +77,17 @@ describe('projector', () => {
     assert.deepEqual(new Map([...published].sort()), new Map([...announced].sort()));
   }
 
+  it('goes on past a record that nobody can read, and names it once', async () => {
+    const a = jobEvents('a', Date.now());
+    await servers.append(a.planned(1));
+    await servers.appendGarbage('a');
+    await servers.append(a.completed('0001', 'Patient'));
+    running.start((signal) => makeProjector(servers).run(signal));
+    await until(async () => (await loadJob(servers.pool, servers.tables, 'a'))?.state === 'completed');
+    assert.equal(servers.unreadable.length, 1);
+    assert.equal(servers.unreadable[0]?.offset, 1);
+  });
+
   it('folds the log into the tables and announces each thing once, in order', async () => {
     running.start((signal) => makeProjector(servers).run(signal));
     const make = jobEvents('job-1');

@@ -70,7 +70,7 @@ describe('a task whose topic is lost', function () {
     const id = await idOf(topic);
     const reader = during(
       () => log.makeAgain(topic),
-      async function* () {}, // eslint-disable-line @typescript-eslint/no-empty-function
+      async function* () {},
     );
     await assert.rejects(run(topic, id, reader), { code: 'gone', subject: topic });
   });
