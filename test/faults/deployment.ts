@@ -12,6 +12,8 @@ import { ROLES } from '../../src/config/roles.ts';
 import type { Role } from '../../src/config/roles.ts';
 import { jobTables, schemaOf } from '../../src/jobs/schema.ts';
 import type { JobTables } from '../../src/jobs/schema.ts';
+import type { Position } from '../../src/events/position.ts';
+import { captureLog } from '../../src/main/capture-log.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import type { StackAddresses } from '../../src/stack/stack.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
@@ -112,6 +114,12 @@ export class Deployment {
     const admin = await this.#connectedAdmin();
     const partitions = await admin.fetchTopicOffsets(topic).catch(() => []);
     return partitions.reduce((sum, { high }) => sum + Number(high), 0);
+  }
+
+  /** How far capture is, as the log has it. */
+  async position(): Promise<Position | undefined> {
+    const { control } = await this.log.codecs();
+    return captureLog(this.log, control.position, this.settings.topicPrefix).positions.read();
   }
 
   async deleteTopic(topic: string): Promise<void> {
