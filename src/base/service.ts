@@ -80,7 +80,7 @@ export class Supervisor {
     let attempt = 0;
     let readyAt = Infinity;
     const ready = (): void => {
-      readyAt = Date.now();
+      if (this.#state !== 'running') readyAt = Date.now();
       this.#established = true;
       this.#state = 'running';
       this.#reason = undefined;

@@ -24,6 +24,11 @@ export class ConfirmedPosition {
     return this.#reached;
   }
 
+  /** Up to where PostgreSQL has sent everything. */
+  get advanced(): Lsn {
+    return this.#advanced;
+  }
+
   get inTransaction(): boolean {
     return this.#open;
   }

@@ -39,11 +39,13 @@ export class Following {
   #requests: RequestMessage[] = [];
   #transaction: { readonly lsn: Lsn; readonly time: number; readonly stamp: Stamp; readonly skip: boolean };
   #idleStoredAt = 0;
+  /** Where the source's log ended at the first probe. */
+  #firstEnd: Lsn | undefined;
 
   constructor(options: CaptureOptions, log: CaptureLog, start: Position) {
     this.#options = options;
     this.#log = log;
-    this.#sender = new LogSender(log, () => this.#commitPart());
+    this.#sender = new LogSender(log, options.health, () => this.#commitPart());
     this.#deriver = new ChangeDeriver(options.rows);
     this.#start = start;
     this.#stamps = new StampClock(start.stamp);
@@ -76,7 +78,7 @@ export class Following {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { source, topics, health } = this.#options;
+    const { source, topics } = this.#options;
     const types = new Set([...(await topics.list()), ...this.#start.topics.map(({ type }) => type)]);
     for (const type of types) if (!this.#writer.ready(type)) await this.#writer.prepare(type);
     const stop = new AbortController();
@@ -91,9 +93,8 @@ export class Following {
       const uncovered = this.#watch.run(AbortSignal.any([signal, stop.signal]));
       uncovered.catch((error: unknown) => stop.abort(error));
       const { lag } = this.#options.metrics;
-      probing = probeWal(source, { lag, onProbe: () => stream?.askPosition() }, stop.signal);
+      probing = probeWal(source, { lag, onProbe: (end) => this.#probed(end, stream) }, stop.signal);
       const either = AbortSignal.any([signal, broken, stop.signal]);
-      health.ready();
       while (!signal.aborted) {
         for (const event of await this.#sender.during(stream.take(either))) {
           if (event.kind === 'advanced') this.#advance(event.position);
@@ -242,6 +243,7 @@ export class Following {
     let reached: Lsn | undefined = this.#confirmed.reached;
     if (reached <= this.#handedOver) {
       const idle = this.#confirmed.idleAdvance();
+      this.#tellIdle();
       if (idle === undefined || this.#options.clock() - this.#idleStoredAt < IDLE_INTERVAL) return;
       reached = idle;
     }
@@ -251,6 +253,17 @@ export class Following {
       await this.#commit(position);
       stream.confirm(position);
     });
+  }
+
+  #probed(end: Lsn, stream: ReplicationStream | undefined): void {
+    this.#firstEnd ??= end;
+    stream?.askPosition();
+  }
+
+  /** Capture is ready when the log has stored something, or when all that was there at the start left nothing to store. */
+  #tellIdle(): void {
+    const sent = this.#firstEnd !== undefined && this.#confirmed.advanced >= this.#firstEnd;
+    if (sent && !this.#sender.busy) this.#options.health.ready();
   }
 
   /**

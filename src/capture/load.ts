@@ -67,7 +67,7 @@ export async function load(options: LoadOptions): Promise<Position> {
         reloaded,
       });
       const before = await endsBefore(options, writer);
-      const sender = new LogSender(log);
+      const sender = new LogSender(log, { ready: () => undefined }); // capture is ready when it follows
       const loading = { ...options, writer, sender, point };
       await copyAll(loading, client);
       if (mode === 'reload') {

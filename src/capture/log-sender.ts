@@ -1,8 +1,12 @@
+import { HeadwaterError } from '../base/errors.ts';
+import type { HealthReporter } from '../base/service.ts';
 import { FLUSH_BYTES, TRANSACTION_BYTES } from './capture-options.ts';
 import type { CaptureLog } from './change-writer.ts';
 
 /** Part of Kafka's transaction timeout after which a transaction is committed. The rest is for the commit and its retries. */
 const MAX_OPEN_SHARE = 1 / 4;
+/** A flush or commit that takes longer is reported, in ms. */
+const SLOW = 5_000;
 
 /**
  * Role: sends what is added to the log, one flush or commit at a time, while adding goes on.
@@ -13,21 +17,31 @@ const MAX_OPEN_SHARE = 1 / 4;
 export class LogSender {
   readonly #log: CaptureLog;
   readonly #commitPart: () => Promise<void>;
+  readonly #health: HealthReporter;
   readonly #broken = new AbortController();
   #sending: Promise<void> = Promise.resolve();
   #underWay = 0;
   /** Sent in the open Kafka transaction. */
   #bytes = 0;
 
-  /** @param commitPart commits in the middle of what belongs together */
-  constructor(log: CaptureLog, commitPart: () => Promise<void> = () => log.commit()) {
+  /**
+   * @param health hears when the log has stored something, and when it takes long
+   * @param commitPart commits in the middle of what belongs together
+   */
+  constructor(log: CaptureLog, health: HealthReporter, commitPart: () => Promise<void> = () => log.commit()) {
     this.#log = log;
+    this.#health = health;
     this.#commitPart = commitPart;
   }
 
   /** Fires with the error of a flush or commit that failed. */
   get broken(): AbortSignal {
     return this.#broken.signal;
+  }
+
+  /** A flush or commit is under way. */
+  get busy(): boolean {
+    return this.#underWay > 0;
   }
 
   /** Between two records: sends what has gathered, and commits when the transaction has become large or old. */
@@ -90,9 +104,23 @@ export class LogSender {
   async #next(work: () => Promise<void>): Promise<void> {
     const before = this.#sending;
     this.#underWay++;
-    this.#sending = before.then(work).finally(() => this.#underWay--);
+    this.#sending = before.then(() => this.#reported(work)).finally(() => this.#underWay--);
     this.#sending.catch((error: unknown) => this.#broken.abort(error));
     await before;
+  }
+
+  async #reported(work: () => Promise<void>): Promise<void> {
+    const slow = new HeadwaterError(
+      'unavailable',
+      `Kafka has not stored within ${String(SLOW / 1_000)} s what capture sent`,
+    );
+    const timer = setTimeout(() => this.#health.waiting?.(slow), SLOW);
+    try {
+      await work();
+      this.#health.ready();
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #isOld(): boolean {

@@ -1,6 +1,7 @@
 import type pg from 'pg';
 import { sleep } from '../base/clock.ts';
 import { parseLsn } from '../base/positions.ts';
+import type { Lsn } from '../base/positions.ts';
 import type { CaptureLag } from './capture-lag.ts';
 import type { Source } from './source.ts';
 
@@ -10,11 +11,11 @@ const INTERVAL = 1_000;
 /**
  * Asks the source every second where its log ends, until the signal fires: a stream that stands still does not tell. What goes wrong
  * is left to the stream, which meets it as well.
- * @param onProbe asks the stream how far it has been sent
+ * @param onProbe hears where the log ends, and asks the stream how far it has been sent
  */
 export async function probeWal(
   source: Pick<Source, 'catalogSession'>,
-  { lag, onProbe }: { readonly lag: CaptureLag; readonly onProbe: () => void },
+  { lag, onProbe }: { readonly lag: CaptureLag; readonly onProbe: (end: Lsn) => void },
   signal: AbortSignal,
 ): Promise<void> {
   let client: pg.Client | undefined;
@@ -25,8 +26,11 @@ export async function probeWal(
         'SELECT pg_current_wal_flush_lsn() AS lsn, (extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now',
       );
       const [row] = rows;
-      if (row && !signal.aborted) lag.probed(parseLsn(row.lsn), Number(row.now));
-      onProbe();
+      if (row && !signal.aborted) {
+        const end = parseLsn(row.lsn);
+        lag.probed(end, Number(row.now));
+        onProbe(end);
+      }
     } catch {
       await client?.end().catch(() => undefined);
       client = undefined;

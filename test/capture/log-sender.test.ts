@@ -4,6 +4,7 @@ import type { CaptureLog } from '../../src/capture/change-writer.ts';
 import { LogSender } from '../../src/capture/log-sender.ts';
 
 const TIMEOUT = 2_000;
+const quiet = { ready: () => undefined };
 
 /** Holds no records, only what a sender decides by. Tells what was done, in order. */
 class TimedLog implements CaptureLog {
@@ -47,7 +48,7 @@ describe('a sender of records', () => {
     const log = new TimedLog();
     log.pendingBytes = 1_000;
     log.openMs = 100;
-    const sender = new LogSender(log);
+    const sender = new LogSender(log, quiet);
     await sender.sendWhenDue();
     await sender.idle();
     assert.deepEqual(log.done, []);
@@ -57,7 +58,7 @@ describe('a sender of records', () => {
     const log = new TimedLog();
     log.pendingBytes = 1;
     log.openMs = TIMEOUT / 2;
-    const sender = new LogSender(log);
+    const sender = new LogSender(log, quiet);
     await sender.sendWhenDue();
     await sender.idle();
     assert.deepEqual(log.done, ['commit begins', 'commit ends']);
@@ -65,7 +66,7 @@ describe('a sender of records', () => {
 
   it('commits a transaction that becomes old during a wait', async () => {
     const log = new TimedLog();
-    const sender = new LogSender(log);
+    const sender = new LogSender(log, quiet);
     log.openMs = TIMEOUT / 2;
     await sender.during(log.committed.promise); // ends only when it was committed
     assert.deepEqual(log.done, ['commit begins', 'commit ends']);
@@ -73,7 +74,7 @@ describe('a sender of records', () => {
 
   it('commits a part while a source of batches stalls, and hands over all batches', async () => {
     const log = new TimedLog();
-    const sender = new LogSender(log);
+    const sender = new LogSender(log, quiet);
     async function* stalling(): AsyncIterable<number> {
       yield 1;
       log.openMs = TIMEOUT / 2;
@@ -88,7 +89,7 @@ describe('a sender of records', () => {
 
   it('never has two flushes or commits under way', async () => {
     const log = new TimedLog();
-    const sender = new LogSender(log);
+    const sender = new LogSender(log, quiet);
     await Promise.all([
       sender.commit(() => log.commit()),
       sender.flush(),
@@ -106,7 +107,7 @@ describe('a sender of records', () => {
   it('tells of a commit that failed during a wait', async () => {
     const log = new TimedLog();
     const failure = new Error('no broker');
-    const sender = new LogSender(log, () => Promise.reject(failure));
+    const sender = new LogSender(log, quiet, () => Promise.reject(failure));
     log.openMs = TIMEOUT / 2;
     const failed = new Promise((resolve) =>
       sender.broken.addEventListener('abort', () => resolve(sender.broken.reason)),
