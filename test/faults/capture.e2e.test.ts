@@ -40,7 +40,6 @@ describe('killing capture', function () {
     const observations = log.names.resource('Observation');
     const written = await headwater.writtenTo(observations);
     await writer.bulk('Observation', 'big-', BIG);
-    const reached = (await headwater.position())?.lsn;
     for (let i = 0; i < inTransaction; i++) {
       const start = await headwater.writtenTo(observations);
       // The first flush is enough to be inside; a later one lies in the transaction's second Kafka transaction.
@@ -50,7 +49,8 @@ describe('killing capture', function () {
         async () => (await headwater.writtenTo(observations)) >= start + inside,
       );
       await capture.kill();
-      assert.equal((await headwater.position())?.lsn, reached, 'the transaction was not over');
+      const reached = (await headwater.position())?.lsn;
+      assert(reached !== undefined && reached <= writer.bulkLsn, 'the transaction was not over');
       capture = headwater.start(['capture']);
     }
     assert.ok((await headwater.writtenTo(observations)) > written);

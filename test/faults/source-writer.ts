@@ -1,5 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
+import { lsn, parseLsn } from '../../src/base/positions.ts';
 import { BODY_FUNCTION, History, MARKER, repeatsOf } from './history.ts';
 import type { Changes } from './history.ts';
 import { until } from './until.ts';
@@ -16,6 +17,8 @@ const CHANGES_AT_MOST = 6;
 /** The application in front of the source: commits one transaction after the other and remembers each. */
 export class SourceWriter {
   readonly history = new History();
+  /** A place in the write-ahead log after the rows of the last `bulk` and before its commit. */
+  bulkLsn = lsn(0n);
   readonly #url: string;
   readonly #versions = new Map<string, number>();
   #client: pg.Client | undefined;
@@ -56,6 +59,8 @@ export class SourceWriter {
          ON CONFLICT (type, id) DO UPDATE SET version = excluded.version, last_updated = now(), body = excluded.body, deleted = false`,
         [type, prefix, version, repeatsOf(prefix), count],
       );
+      const { rows } = await client.query<{ at: string }>('SELECT pg_current_wal_insert_lsn()::text AS at');
+      this.bulkLsn = parseLsn(rows[0]?.at ?? '');
     });
   }
 
