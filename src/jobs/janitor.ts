@@ -12,6 +12,7 @@ import { endedFolders, expiredJobs, needlessFolders, overdueJobs, overdueRequest
 import type { Overdue } from './due.ts';
 import { FolderSweep } from './folder-sweep.ts';
 import { databaseTime, stampUnknown } from './movement.ts';
+import type { Outage } from './outage.ts';
 import type { JobTables } from './schema.ts';
 
 export interface JanitorOptions {
@@ -31,6 +32,7 @@ export interface JanitorOptions {
   readonly maxExportMs: number;
   /** Files are kept for as long after their job's end. */
   readonly retentionMs: number;
+  readonly outage: Outage;
   readonly logger: Logger;
   readonly health: HealthReporter;
   /** Between two rounds; how soon a cancelled job's files go. */
@@ -61,6 +63,7 @@ export class Janitor implements Service {
   readonly #sweep: FolderSweep;
   /** Jobs that were ended by an event of this janitor, and when; the projection may not know yet. */
   readonly #asked = new Map<string, number>();
+  #lastInventory = -Infinity;
 
   constructor(options: JanitorOptions) {
     this.#options = options;
@@ -69,33 +72,45 @@ export class Janitor implements Service {
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { pool, health, intervalMs = 2_000, inventoryMs = 600_000 } = this.#options;
+    const { pool, health, intervalMs = 2_000, outage } = this.#options;
     const { now: time = () => databaseTime(pool) } = this.#options;
-    for (let lastInventory = -Infinity; !signal.aborted;) {
-      const now = await time();
-      await this.#failOverdue(now, signal);
-      await this.#expire(now);
-      if (now - lastInventory >= inventoryMs) {
-        await this.#inventory(now, signal);
-        lastInventory = now;
+    while (!signal.aborted) {
+      try {
+        await this.#round(await time(), signal);
+      } catch (error) {
+        outage.notice();
+        throw error;
       }
-      for (const folder of await endedFolders(this.#options.pool, this.#options.tables, now - HOUR)) {
-        this.#sweep.add(folder, now, false);
-      }
-      await this.#sweep.run(now);
       health.ready();
       await sleep(intervalMs, signal);
     }
   }
 
+  async #round(now: number, signal: AbortSignal): Promise<void> {
+    const { pool, tables, reader, statusTopic, outage, inventoryMs = 600_000 } = this.#options;
+    await reader.ends(statusTopic); // an outage of Kafka is noticed also when nothing is overdue
+    outage.answered(now);
+    await this.#failOverdue(now, signal);
+    await this.#expire(now);
+    if (now - this.#lastInventory >= inventoryMs) {
+      await this.#inventory(now, signal);
+      this.#lastInventory = now;
+    }
+    for (const folder of await endedFolders(pool, tables, now - HOUR)) this.#sweep.add(folder, now, false);
+    await this.#sweep.run(now);
+  }
+
   async #failOverdue(now: number, signal: AbortSignal): Promise<void> {
-    const { pool, tables, jobDeadlineMs, maxExportMs } = this.#options;
+    const { pool, tables, jobDeadlineMs, maxExportMs, outage } = this.#options;
     await stampUnknown(pool, tables);
     const before = now - maxExportMs;
     const requests = await overdueRequests(pool, tables, before);
     const limits = { now, idleSince: now - jobDeadlineMs, acceptedBefore: before };
     const jobs = await overdueJobs(pool, tables, limits);
-    const overdue = [...requests, ...jobs].filter(({ jobId }) => !this.#askedLately(jobId, now));
+    const overdue = [...requests, ...jobs].filter(
+      ({ jobId, reason }) =>
+        !this.#askedLately(jobId, now) && !(reason === 'deadline' && outage.explainsIdleness(now)),
+    );
     if (overdue.length === 0) return;
     const moving = await this.#unseenJobs(signal);
     if (moving === 'far-behind') return;

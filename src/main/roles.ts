@@ -12,6 +12,7 @@ import { parseRequestMessage } from '../events/request-message.ts';
 import { References } from '../fhir/reference.ts';
 import { Announcer } from '../jobs/announcer.ts';
 import { Janitor } from '../jobs/janitor.ts';
+import { Outage } from '../jobs/outage.ts';
 import { Projector } from '../jobs/projector.ts';
 import { JobRequests } from '../jobs/requests.ts';
 import { countUnfinished } from '../jobs/unfinished.ts';
@@ -86,7 +87,10 @@ function services(shared: Shared): [name: string, start: Start][] {
     planner: () => [['planner', deferred('planner', shared, planner)]],
     worker: () => worker(shared),
     projector: () => [['projector', deferred('projector', shared, projector)]],
-    janitor: () => [['janitor', deferred('janitor', shared, janitor)]],
+    janitor: () => {
+      const outage = new Outage();
+      return [['janitor', deferred('janitor', shared, (_, health) => janitor(shared, health, outage))]];
+    },
   };
   const needsTables = roles.some(
     (role) => role === 'gateway' || role === 'projector' || role === 'janitor' || role === 'capture',
@@ -249,9 +253,11 @@ async function projector(
 async function janitor(
   { settings, log, pool, tables, logger }: Shared,
   health: HealthReporter,
+  outage: Outage,
 ): Promise<Service> {
   const { control } = await log.codecs();
   return new Janitor({
+    outage,
     pool,
     tables,
     store: openStore(settings.storageUrl),

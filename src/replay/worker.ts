@@ -1,4 +1,5 @@
 import type { Clock } from '../base/clock.ts';
+import { remedyFor } from '../base/errors.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import { isJobId } from '../events/job-id.ts';
 import { failureOf } from '../events/failure.ts';
@@ -92,8 +93,15 @@ export class Worker implements Service {
       metrics.taskEnded(lane, dropped ? 'dropped' : 'interrupted', []);
       signal.throwIfAborted();
       if (dropped) return [];
+      if (remedyFor(error) === 'retry') this.#tellWaiting(task);
       throw error;
     }
+  }
+
+  /** A server is away: the task is repeated as long as that lasts, and its job is not stuck. */
+  #tellWaiting({ jobId, taskId }: Task): void {
+    const event = { kind: 'TaskProgressed', jobId, taskId, fraction: 0, at: this.#options.clock() } as const;
+    this.#tell(event).catch(() => undefined); // the server may be Kafka
   }
 
   /** What is told of a task that cannot be done; its key names it also when it cannot be read. */

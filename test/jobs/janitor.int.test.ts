@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { StatusEvent } from '../../src/events/status.ts';
 import { Janitor } from '../../src/jobs/janitor.ts';
 import { databaseTime } from '../../src/jobs/movement.ts';
+import { Outage } from '../../src/jobs/outage.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 import { jobEvents } from './events.ts';
 import { jobServers, makeProjector, quiet, Running, until } from './job-servers.ts';
@@ -22,6 +23,7 @@ describe('janitor', () => {
   let NOW: number;
   let now: number;
   let rounds: number;
+  let outage: Outage;
 
   beforeEach(async () => {
     servers = await jobServers();
@@ -30,6 +32,7 @@ describe('janitor', () => {
     store = new FsStore(root);
     now = NOW = await databaseTime(servers.pool);
     rounds = 0;
+    outage = new Outage();
   });
   afterEach(async () => {
     await running.stop();
@@ -49,6 +52,7 @@ describe('janitor', () => {
       maxExportMs: 24 * HOUR,
       retentionMs: 48 * HOUR,
       now: () => Promise.resolve(now),
+      outage,
       logger: quiet,
       health: { ready: () => rounds++ },
       intervalMs: 10,
@@ -150,6 +154,20 @@ describe('janitor', () => {
       message: 'There was no progress for 10 minutes.',
     });
     assert.equal(await state('busy'), 'running');
+  });
+
+  it('gives jobs two minutes after an outage, in which they could not move', async () => {
+    startProjector();
+    const idle = jobEvents('idle', NOW);
+    await servers.append(idle.planned(1), idle.started('0001'));
+    await Promise.all([reaches('idle', 'running'), folded()]);
+    await moved('idle', NOW - 11 * MINUTE);
+    outage.notice();
+    startJanitor();
+    await twoRounds();
+    assert.equal(await state('idle'), 'running');
+    now = NOW + 2 * MINUTE;
+    await reaches('idle', 'failed');
   });
 
   for (const [which, wrong] of [
