@@ -95,9 +95,13 @@ export class ReplicationStream {
     while (this.#queue.length === 0) {
       signal.throwIfAborted();
       if (this.#failure) {
-        throw new HeadwaterError('unavailable', `the replication stream ended: ${this.#failure.message}`, {
-          cause: this.#failure,
-        });
+        throw new HeadwaterError(
+          'unavailable',
+          `PostgreSQL ended the replication stream, which begins again: ${this.#failure.message}`,
+          {
+            cause: this.#failure,
+          },
+        );
       }
       await this.#changed(signal);
     }

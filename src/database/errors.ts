@@ -6,6 +6,7 @@ const AWAY_STATE = /^(08|53|57P0|57014|55P03|55006|40001|40P01|25006|25P0[34])/;
 const NOT_YET_STATE = /^(42P01|3F000)/;
 /** The login is refused: the password is wrong, pg_hba.conf has no line for it, or there is no such database. */
 const REFUSED_STATE = /^(28|3D000)/;
+const MISSING_RIGHT_STATE = '42501';
 const AWAY_SYSTEM = new Set([
   'ECONNREFUSED',
   'ECONNRESET',
@@ -22,7 +23,7 @@ const AWAY_SYSTEM = new Set([
 const AWAY_MESSAGE =
   /terminated|timeout|not queryable|Client has encountered a connection error|Cannot use a pool after/i;
 
-/** `unavailable` for an error that says that the database is away, `refused` for a refused login; undefined for any other. */
+/** `unavailable` for an error that says that the database is away, `refused` for a refused login or a missing right; undefined for any other. */
 export function awayError(error: unknown): HeadwaterError | undefined {
   if (error instanceof HeadwaterError || !(error instanceof Error)) return undefined;
   const refusal = refusedError(error);
@@ -50,6 +51,10 @@ export function unavailable(error: unknown): HeadwaterError {
 
 function refusedError(error: Error): HeadwaterError | undefined {
   const { code } = error as { code?: unknown };
+  if (code === MISSING_RIGHT_STATE) {
+    const missing = `the user of HEADWATER_SOURCE_URL lacks a right in PostgreSQL; GRANT it: ${messageOf(error)}`;
+    return new HeadwaterError('refused', missing, { cause: error });
+  }
   if (typeof code !== 'string' || !REFUSED_STATE.test(code)) return undefined;
   const message = `PostgreSQL refuses the login of HEADWATER_SOURCE_URL: ${messageOf(error)}`;
   return new HeadwaterError('refused', message, { cause: error });

@@ -3,6 +3,7 @@ import type { Pool, PoolClient } from 'pg';
 import { asking, openPool, transaction } from '../../src/database/pool.ts';
 import { sharedStack } from '../support/stack.ts';
 import { quiet } from '../jobs/job-servers.ts';
+import { testRole } from './roles.ts';
 
 describe('a pool of database connections', () => {
   let pool: Pool;
@@ -29,6 +30,20 @@ describe('a pool of database connections', () => {
       { code: 'unavailable' },
     );
     assert.equal(await transaction(pool, () => Promise.resolve('done')), 'done');
+  });
+
+  it('says refused, and which right is missing, when the user may not do something', async () => {
+    const role = await testRole('NOSUPERUSER');
+    const poor = openPool({ url: role.url, size: 1 }, quiet);
+    try {
+      await assert.rejects(
+        transaction(poor, (client) => client.query('CREATE SCHEMA not_allowed')),
+        { code: 'refused', message: /GRANT it: permission denied for database/ },
+      );
+    } finally {
+      await poor.end();
+      await role.remove();
+    }
   });
 
   it('says unavailable when a session ends during a query', async () => {

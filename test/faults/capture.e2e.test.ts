@@ -130,7 +130,7 @@ describe('killing capture', function () {
     await third.logged(/capture starts: stream/);
     await next();
     second.thaw();
-    await second.logged(/fenced|has taken over|session that leads has ended|stream ended/);
+    await second.logged(/fenced|has taken over|session that leads has ended|ended the replication stream/);
     await next();
     await third.kill();
     await next();
