@@ -14,7 +14,7 @@ import type { NodeOptions } from './start-up.ts';
 
 const NAME = 'shuffled';
 
-/** The Group again, of the same resources in random order: everything begins anew, with another log. */
+/** The Group again, of the same resources in random order: everything begins again, with another log. */
 export async function shuffledGroup(
   system: BenchSystem,
   phases: Phases,
@@ -55,7 +55,7 @@ async function forgetLog(
   });
 }
 
-/** Makes the table anew, its rows in random order. Returns how many there are. */
+/** Makes the table again, its rows in random order. Returns how many there are. */
 function shuffle(url: string): Promise<number> {
   return withClient(url, async (client) => {
     await client.query(`SET work_mem = '256MB'; SET maintenance_work_mem = '256MB'`);

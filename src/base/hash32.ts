@@ -1,5 +1,5 @@
 /**
- * FNV-1a, 32 bits: the same everywhere and for ever, for what is stored or has to come out alike when it is done again. Not
+ * FNV-1a, 32 bits: the same everywhere and forever, for what is stored or has to come out alike when it is done again. Not
  * against anybody who wants two texts to share one.
  */
 export function hash32(text: string): number {

@@ -5,7 +5,7 @@ import type { TableMapping } from './source-mapping.ts';
 
 /**
  * What must not change between two moments for the stream to have shown everything in between: the objects by their ids, and the
- * catalog rows that a change which came and went would have written anew. Replica identity is not among it: PostgreSQL says
+ * catalog rows that a change which came and went would have written again. Replica identity is not among it: PostgreSQL says
  * in the stream with which identity a change was written.
  */
 export function coverageOf(
@@ -47,7 +47,7 @@ export function coverageGap(
   return proved.find(({ subject }) => !present.has(subject))?.subject;
 }
 
-/** A column's definition and its table's file both change when ALTER writes its values anew; either alone leaves the values as they were. */
+/** A column's definition and its table's file both change when ALTER writes its values again; either alone leaves the values as they were. */
 function same(before: string | undefined, now: string): boolean {
   if (before === undefined || before === now) return before === now;
   const [a, b] = [LAYOUT.exec(before), LAYOUT.exec(now)];

@@ -50,7 +50,7 @@ export type Start =
 export type StartMode = Start['mode'];
 
 const RELOAD = 'headwater reload loads everything again';
-const RESET = 'headwater reset deletes the resource topics and loads them anew';
+const RESET = 'headwater reset deletes the resource topics and loads them again';
 
 /**
  * Why capture may not touch the log or the slot, as one line that says what to run; undefined when it may.

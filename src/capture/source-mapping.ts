@@ -73,7 +73,7 @@ export interface SourceRow {
   readonly deleted: boolean;
 }
 
-/** Reads rows of one relation as it is described now: made anew whenever PostgreSQL describes the relation anew. */
+/** Reads rows of one relation as it is described now: made again whenever PostgreSQL describes the relation again. */
 export class RowReader {
   readonly relation: Relation;
   readonly mapping: TableMapping;

@@ -116,7 +116,7 @@ export interface TopicIdentity {
 
 /** Reads what is committed, from given offsets, without joining a group. */
 export interface LogReader {
-  /** Topics by name, as the cluster has them now, asked anew each time; those that do not exist are left out. */
+  /** Topics by name, as the cluster has them now, asked again each time; those that do not exist are left out. */
   topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicIdentity>>;
   /**
    * End offset of what is committed, by partition number; empty when there is no such topic. A transaction's markers come

@@ -39,7 +39,7 @@ export function captureLog(
       },
       deleteAll: async () => {
         await admin.deleteResourceTopics();
-        await admin.emptyTopic(names.zones); // their offsets begin anew
+        await admin.emptyTopic(names.zones); // their offsets begin again
       },
     },
     positions: {

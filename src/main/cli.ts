@@ -83,7 +83,7 @@ program
 program
   .command('reset')
   .description(
-    'let the next start of capture delete every resource topic of the prefix and load everything anew',
+    'let the next start of capture delete every resource topic of the prefix and load everything again',
   )
   .action(run(commands.reset));
 

@@ -113,7 +113,7 @@ export async function rebuildTables(options: Json): Promise<number> {
 }
 
 export function reset(): Promise<number> {
-  return askCapture('first-load', 'deletes its resource topics and loads everything anew');
+  return askCapture('first-load', 'deletes its resource topics and loads everything again');
 }
 
 export function reload(): Promise<number> {

@@ -7,7 +7,7 @@ import { UNKNOWN_PATIENT } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
 import type { LogReader } from '../log/log.ts';
 
-/** A shorter gap is read: that costs less than beginning anew behind it. */
+/** A shorter gap is read: that costs less than beginning again behind it. */
 const LEAST_GAP_BYTES = 256 << 10;
 const UNKNOWN = hash32(UNKNOWN_PATIENT);
 /** When more of a range than that has to be read, it is read whole: where patients lie mixed, that is as fast. */

@@ -142,7 +142,7 @@ export class World {
     }
   }
 
-  /** What capture has not seen, since its slot was lost: everything is told anew, but not where patients are. */
+  /** What capture has not seen, since its slot was lost: everything is told again, but not where patients are. */
   reload(writes: readonly Write[]): void {
     const point = { stamp: this.#clock.change(this.#time), lsn: lsn(++this.#lsn) };
     const before = new Map(this.rows);

@@ -188,7 +188,7 @@ describe('janitor', () => {
     });
   }
 
-  it('times a running job anew whose movement a crash of PostgreSQL has emptied', async () => {
+  it('times a running job again whose movement a crash of PostgreSQL has emptied', async () => {
     startProjector();
     const make = jobEvents('running', NOW);
     await servers.append(make.planned(1), make.started('0001'));

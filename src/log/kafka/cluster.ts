@@ -29,7 +29,7 @@ const ADDRESS = /^(\[[^\]]+\]|[^[\]:]+):\d+$/;
 
 /**
  * Connections to a Kafka cluster, one a broker, and who leads and coordinates what. What any broker can answer is asked of
- * several when one is silent. Callers say by `forget` what turned out to be wrong, so that the next call asks anew.
+ * several when one is silent. Callers say by `forget` what turned out to be wrong, so that the next call asks again.
  */
 export class Cluster {
   readonly #options: ClusterOptions;
@@ -166,7 +166,7 @@ export class Cluster {
     return found?.leaders;
   }
 
-  /** Asks for topics anew; those that do not exist are left out. */
+  /** Asks for topics again; those that do not exist are left out. */
   async #ask(names: readonly string[]): Promise<TopicMetadata[]> {
     const { brokers, topics } = await this.callAny(protocol.metadata(names));
     this.#brokers = brokers;

@@ -60,7 +60,7 @@ export class ExclusiveCommitter {
     }
   }
 
-  /** Appends the outcome and moves the offset to `next` in one transaction. After an error: close, open anew, look at the position. */
+  /** Appends the outcome and moves the offset to `next` in one transaction. After an error: close, open again, look at the position. */
   async commit(outcome: Outcome, next: Offset): Promise<void> {
     const { group, partition } = this.#options;
     try {

@@ -50,7 +50,7 @@ export class FetchQueue {
     });
   }
 
-  /** Who leads the partitions of a topic is to be asked anew. */
+  /** Who leads the partitions of a topic is to be asked again. */
   forget(topic: string): void {
     this.#cluster.forget(topic);
   }

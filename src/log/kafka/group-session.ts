@@ -20,7 +20,7 @@ export interface SessionOptions {
   readonly topics: readonly string[];
   readonly group: string;
   readonly assigner: PartitionAssigner;
-  /** The group has given this member its partitions, at first or anew. */
+  /** The group has given this member its partitions, at first or again. */
   readonly onAssigned: (assignment: Readonly<Record<string, readonly number[]>>) => void;
   readonly onBatch: (payload: EachBatchPayload) => Promise<void>;
 }

@@ -83,7 +83,7 @@ function mend(): void {
 }
 
 /**
- * kafkajs sets a timer on every connection that sets itself again each millisecond for ever, with a negative delay of
+ * kafkajs sets a timer on every connection that sets itself again each millisecond forever, with a negative delay of
  * which Node 24 warns (tulios/kafkajs issues 1704 and 1751, unreleased fixes). It is only needed while requests are held back.
  */
 function stopIdleTimers({ prototype }: { prototype: RequestQueue }): void {

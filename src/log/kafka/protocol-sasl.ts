@@ -17,7 +17,7 @@ export function saslHandshake(mechanism: string): Call<void> {
 
 export interface SaslAnswer {
   readonly bytes: Buffer;
-  /** ms; 0 for ever. */
+  /** ms; 0 forever. */
   readonly lifetime: number;
 }
 

@@ -174,7 +174,7 @@ function decompress(codec: number, data: Buffer): Buffer {
   if (codec === 1) return gunzipSync(data);
   throw new HeadwaterError(
     'unsupported',
-    `record batches are compressed with ${CODECS[codec] ?? `codec ${codec}`}, which is not read; set the topic's compression.type to producer and make it anew`,
+    `record batches are compressed with ${CODECS[codec] ?? `codec ${codec}`}, which is not read; set the topic's compression.type to producer and make it again`,
   );
 }
 

@@ -109,7 +109,7 @@ export function claim(
   batch.writeUInt32BE(crc32c(batch.subarray(layout.ATTRIBUTES_AT)), layout.CRC_AT);
 }
 
-/** Sequence numbers go from 0 to 2^31 - 1 and begin anew. */
+/** Sequence numbers go from 0 to 2^31 - 1 and begin again. */
 export function sequenceAfter(sequence: number, count: number): number {
   return (sequence + count) & 0x7fffffff;
 }

@@ -121,7 +121,7 @@ export class SchemaRegistry {
     const { promise: tooLong, reject } = Promise.withResolvers<never>();
     const timer = setTimeout(() => reject(new Error(`no answer for ${PATIENCE / 1000} s`)), PATIENCE);
     try {
-      return await Promise.race([ask(), tooLong]); // the client waits for ever
+      return await Promise.race([ask(), tooLong]); // the client waits forever
     } catch (error) {
       throw this.#told(subject, error);
     } finally {

@@ -61,7 +61,7 @@ export class TopicAdmin {
       const text = stuck.map((difference) => difference.text).join('; ');
       throw new HeadwaterError(
         'conflict',
-        `${text}: make the topic anew, or use another HEADWATER_TOPIC_PREFIX`,
+        `${text}: make the topic again, or use another HEADWATER_TOPIC_PREFIX`,
       );
     }
     await this.#options.registry.register(this.#options.declarations);

@@ -7,7 +7,7 @@ const INTERVAL = 3_000;
 const MISSING = 3;
 
 /**
- * Notices that a topic was deleted, or deleted and made again: its offsets begin anew then, and whoever goes on from
+ * Notices that a topic was deleted, or deleted and made again: its offsets begin again then, and whoever goes on from
  * a remembered offset would pass new records over. A cluster that does not answer says nothing.
  */
 export class TopicWatch {

@@ -160,7 +160,7 @@ describe('CaptureAppender', () => {
     });
   });
 
-  it('is right that sequence numbers begin anew after 2^31 - 1', async () => {
+  it('is right that sequence numbers begin again after 2^31 - 1', async () => {
     const topic = await log.newTopic(1);
     const identity = await cluster.callAny(initProducerId(undefined, 0));
     let sequence = 2 ** 31 - 5;
