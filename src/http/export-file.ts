@@ -37,13 +37,6 @@ export async function exportFile(
   if (!stored) ctx.vary('Accept-Encoding');
   const etag = etagOf(info);
   const range = rangeOf(ctx, info, etag);
-  if (range === 'unsatisfiable') {
-    ctx.set('Content-Range', `bytes */${String(info.bytes)}`);
-    throw Object.assign(
-      new Error(`Range: "${ctx.get('Range')}" is outside of the ${String(info.bytes)} bytes`),
-      { status: 416 },
-    );
-  }
   const gzip = !stored && !range && ctx.acceptsEncodings('gzip', 'identity') === 'gzip';
   // Each form has a tag of its own (RFC 9110, 8.8.3.3).
   const ownTag = gzip ? etag.replace(/"$/, '-gzip"') : etag;
@@ -51,6 +44,13 @@ export async function exportFile(
   if (isKnown(ctx, ownTag, info.modifiedAt)) {
     ctx.status = 304;
     return;
+  }
+  if (range === 'unsatisfiable') {
+    ctx.set('Content-Range', `bytes */${String(info.bytes)}`);
+    throw Object.assign(
+      new Error(`Range: "${ctx.get('Range')}" is outside of the ${String(info.bytes)} bytes`),
+      { status: 416 },
+    );
   }
   ctx.status = range ? 206 : 200;
   if (range)
@@ -76,7 +76,7 @@ function etagOf({ key, bytes }: ObjectInfo): string {
 }
 
 /**
- * The one range asked for. What asks for several may be answered with the whole (RFC 9110, 14.2), and so is what asks for a range of
+ * The one range asked for, by a GET alone. What asks for several may be answered with the whole (RFC 9110, 14.2), and so is what asks for a range of
  * another file than this (`If-Range`, 13.1.5).
  */
 function rangeOf(
@@ -86,7 +86,7 @@ function rangeOf(
 ): ByteRange | 'unsatisfiable' | undefined {
   const header = ctx.get('Range');
   const same = ['', etag, new Date(modifiedAt).toUTCString()].includes(ctx.get('If-Range'));
-  if (header === '' || !same) return undefined;
+  if (ctx.method !== 'GET' || header === '' || !same) return undefined;
   const ranges = parseRange(bytes, header);
   if (ranges === -1) return 'unsatisfiable';
   const [only] = ranges === -2 || ranges.type !== 'bytes' || ranges.length > 1 ? [] : ranges;

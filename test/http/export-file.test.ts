@@ -76,6 +76,17 @@ describe('export file', () => {
     assert.equal(await response.text(), '');
   });
 
+  it('has no ranges for HEAD, and none for who has the file already', async () => {
+    const head = await gateway.ask(url, { method: 'HEAD', headers: { range: 'bytes=2-9' } });
+    assert.equal(head.status, 200);
+    assert.equal(head.headers.get('content-length'), String(BODY.length));
+    const etag = head.headers.get('etag') ?? '';
+    const range = `bytes=${String(BODY.length)}-`;
+    const same = await gateway.ask(url, { headers: { range, 'if-none-match': etag } });
+    assert.equal(same.status, 304);
+    assert.equal((await gateway.ask(url, { headers: { range } })).status, 416);
+  });
+
   it('has a name, a time and a tag, by which a client asks again only for what it lacks', async () => {
     const first = await gateway.ask(url);
     const etag = first.headers.get('etag') ?? '';
