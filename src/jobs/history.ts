@@ -23,29 +23,26 @@ export async function forgetJobs(
     `INSERT INTO ${t.history} (before) VALUES ($1) ON CONFLICT (one) DO UPDATE SET before = greatest(history.before, excluded.before)`,
     [before],
   );
-  const forgotten = await drop(client, t, { before, limit: BATCH, requests: true });
+  const forgotten = await drop(client, t, before, BATCH);
   return { forgotten, last: forgotten < BATCH };
 }
 
 /** What was forgotten before is forgotten again, when the tables have been made from a log that still has a part of it. */
 export async function forgetAgain(client: Queryable, t: JobTables): Promise<void> {
   const { rows } = await client.query<{ before: string }>(`SELECT before FROM ${t.history}`);
-  if (rows[0]) await drop(client, t, { before: Number(rows[0].before), limit: undefined, requests: false });
+  if (rows[0]) await drop(client, t, Number(rows[0].before));
 }
 
-async function drop(
-  client: Queryable,
-  t: JobTables,
-  which: { readonly before: number; readonly limit: number | undefined; readonly requests: boolean },
-): Promise<number> {
-  const limit = which.limit === undefined ? '' : `ORDER BY active_at LIMIT ${String(which.limit)}`;
+/** Jobs and their requests: a request without its job would look as if it still waited. */
+async function drop(client: Queryable, t: JobTables, before: number, most?: number): Promise<number> {
+  const limit = most === undefined ? '' : `ORDER BY active_at LIMIT ${String(most)}`;
   const { rows } = await client.query<{ id: string }>(
     `SELECT job_id AS id FROM ${t.job} WHERE ${FORGOTTEN} ${limit}`,
-    [which.before],
+    [before],
   );
   if (rows.length === 0) return 0;
   const ids = rows.map(({ id }) => id);
-  for (const table of [t.file, t.task, t.job, ...(which.requests ? [t.request] : [])])
+  for (const table of [t.file, t.task, t.job, t.request])
     await client.query(`DELETE FROM ${table} WHERE job_id = ANY ($1)`, [ids]);
   return ids.length;
 }

@@ -233,6 +233,10 @@ describe('projector', () => {
     for (const table of [servers.tables.task, servers.tables.file])
       assert.ok(!(await ids(table)).includes('gone'), table);
     const before = await servers.dump();
+    // As when the rebuild came before its batch was forgotten.
+    await servers.pool.query(
+      `INSERT INTO ${servers.tables.request} VALUES ('gone', 'me', 'http://x/fhir/$export', '{}', 1, NULL)`,
+    );
     await rebuild(
       {
         ...servers,
@@ -244,6 +248,7 @@ describe('projector', () => {
       AbortSignal.timeout(60_000),
     );
     assert.equal(await servers.dump(), before);
+    assert.deepEqual(await ids(servers.tables.request), ['kept', 'running']);
   });
 
   it('leaves the plan of a job alone when there is only progress', async () => {
