@@ -45,6 +45,8 @@ export interface WorkerOptions {
 }
 
 const PROGRESS_INTERVAL = 1_000;
+/** Tasks of which a process remembers that it told of their start; those it is repeating are among the last. */
+const MOST_TOLD = 10_000;
 
 /**
  * Role: takes tasks of one lane, replays them and appends what came of each, in one transaction with the task's offset.
@@ -120,11 +122,18 @@ export class Worker implements Service {
     // Once a process: a task that kills its worker is known by its starts.
     if (!this.#told.has(name))
       await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
-    this.#told.add(name);
+    this.#remember(name);
     const started = clock();
     const files = await runner.run(task, signal, this.#progress(task));
     logger.info({ jobId, task: taskId, ms: clock() - started, files: files.length }, 'task completed');
     return files;
+  }
+
+  #remember(name: string): void {
+    this.#told.delete(name);
+    this.#told.add(name);
+    const [oldest = name] = this.#told;
+    if (this.#told.size > MOST_TOLD) this.#told.delete(oldest);
   }
 
   /** Tells of progress now and then. An event that is lost costs nothing but a number on a screen. */

@@ -125,6 +125,24 @@ describe('worker', () => {
     assert.equal(counted.filter((what) => what === 'interrupted').length, 7);
   });
 
+  it('remembers of a bounded number of tasks that it told of their start, the last ones', async () => {
+    let taskId = '';
+    const { handle, published } = await worker({ decode: () => ({ ...task, taskId }) });
+    const run = async (number: number): Promise<void> => {
+      taskId = String(number);
+      await handle(record(`${jobId}/${taskId}`));
+    };
+    for (let number = 0; number <= 10_000; number++) {
+      await run(number);
+      await run(1); // is repeated meanwhile
+    }
+    assert.equal(published.length, 10_001);
+    await run(1);
+    assert.equal(published.length, 10_001);
+    await run(0);
+    assert.equal(published.length, 10_002);
+  });
+
   it('fails the job of a task that is given up, in words for clients', async () => {
     const { options, counted } = await worker({});
     const damaged = new HeadwaterError('corrupt', 'hw.resources.Patient/3 at kafka-3:9092 is damaged');
