@@ -178,7 +178,7 @@ function typesOf({ parameters, cut }: ExportCommand): Types {
 function beforeEpoch({ cut: { epoch } }: ExportCommand, { since }: Findings): string[] {
   if (!epoch || !since || since.time >= epoch.began) return [];
   return [
-    `_since: it is before the log began at ${formatInstant(epoch.began)} (epoch ${epoch.id}). Everything is in output, and deletes from before are not reported: replace what earlier exports gave you.`,
+    `_since: it is before the log began at ${formatInstant(epoch.began)} (epoch ${epoch.id}). Of what it began with, output has what the source dates later than that, and deletes from before are not reported: replace what earlier exports gave you by an export without _since.`,
   ];
 }
 
