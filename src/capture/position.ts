@@ -93,7 +93,7 @@ export function refusalOf({ stored, topics, prefix, slot, catalog }: StartFacts)
  * | # | stored position                              | start      |
  * |---|----------------------------------------------|------------|
  * | 1 | none, or a first load is pending             | first-load |
- * | 2 | a reload is pending, or lsn 0                | reload     |
+ * | 2 | a reload is pending, or lsn 0, or an earlier release stored it | reload |
  * | 3 | of a timeline that this server did not have up to there, or past the end of its log | reload |
  * | 4 | its slot is not there, lost, or confirmed past the position | reload |
  * | 5 | what was proved of the source does not hold  | reload     |
@@ -104,6 +104,8 @@ export function startOf({ stored, catalog, timelines, coverage }: StreamFacts): 
   if (stored.pending === 'first-load') return { mode: 'first-load', reason: 'a first load is pending' }; // 1
   const reload = (reason: string): Start => ({ mode: 'reload', reason });
   if (stored.pending === 'reload' || stored.lsn === 0n) return reload('a reload is pending'); // 2
+  if (stored.coverage.length === 0)
+    return reload('an earlier release stored the position without saying what it covers'); // 2
   if (!contains(timelines, stored))
     // 3
     return reload(
@@ -115,8 +117,6 @@ export function startOf({ stored, catalog, timelines, coverage }: StreamFacts): 
   if (!slot) return reload('the slot is gone'); // 4
   if (slot.lost) return reload('PostgreSQL has dropped log that the slot still needed'); // 4
   if (parseLsn(slot.confirmed) > stored.lsn) return reload('the slot is past the position'); // 4
-  if (stored.coverage.length === 0)
-    return reload('an earlier release stored the position without saying what it covers');
   const gap = coverageGap(stored.coverage, coverage);
   if (gap !== undefined) return reload(`${gap} was changed or made again`); // 5
   return { mode: 'stream', reason: 'the position and the slot fit' }; // 6

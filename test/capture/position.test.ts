@@ -75,6 +75,11 @@ describe('how capture starts', () => {
     assert.equal(from({ coverage: [] }), 'reload');
   });
 
+  it('says of a position from an earlier release that it is one', () => {
+    const earlier: Position = { ...stored, timeline: 0, topics: [], coverage: [] };
+    assert.match(startOf({ ...facts, stored: earlier }).reason, /^an earlier release stored the position/);
+  });
+
   it('follows the stream otherwise', () => {
     assert.equal(mode({}), 'stream');
     assert.equal(at({ confirmed: '0/7' }), 'stream');
