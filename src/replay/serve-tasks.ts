@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
 import { systemClock } from '../base/clock.ts';
-import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { HeadwaterError, messageOf, remedyFor } from '../base/errors.ts';
 import type { FromThread, ToThread } from './replay-pool.ts';
 import { LocalRunner } from './task-runner.ts';
 import type { TaskRunnerOptions } from './task-runner.ts';
@@ -26,14 +26,20 @@ export function serveTasks(options: TaskRunnerOptions): void {
       };
       send({ kind: 'done', files: await runner.run(task, running.signal, onProgress) });
     } catch (error) {
-      const known = error instanceof HeadwaterError ? error : undefined;
-      // What is not ours (the network, the disk) may pass.
-      const retryable = known?.retryable ?? true;
-      send({ kind: 'failed', code: known?.code ?? 'internal', message: messageOf(error), retryable });
+      send(failed(error));
     }
   };
   port.on('message', (message: ToThread) => {
     if (message.kind === 'run') void run(message);
     else running.abort();
   });
+}
+
+/** What the pool makes an error of again. Only the code of one that is ours says what to do: what may pass gets one that says so. */
+export function failed(error: unknown): Extract<FromThread, { kind: 'failed' }> {
+  const message = messageOf(error);
+  if (error instanceof HeadwaterError)
+    return { kind: 'failed', code: error.code, message, retryable: error.retryable };
+  const passes = remedyFor(error) === 'retry';
+  return { kind: 'failed', code: passes ? 'unavailable' : 'internal', message, retryable: passes };
 }
