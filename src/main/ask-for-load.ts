@@ -3,7 +3,7 @@ import { lsn } from '../base/positions.ts';
 import { positionRecord } from '../capture/position.ts';
 import { topicDifference } from '../capture/topic-states.ts';
 import { EMPTY_POSITION } from '../events/position.ts';
-import type { PendingLoad, Position } from '../events/position.ts';
+import type { PendingLoad, Position, TopicState } from '../events/position.ts';
 import { captureLog } from './capture-log.ts';
 import type { LogAccess } from './log-access.ts';
 
@@ -30,19 +30,32 @@ export async function askForLoad(
         `${prefix}.resources.${difference.text}, which a reload cannot mend; run headwater reset`,
       );
     if (pending === 'reload' && (difference || !stored)) await log.admin.emptyTopic(log.names.zones); // they tell of other offsets
-    const position: Position = {
-      ...EMPTY_POSITION,
-      ...stored,
-      slot: '',
-      systemId: '',
-      lsn: lsn(0n),
-      pending,
-      epoch: difference ? undefined : stored?.epoch,
-      topics: states,
-    };
+    const position = positionAsked(stored, { pending, states, lost: difference !== undefined });
     appender.add(positions.topic, positionRecord(positions, position, Date.now()));
     await appender.commit();
   } finally {
     await appender.close();
   }
+}
+
+/**
+ * What is stored for an operator who asks for a load. Of a reload that was interrupted, the ends before it stay: what it has written
+ * does not tell whose its resources were.
+ * @param lost the topics are not as the stored position says
+ */
+export function positionAsked(
+  stored: Position | undefined,
+  { pending, states, lost }: { pending: PendingLoad; states: readonly TopicState[]; lost: boolean },
+): Position {
+  const interrupted = stored?.pending === 'reload' && !lost;
+  return {
+    ...EMPTY_POSITION,
+    ...stored,
+    slot: '',
+    systemId: '',
+    lsn: lsn(0n),
+    pending,
+    epoch: lost ? undefined : stored?.epoch,
+    topics: interrupted ? stored.topics : states,
+  };
 }
