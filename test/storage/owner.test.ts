@@ -25,6 +25,15 @@ describe('the owner of a store', () => {
     await checkStorage(store(), 'a');
   });
 
+  it('is found by who may only read', async () => {
+    await claimStorage(store(), { name: 'a', id: '1' });
+    const readable = {
+      claim: (key: string, text?: string): Promise<string> =>
+        text === undefined ? store().claim(key) : Promise.reject(new Error('read-only')),
+    };
+    await claimStorage(readable, { name: 'a', id: '1' });
+  });
+
   it('is never another installation, which is refused by name', async () => {
     await claimStorage(store(), { name: 'a', id: '1' });
     const refused = { code: 'bad-config', message: /HEADWATER_STORAGE_URL belongs to the installation "a"/ };
