@@ -76,6 +76,17 @@ describe('export file', () => {
     assert.equal(await response.text(), '');
   });
 
+  it('is answered with an outcome that every client can read when it cannot be opened', async () => {
+    gateway.store.read = () => Promise.reject(new Error('disk'));
+    for (const more of [{}, { range: 'bytes=2-9' }]) {
+      const { response, body } = await raw(url, { 'accept-encoding': 'gzip', ...more });
+      assert.equal(response.statusCode, 500);
+      assert.equal(response.headers['content-encoding'], undefined);
+      assert.equal(response.headers['content-range'], undefined);
+      assert.match(body.toString(), /OperationOutcome/);
+    }
+  });
+
   it('has no ranges for HEAD, and none for who has the file already', async () => {
     const head = await gateway.ask(url, { method: 'HEAD', headers: { range: 'bytes=2-9' } });
     assert.equal(head.status, 200);
