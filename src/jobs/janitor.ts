@@ -164,7 +164,7 @@ export class Janitor implements Service {
       [progressTopic, tables.progressOffset],
     ] as const) {
       for (const unseen of await this.#unseen(topic, offsets)) {
-        if (unseen.to - unseen.from > FAR_BEHIND) return 'far-behind';
+        if (topic === statusTopic && unseen.to - unseen.from > FAR_BEHIND) return 'far-behind';
         for await (const records of this.#options.reader.read(unseen, signal))
           for (const { key } of records) jobs.add(key.toString());
       }

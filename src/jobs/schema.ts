@@ -116,13 +116,6 @@ CREATE TABLE IF NOT EXISTS ${t.request} (
 );
 CREATE INDEX IF NOT EXISTS export_request_by_time ON ${t.request} (accepted_at);
 
-CREATE TABLE IF NOT EXISTS ${t.unfinished} (
-  job_id        text PRIMARY KEY,
-  client_id     text NOT NULL,
-  accepted_at   bigint NOT NULL
-);
-CREATE INDEX IF NOT EXISTS unfinished_by_client ON ${t.unfinished} (client_id);
-
 CREATE TABLE IF NOT EXISTS ${t.job} (
   job_id        text PRIMARY KEY,
   state         text NOT NULL,
@@ -133,6 +126,20 @@ CREATE TABLE IF NOT EXISTS ${t.job} (
   failure       jsonb
 );
 CREATE INDEX IF NOT EXISTS job_by_state ON ${t.job} (state, active_at);
+
+DO $once$ BEGIN
+  IF to_regclass('${t.unfinished}') IS NULL THEN
+    CREATE TABLE ${t.unfinished} (
+      job_id        text PRIMARY KEY,
+      client_id     text NOT NULL,
+      accepted_at   bigint NOT NULL
+    );
+    -- A release that did not have this table may have left requests.
+    INSERT INTO ${t.unfinished} SELECT job_id, client_id, accepted_at FROM ${t.request} r WHERE cancelled_at IS NULL
+      AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id AND state <> 'running');
+  END IF;
+END $once$;
+CREATE INDEX IF NOT EXISTS unfinished_by_client ON ${t.unfinished} (client_id);
 
 CREATE INDEX IF NOT EXISTS job_by_activity ON ${t.job} (active_at);
 

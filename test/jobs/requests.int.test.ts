@@ -10,6 +10,7 @@ import { saveJob } from '../../src/jobs/job-rows.ts';
 import { fold } from '../../src/jobs/fold.ts';
 import type { JobRecord } from '../../src/jobs/fold.ts';
 import { databaseTime } from '../../src/jobs/movement.ts';
+import { countUnfinished } from '../../src/jobs/unfinished.ts';
 import { JobRequests } from '../../src/jobs/requests.ts';
 import type { JobRequestsOptions } from '../../src/jobs/requests.ts';
 import { jobTables, migrate } from '../../src/jobs/schema.ts';
@@ -255,6 +256,17 @@ describe('requests', () => {
     await assert.rejects(jobs.submit(REQUEST), tooMany);
     await project(make.planned(5), make.failed());
     await jobs.submit(REQUEST);
+  });
+
+  it('counts the unfinished requests of a release that had no table of them', async () => {
+    const jobs = requests({ limits: { perClient: 5, inAll: 5 } });
+    await jobs.submit(REQUEST);
+    await jobs.cancel(await jobs.submit(REQUEST), 'me');
+    const ended = jobEvents(await jobs.submit(REQUEST));
+    await project(ended.planned(1), ended.failed());
+    await pool.query(`DROP TABLE ${tables.unfinished}`);
+    await migrate(pool, tables);
+    assert.deepEqual(await countUnfinished(pool, tables), { accepted: 1, running: 0 });
   });
 
   for (const [set, then] of [
