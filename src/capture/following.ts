@@ -16,7 +16,7 @@ import type { Position } from '../events/position.ts';
 import { positionRecord } from './position.ts';
 import { ReplicationStream } from './replication-stream.ts';
 import { probeWal } from './wal-probe.ts';
-import { RowReader } from './source-mapping.ts';
+import { gapOf, RowReader } from './source-mapping.ts';
 import { StampClock } from './stamp-clock.ts';
 
 /** An idle database's log is let go this often at most, in ms. */
@@ -155,23 +155,18 @@ export class Following {
     const mapping = this.#watch.mappingOf(oid);
     const named = this.#options.source.mapping.some((m) => m.schema === schema && m.table === table);
     if (!mapping && named)
-      throw new HeadwaterError(
-        'unavailable',
-        `${schema}.${table} in the stream is another table than the one followed`,
-      );
-    if (mapping && !relation.fullIdentity) await this.#giveUpStream(relation);
+      await this.#giveUpStream(`${schema}.${table} in the stream is another table than the one followed`);
+    const gap = mapping && gapOf(relation, mapping);
+    if (gap !== undefined) await this.#giveUpStream(gap);
     this.#rows.set(oid, mapping ? new RowReader(relation, mapping) : null);
   }
 
-  /** What this log lacks (large bodies that an update left alone, what a delete deleted) is nowhere: only a reload is exact. */
-  async #giveUpStream({ schema, table }: Relation): Promise<never> {
+  /** What the source's log lacks is nowhere: only a reload is exact. */
+  async #giveUpStream(gap: string): Promise<never> {
     this.#addPosition(lsn(0n));
     await this.#sender.commit(() => this.#log.commit());
     await this.#sender.idle();
-    throw new HeadwaterError(
-      'unavailable',
-      `a change of ${schema}.${table} was written without REPLICA IDENTITY FULL; everything is loaded again`,
-    );
+    throw new HeadwaterError('unavailable', `${gap}; everything is loaded again`);
   }
 
   async #change(oid: number, old: Tuple | undefined, row: Tuple | undefined): Promise<void> {

@@ -73,6 +73,17 @@ export interface SourceRow {
   readonly deleted: boolean;
 }
 
+/**
+ * What changes of the relation, as PostgreSQL describes it at a place of its log, do not tell; undefined when they tell all. Without
+ * FULL they lack large bodies that an update left alone, and what a delete deleted. A column may have had another name for a while.
+ */
+export function gapOf(relation: Relation, mapping: TableMapping): string | undefined {
+  const of = `a change of ${relation.schema}.${relation.table} was written`;
+  if (!relation.fullIdentity) return `${of} without REPLICA IDENTITY FULL`;
+  const lacking = mappedColumns(mapping).find(([, column]) => !relation.columns.includes(column));
+  return lacking && `${of} while it had no column ${lacking[1]}`;
+}
+
 /** Reads rows of one relation as it is described now: made again whenever PostgreSQL describes the relation again. */
 export class RowReader {
   readonly relation: Relation;
