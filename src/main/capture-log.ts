@@ -10,16 +10,20 @@ import type { LogAccess } from './log-access.ts';
 
 const METADATA_PATIENCE = 10_000;
 
-/** Capture's view of the log, on Kafka. */
+/**
+ * Capture's view of the log, on Kafka.
+ * @param transactionTimeoutMs after which Kafka aborts a transaction; without it a minute
+ */
 export function captureLog(
   log: LogAccess,
   codec: Codec<Position>,
   prefix: string,
+  transactionTimeoutMs?: number,
 ): Pick<CaptureOptions, 'openLog' | 'topics' | 'positions'> {
   const { names, reader, admin, cluster } = log;
   return {
     openLog: async () => {
-      const appender = await CaptureAppender.open(cluster, `${prefix}.capture`);
+      const appender = await CaptureAppender.open(cluster, `${prefix}.capture`, transactionTimeoutMs);
       for (const topic of [names.position, names.commands, names.zones])
         appender.declare(topic, await reader.ends(topic));
       return appender;
