@@ -86,7 +86,7 @@ export class Following {
     let stream: ReplicationStream | undefined;
     let probing: Promise<void> | undefined;
     try {
-      await this.#watch.verify();
+      await this.#sender.during(this.#watch.verify());
       const { slot, publication } = source;
       const { lsn: from, timeline } = this.#start;
       stream = await ReplicationStream.start(source.url, { slot, publication, from, timeline });
@@ -222,7 +222,8 @@ export class Following {
   async #end(endLsn: Lsn): Promise<void> {
     const { lsn: at, time, skip } = this.#transaction;
     if (!skip) {
-      if (this.#requests.some(({ kind }) => kind === 'ExportRequested')) await this.#watch.verify();
+      if (this.#requests.some(({ kind }) => kind === 'ExportRequested'))
+        await this.#sender.during(this.#watch.verify());
       for (const request of this.#requests) {
         await this.#commands.write(request, { lsn: at, commitTime: time }, () => this.#sender.flush());
       }

@@ -8,7 +8,14 @@ import type { StatusEvent } from '../events/status.ts';
 import type { LogReader, Partition, Publisher } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { asking } from '../database/pool.ts';
-import { endedFolders, expiredJobs, needlessFolders, overdueJobs, overdueRequests } from './due.ts';
+import {
+  endedFolders,
+  expiredJobs,
+  needlessFolders,
+  overdueJobs,
+  overdueRequests,
+  parseFolder,
+} from './due.ts';
 import type { Overdue } from './due.ts';
 import { FolderSweep } from './folder-sweep.ts';
 import { databaseTime, stampUnknown } from './movement.ts';
@@ -141,6 +148,9 @@ export class Janitor implements Service {
   /** Finds what the quick look misses: ends from before the start, late writes, folders of no job. */
   async #inventory(now: number, signal: AbortSignal): Promise<void> {
     const { pool, tables, store } = this.#options;
+    // Tables that were just made know no job yet, but the log does.
+    const unseen = await this.#unseenJobs(signal);
+    if (unseen === 'far-behind') return;
     let page: string[] = [];
     const flush = async (): Promise<void> => {
       for (const folder of await needlessFolders(pool, tables, page, now)) this.#sweep.add(folder, now, true);
@@ -149,6 +159,7 @@ export class Janitor implements Service {
     for (const parent of [undefined, ...this.#options.containers]) {
       for await (const folder of store.folders(parent)) {
         signal.throwIfAborted();
+        if (unseen.has(parseFolder(folder)?.jobId ?? '')) continue;
         if (page.push(folder) >= PAGE) await flush();
       }
     }
