@@ -55,9 +55,10 @@ export class Announcer {
     this.#wake.dispatchEvent(new Event('rows'));
   }
 
-  async run(leader: Lead, signal: AbortSignal): Promise<void> {
+  async run(leader: Lead, signal: AbortSignal, onOpen: () => void): Promise<void> {
     const { tables, reader, topics, codecs } = this.#options;
     const appender = await this.#options.openAppender(this.#options.transactionalId);
+    onOpen();
     try {
       let announced = await readAnnounced(
         { reader, topic: topics.announced, codec: codecs.announced },

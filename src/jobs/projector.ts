@@ -91,7 +91,6 @@ export class Projector implements Service {
     }
     const starts = await reader.offsetsAt(statusTopic, 0); // old events are gone
     const stored = await leader.transaction((client) => projection.offsets(client));
-    health.ready();
     const follow = partitions.map(
       (_, partition) => (all: AbortSignal) =>
         this.#follow(
@@ -102,7 +101,7 @@ export class Projector implements Service {
     await together(
       [
         ...follow,
-        (all) => announcer.run(leader, all),
+        (all) => announcer.run(leader, all, () => health.ready()), // not before it may write
         (all) => followProgress(leader, this.#options, all),
         (all) => this.#forget(leader, all),
       ],

@@ -107,7 +107,7 @@ describe('brokers that ask for a login', function () {
 
     after(removed);
 
-    it('let each role become ready, when the rights are granted that its messages name one after the other', async () => {
+    it('serve each role in the end, when the rights are granted that its messages name one after the other', async () => {
       const prefix = headwater.settings.topicPrefix;
       start(['gateway'], 'product', 'plain', 'plain');
       const told = new Map<Role, readonly string[]>();
@@ -130,6 +130,8 @@ describe('brokers that ask for a login', function () {
       console.log(
         `        ${[...told].map(([role, messages]) => `${role} ${messages.length}`).join(', ')} times refused`,
       );
+      const exported = await exportNow({ server: headwater.server });
+      assert.equal(assertSnapshot(exported, writer.history), writer.history.length);
     });
   });
 
