@@ -154,10 +154,8 @@ const exportStatus = {
 function exportFile(parts: readonly string[], name: string): object {
   const responses = {
     '200': WHOLE_FILE,
-    '206': PART_OF_FILE,
     '304': SAME_FILE,
     '404': outcome('No such file, a URL that was changed, or one that has expired.'),
-    '416': OUT_OF_RANGE,
     ...ALWAYS,
   };
   return {
@@ -197,7 +195,7 @@ function exportFile(parts: readonly string[], name: string): object {
           schema: { type: 'string' },
         },
       ],
-      responses,
+      responses: { ...responses, '206': PART_OF_FILE, '416': OUT_OF_RANGE },
     },
     head: { tags: ['export'], operationId: `export${name}Head`, summary: 'Only the headers', responses },
   };
