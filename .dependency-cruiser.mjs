@@ -1,4 +1,6 @@
 // The directions of src/: base <- fhir <- events <- stages <- http <- main. Between stages there are only events.
+// topics/ imports nothing but itself.
+import { readdirSync } from 'node:fs';
 
 /** A folder, and what it may import from besides itself and packages. */
 const PORTS = [
@@ -14,7 +16,6 @@ const MAY_IMPORT = {
   config: VOCABULARY,
   log: [...VOCABULARY, '^src/config/', '^topics/'],
   storage: [...VOCABULARY, '^src/config/'],
-  auth: [...VOCABULARY, ...PORTS],
   database: ['^src/base/'],
   capture: [...VOCABULARY, ...PORTS, '^src/database/'],
   cohort: [...VOCABULARY, ...PORTS],
@@ -31,10 +32,21 @@ const MAY_IMPORT = {
   ],
   jobs: [...VOCABULARY, ...PORTS, '^src/database/'],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
-  http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/auth/'],
+  http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/'],
   client: ['^src/base/', '^src/fhir/'],
   stack: ['^src/base/'],
+  main: ['^src/', '^topics/'],
 };
+
+const folders = readdirSync('src', { withFileTypes: true }).flatMap((entry) =>
+  entry.isDirectory() ? [entry.name] : [],
+);
+for (const folder of folders)
+  if (!(folder in MAY_IMPORT))
+    throw new Error(`src/${folder} has no row in MAY_IMPORT of .dependency-cruiser.mjs`);
+for (const folder of Object.keys(MAY_IMPORT))
+  if (!folders.includes(folder))
+    throw new Error(`MAY_IMPORT of .dependency-cruiser.mjs names src/${folder}, which does not exist`);
 
 const directions = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   name: `directions-${folder}`,
@@ -56,6 +68,13 @@ const only = (packages, place, comment) => ({
 export default {
   forbidden: [
     ...directions,
+    {
+      name: 'directions-topics',
+      comment: 'topics/ declares what the log holds; src imports it, never the other way',
+      severity: 'error',
+      from: { path: '^topics/' },
+      to: { path: '^(src|test|bench)/' },
+    },
     only(['kafkajs', '@node-rs/crc32'], '^src/log/kafka/', 'Kafka is spoken in log/kafka'),
     only(
       ['avsc', '@kafkajs/confluent-schema-registry'],

@@ -1,4 +1,4 @@
-import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import type { TopicDeclaration } from './declaration.ts';
 import { announced } from './announced.ts';
 import { commands } from './commands.ts';
 import { exportEvents } from './exports.ts';

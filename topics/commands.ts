@@ -1,5 +1,5 @@
-import type { AvroSchema } from '../src/events/avro-schema.ts';
-import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import type { AvroSchema } from './avro-schema.ts';
+import type { TopicDeclaration } from './declaration.ts';
 import { durable } from './durability.ts';
 import { days, MEBIBYTE } from './durations.ts';
 import { epochSchema, exportParametersSchema, lsnSchema, NAMESPACE } from './records.ts';

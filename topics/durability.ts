@@ -1,4 +1,4 @@
-import type { TopicSettings } from '../src/log/topic-declaration.ts';
+import type { TopicSettings } from './declaration.ts';
 
 const FOREVER = '9223372036854775807';
 

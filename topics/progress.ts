@@ -1,4 +1,4 @@
-import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import type { TopicDeclaration } from './declaration.ts';
 import { durable } from './durability.ts';
 import { hours, MEBIBYTE } from './durations.ts';
 import { statusEventSchema } from './status.ts';

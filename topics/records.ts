@@ -1,4 +1,4 @@
-import type { AvroSchema } from '../src/events/avro-schema.ts';
+import type { AvroSchema } from './avro-schema.ts';
 
 export const NAMESPACE = 'headwater';
 

@@ -1,5 +1,5 @@
-import type { AvroField, AvroSchema } from '../src/events/avro-schema.ts';
-import type { TopicDeclaration } from '../src/log/topic-declaration.ts';
+import type { AvroField, AvroSchema } from './avro-schema.ts';
+import type { TopicDeclaration } from './declaration.ts';
 import { durable } from './durability.ts';
 import { days, hours, MEBIBYTE } from './durations.ts';
 import { exportFileSchema, exportParametersSchema, lsnSchema, NAMESPACE } from './records.ts';

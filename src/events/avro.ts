@@ -2,7 +2,7 @@ import avsc from 'avsc';
 import type { Schema, Type } from 'avsc';
 import { LSN } from '../../topics/records.ts';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
-import type { AvroSchema } from './avro-schema.ts';
+import type { AvroSchema } from '../../topics/avro-schema.ts';
 import type { SubjectSchemas } from './schema-ids.ts';
 
 /** Confluent's wire format: a zero byte and the schema's id as int32, then the Avro bytes. */

@@ -11,7 +11,7 @@ import { lsn, offset, stamp } from '../base/positions.ts';
 import type { Cut, Epoch, Stamp } from '../base/positions.ts';
 import type { Announced } from './announced.ts';
 import { AvroFrame } from './avro.ts';
-import type { AvroSchema } from './avro-schema.ts';
+import type { AvroSchema } from '../../topics/avro-schema.ts';
 import type { Command } from './commands.ts';
 import type { ExportEvent, ExportEventKind } from './export-event.ts';
 import type { Position } from './position.ts';

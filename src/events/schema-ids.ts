@@ -1,4 +1,4 @@
-import type { AvroSchema } from './avro-schema.ts';
+import type { AvroSchema } from '../../topics/avro-schema.ts';
 import { HeadwaterError } from '../base/errors.ts';
 
 /** What the schema registry knows of one subject. */

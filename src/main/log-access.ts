@@ -25,7 +25,7 @@ import { RangeReader } from '../log/kafka/range-reader.ts';
 import { SchemaRegistry } from '../log/kafka/schema-registry.ts';
 import { TopicAdmin } from '../log/kafka/topic-admin.ts';
 import { KafkaWorkQueue } from '../log/kafka/work-queue.ts';
-import { resourceTopicName, topicName } from '../log/topic-declaration.ts';
+import { resourceTopicName, topicName } from '../../topics/declaration.ts';
 
 /** What can only be known when the registry has been asked. */
 export interface Codecs {

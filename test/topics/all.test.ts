@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { allTopics } from '../../topics/all.ts';
 import { resources } from '../../topics/resources.ts';
 import { status } from '../../topics/status.ts';
-import { resourceTopicName, topicName } from '../../src/log/topic-declaration.ts';
-import type { TopicDeclaration } from '../../src/log/topic-declaration.ts';
+import { resourceTopicName, topicName } from '../../topics/declaration.ts';
+import type { TopicDeclaration } from '../../topics/declaration.ts';
 
 const settings = { resourcePartitions: 8, replicationFactor: 1, maxExportHours: 24 };
 const WEEK = 7 * 24 * 3_600_000;

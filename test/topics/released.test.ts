@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { allTopics } from '../../topics/all.ts';
 import { avroType } from '../../src/events/avro.ts';
-import type { AvroSchema } from '../../src/events/avro-schema.ts';
+import type { AvroSchema } from '../../topics/avro-schema.ts';
 
 const FOLDER = join(import.meta.dirname, '../../topics/released');
 

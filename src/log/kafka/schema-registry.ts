@@ -4,10 +4,10 @@ import {
   SchemaType,
 } from '@kafkajs/confluent-schema-registry';
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
-import type { AvroSchema } from '../../events/avro-schema.ts';
+import type { AvroSchema } from '../../../topics/avro-schema.ts';
 import type { SchemaIds, SubjectSchemas } from '../../events/schema-ids.ts';
-import { subjectName } from '../topic-declaration.ts';
-import type { TopicDeclaration } from '../topic-declaration.ts';
+import { subjectName } from '../../../topics/declaration.ts';
+import type { TopicDeclaration } from '../../../topics/declaration.ts';
 
 const PATIENCE = 15_000;
 

@@ -11,7 +11,7 @@ import { KafkaPublisher } from '../../../src/log/kafka/publisher.ts';
 import { RangeReader } from '../../../src/log/kafka/range-reader.ts';
 import { SchemaRegistry } from '../../../src/log/kafka/schema-registry.ts';
 import { TopicAdmin } from '../../../src/log/kafka/topic-admin.ts';
-import type { TopicDeclaration } from '../../../src/log/topic-declaration.ts';
+import type { TopicDeclaration } from '../../../topics/declaration.ts';
 import { uniqueName } from '../../support/names.ts';
 import { sharedStack } from '../../support/stack.ts';
 

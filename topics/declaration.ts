@@ -1,4 +1,4 @@
-import type { AvroSchema } from '../events/avro-schema.ts';
+import type { AvroSchema } from './avro-schema.ts';
 
 /** Settings that decide how topics are made. */
 export interface TopicSettings {
