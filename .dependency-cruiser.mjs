@@ -28,7 +28,7 @@ const MAY_IMPORT = {
     ...PORTS,
     '^src/cohort/',
     '^src/files/',
-    '^src/log/kafka/(range-reader|cluster)\\.ts$',
+    '^src/log/kafka/(read/range-reader|wire/cluster)\\.ts$',
   ],
   jobs: [...VOCABULARY, ...PORTS, '^src/database/'],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
@@ -56,6 +56,23 @@ const directions = Object.entries(MAY_IMPORT).map(([folder, allowed]) => ({
   to: { path: '^(src|topics|test|bench)/', pathNot: [`^src/${folder}/`, ...allowed] },
 }));
 
+/** Parts of log/kafka, and the parts that each may import from. */
+const KAFKA_PARTS = {
+  wire: [],
+  read: ['wire'],
+  append: ['wire', 'read'],
+  admin: ['wire'],
+  queue: ['wire', 'read', 'append', 'admin'],
+};
+
+const kafkaDirections = Object.entries(KAFKA_PARTS).map(([part, allowed]) => ({
+  name: `directions-log-kafka-${part}`,
+  comment: `src/log/kafka/${part} imports of log/kafka only ${allowed.join(', ') || 'itself'} and kafka-client.ts`,
+  severity: 'error',
+  from: { path: `^src/log/kafka/${part}/` },
+  to: { path: '^src/log/kafka/.+/', pathNot: [part, ...allowed].map((name) => `^src/log/kafka/${name}/`) },
+}));
+
 /** A package that only one place may know. */
 const only = (packages, place, comment) => ({
   name: `only-${packages[0].replaceAll(/[^a-z]+/g, '-')}`,
@@ -68,6 +85,7 @@ const only = (packages, place, comment) => ({
 export default {
   forbidden: [
     ...directions,
+    ...kafkaDirections,
     {
       name: 'directions-topics',
       comment: 'topics/ declares what the log holds; src imports it, never the other way',

@@ -5,7 +5,7 @@ import type { CaptureOptions } from '../capture/capture-options.ts';
 import type { ResourceTopic } from '../capture/change-writer.ts';
 import type { Position, TopicState } from '../events/position.ts';
 import type { Codec } from '../events/schema-ids.ts';
-import { CaptureAppender } from '../log/kafka/capture-appender.ts';
+import { CaptureAppender } from '../log/kafka/append/capture-appender.ts';
 import type { LogAccess } from './log-access.ts';
 
 const METADATA_PATIENCE = 10_000;

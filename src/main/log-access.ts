@@ -18,13 +18,13 @@ import type { Codec, SchemaIds } from '../events/schema-ids.ts';
 import { References } from '../fhir/reference.ts';
 import type { Lane } from '../events/tasks.ts';
 import type { StatusReading } from '../jobs/read-status.ts';
-import type { ClusterOptions } from '../log/kafka/cluster.ts';
+import type { ClusterOptions } from '../log/kafka/wire/cluster.ts';
 import { createKafka } from '../log/kafka/kafka-client.ts';
-import { KafkaPublisher } from '../log/kafka/publisher.ts';
-import { RangeReader } from '../log/kafka/range-reader.ts';
-import { SchemaRegistry } from '../log/kafka/schema-registry.ts';
-import { TopicAdmin } from '../log/kafka/topic-admin.ts';
-import { KafkaWorkQueue } from '../log/kafka/work-queue.ts';
+import { KafkaPublisher } from '../log/kafka/append/publisher.ts';
+import { RangeReader } from '../log/kafka/read/range-reader.ts';
+import { SchemaRegistry } from '../log/kafka/admin/schema-registry.ts';
+import { TopicAdmin } from '../log/kafka/admin/topic-admin.ts';
+import { KafkaWorkQueue } from '../log/kafka/queue/work-queue.ts';
 import { resourceTopicName, topicName } from '../../topics/declaration.ts';
 
 /** What can only be known when the registry has been asked. */

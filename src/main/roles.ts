@@ -17,7 +17,7 @@ import { Projector } from '../jobs/projector.ts';
 import { JobRequests } from '../jobs/requests.ts';
 import { countUnfinished } from '../jobs/unfinished.ts';
 import { schemaOf } from '../jobs/schema.ts';
-import { transactionalAppenders } from '../log/kafka/transactional-appender.ts';
+import { transactionalAppenders } from '../log/kafka/append/transactional-appender.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
 import { openStore } from '../storage/open-store.ts';

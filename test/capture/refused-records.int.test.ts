@@ -3,7 +3,7 @@ import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import { ChangeWriter } from '../../src/capture/change-writer.ts';
 import type { ChangeWriter as Writer } from '../../src/capture/change-writer.ts';
 import type { ResourceChange } from '../../src/events/resource-change.ts';
-import { CaptureAppender } from '../../src/log/kafka/capture-appender.ts';
+import { CaptureAppender } from '../../src/log/kafka/append/capture-appender.ts';
 import { LogFixture } from '../log/kafka/log-fixture.ts';
 import { uniqueName } from '../support/names.ts';
 

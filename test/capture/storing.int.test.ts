@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { Supervisor } from '../../src/base/service.ts';
 import { LogSender } from '../../src/capture/log-sender.ts';
-import { CaptureAppender } from '../../src/log/kafka/capture-appender.ts';
+import { CaptureAppender } from '../../src/log/kafka/append/capture-appender.ts';
 import { createKafka } from '../../src/log/kafka/kafka-client.ts';
 import { Brokers } from '../support/brokers.ts';
 import { until } from '../faults/until.ts';

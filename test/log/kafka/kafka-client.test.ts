@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import kafkajs from 'kafkajs';
 import { HeadwaterError } from '../../../src/base/errors.ts';
 import { createKafka } from '../../../src/log/kafka/kafka-client.ts';
-import { errorTypes, kafkaError } from '../../../src/log/kafka/kafka-error.ts';
-import { ProtocolError } from '../../../src/log/kafka/protocol-error.ts';
+import { errorTypes, kafkaError } from '../../../src/log/kafka/wire/kafka-error.ts';
+import { ProtocolError } from '../../../src/log/kafka/wire/protocol-error.ts';
 
 const silent = {
   debug: () => undefined,
@@ -118,7 +118,7 @@ describe('createKafka', () => {
   });
 
   it('makes consumers whose fetchers end when they are stopped while they are rebuilt', async () => {
-    const child = fork(join(import.meta.dirname, 'stopped-consumer.ts'));
+    const child = fork(join(import.meta.dirname, 'queue', 'stopped-consumer.ts'));
     const [code] = (await once(child, 'exit', { signal: AbortSignal.timeout(30_000) }).finally(() =>
       child.kill('SIGKILL'),
     )) as [number | null];

@@ -6,9 +6,9 @@ import kafkajs from 'kafkajs';
 import type { Admin, Kafka } from 'kafkajs';
 import type { LogReader, Publisher, WorkQueue } from '../../../src/log/log.ts';
 import { createKafka } from '../../../src/log/kafka/kafka-client.ts';
-import { KafkaPublisher } from '../../../src/log/kafka/publisher.ts';
-import { RangeReader } from '../../../src/log/kafka/range-reader.ts';
-import { KafkaWorkQueue } from '../../../src/log/kafka/work-queue.ts';
+import { KafkaPublisher } from '../../../src/log/kafka/append/publisher.ts';
+import { RangeReader } from '../../../src/log/kafka/read/range-reader.ts';
+import { KafkaWorkQueue } from '../../../src/log/kafka/queue/work-queue.ts';
 import { offset } from '../../../src/base/positions.ts';
 import type { Member, MemberOptions, QueueHarness } from '../../contract/work-queue.ts';
 import { uniqueName } from '../../support/names.ts';
@@ -92,7 +92,7 @@ export class LogFixture implements QueueHarness {
   /** A member of a group in a process of its own. */
   async member(options: MemberOptions): Promise<Member> {
     const settings = JSON.stringify({ ...options, brokers: this.brokers, prefix: this.prefix });
-    const child = fork(join(import.meta.dirname, 'queue-member.ts'), [settings]);
+    const child = fork(join(import.meta.dirname, 'queue', 'queue-member.ts'), [settings]);
     this.#members.add(child);
     const exited = once(child, 'exit').then(() => undefined);
     const handling: string[] = [];
