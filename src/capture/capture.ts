@@ -1,25 +1,52 @@
 import { sleep } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { formatLsn } from '../base/positions.ts';
-import type { Service } from '../base/service.ts';
+import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { Position, TopicState } from '../events/position.ts';
 import type { Catalog } from './catalog.ts';
-import type { CaptureOptions } from './capture-options.ts';
+import type { CaptureMetrics } from './change-writer.ts';
 import { Following } from './following.ts';
+import type { FollowingOptions } from './following.ts';
 import { load } from './load.ts';
+import type { LoadProgress } from './load.ts';
 import { refusalOf, startOf } from './position.ts';
 import type { StartFacts } from './position.ts';
+import type { ProblemLog } from './problem-log.ts';
+import type { RowRules } from './read-row.ts';
+import type { Requests } from './requests.ts';
+import type { ResourceLog } from './resource-log.ts';
+import type { Source } from './source.ts';
 import { topicDifference } from './topic-states.ts';
 
 const TOPICS_POLL = 500;
 const TOPICS_PATIENCE = 10_000;
 
+export interface CaptureOptions {
+  /** The topic prefix, which is the name of the installation. */
+  readonly prefix: string;
+  readonly source: Source;
+  readonly resources: ResourceLog;
+  readonly requests: Requests;
+  readonly rows: RowRules;
+  /** Lives as long as the process, so that a capture that starts again does not repeat its reports. */
+  readonly problems: ProblemLog;
+  readonly metrics: CaptureMetrics;
+  readonly clock: Clock;
+  /** Returns a random id. */
+  readonly newId: () => string;
+  readonly logger: Logger;
+  readonly health: HealthReporter;
+  /** Called while a load runs. */
+  readonly onLoad?: (progress: LoadProgress) => void;
+}
+
 /**
  * Role: follows the source's write-ahead log into the resource topics and gives each export request its cut.
  * Invariants: whole source transactions, in commit order, exactly once; a position is confirmed to PostgreSQL only when
  * Kafka has stored it; a cut never falls inside a source transaction.
- * A crash: the Kafka transaction is aborted when the next capture opens the log, which reads the stored position and goes on
- * from there. A source transaction that was too big for one Kafka transaction is then partly repeated, in order: its last
+ * A crash: the next capture opens the log, which aborts the open Kafka transaction. It reads the stored position and continues
+ * there. If a source transaction was too large for one Kafka transaction, its first part is repeated, in order: its last
  * records are the same again, and readers take the newest.
  */
 export class Capture implements Service {
@@ -35,7 +62,7 @@ export class Capture implements Service {
     const onWaiting = (): void => {
       logger.info({}, 'another capture leads; waiting');
       metrics.lag.standsBy();
-      health.ready(); // to stand by is to be well
+      health.ready(); // a standby is healthy
     };
     const onSilent = ({ pid }: { readonly pid: number }): void =>
       logger.warn({ pid }, 'the capture that leads is silent; its session was ended');
@@ -54,42 +81,43 @@ export class Capture implements Service {
   }
 
   async #follow(signal: AbortSignal): Promise<void> {
-    const { source, openLog, logger } = this.#options;
+    const { source, resources, requests, rows, logger, health } = this.#options;
+    const { metrics, problems, clock } = this.#options;
     const { stored: own } = await this.#admitted(signal);
     if (own?.slot === source.slot) await source.endReaders(signal);
     await source.prepare();
-    const log = await openLog();
+    const log = await resources.open();
     try {
-      const facts = await this.#admitted(signal); // as whoever was fenced left it
-      const { stored, catalog } = facts;
-      const timelines = await source.timelines();
-      const coverage = source.coverageOf(catalog);
-      const { mode, reason } = startOf({ ...facts, timelines, coverage });
-      const at = { mode, lsn: stored && formatLsn(stored.lsn) };
-      logger.info(at, `capture starts: ${mode}${mode === 'stream' ? '' : `, since ${reason}`}`);
-      const origin = { systemId: catalog.systemId, timeline: timelines.current, coverage };
-      const start =
-        mode === 'stream' && stored
-          ? { ...stored, ...origin }
-          : await load({
-              ...this.#options,
-              log,
-              origin,
-              stored,
-              mode: mode === 'stream' ? 'reload' : mode,
-              signal,
-            });
-      await new Following(this.#options, log, start).run(signal);
+      const destination = { log, resources, metrics, problems, clock };
+      const start = await this.#begin(destination, signal);
+      const following = new Following({ source, destination, requests, rows, logger, health }, start);
+      await following.run(signal);
     } finally {
       await log.close();
     }
   }
 
-  /** What is stored, when log, position and source belong together. Throws `blocked` otherwise; nothing has been changed then. */
+  /** Returns the position to follow from, after a load if one is needed. */
+  async #begin(destination: FollowingOptions['destination'], signal: AbortSignal): Promise<Position> {
+    const { source, requests, rows, newId, logger, onLoad } = this.#options;
+    const facts = await this.#admitted(signal); // again: the fenced capture may have stored another position
+    const { stored, catalog } = facts;
+    const timelines = await source.timelines();
+    const coverage = source.coverageOf(catalog);
+    const { mode, reason } = startOf({ ...facts, timelines, coverage });
+    const at = { mode, lsn: stored && formatLsn(stored.lsn) };
+    logger.info(at, `capture starts: ${mode}${mode === 'stream' ? '' : `, since ${reason}`}`);
+    const origin = { systemId: catalog.systemId, timeline: timelines.current, coverage };
+    if (mode === 'stream' && stored) return { ...stored, ...origin };
+    const how = { mode: mode === 'stream' ? 'reload' : mode, stored, origin } as const;
+    return load({ source, destination, requests, rows, newId, logger, onLoad }, how, signal);
+  }
+
+  /** Throws `blocked`, before anything is changed, unless log, position and source belong together. */
   async #admitted(signal: AbortSignal): Promise<StartFacts & { readonly catalog: Catalog }> {
-    const { source, positions, prefix } = this.#options;
+    const { source, resources, prefix } = this.#options;
     const catalog = await source.catalog();
-    const stored = await positions.read();
+    const stored = await resources.positions.read();
     const topics = await this.#topics(stored, signal);
     const facts = { stored, catalog, topics, prefix, slot: source.slot };
     const refusal = refusalOf(facts);
@@ -97,12 +125,12 @@ export class Capture implements Service {
     return facts;
   }
 
-  /** A broker that has just restarted may not know a topic yet, or not where it ends: a difference must last before it counts. */
+  /** A broker that has just restarted may not know a topic or its ends yet, so a difference counts only if it lasts. */
   async #topics(stored: Position | undefined, signal: AbortSignal): Promise<readonly TopicState[]> {
-    const { topics, clock } = this.#options;
+    const { resources, clock } = this.#options;
     const expected = stored?.pending === 'first-load' ? [] : (stored?.topics ?? []);
     for (const begun = clock(); ; await sleep(TOPICS_POLL, signal)) {
-      const states = await topics.states(expected.map(({ type }) => type));
+      const states = await resources.topics.states(expected.map(({ type }) => type));
       if (!topicDifference(expected, states) || clock() - begun > TOPICS_PATIENCE) return states;
     }
   }

@@ -1,33 +1,32 @@
 import type { Lsn } from '../base/positions.ts';
 import type { Command, RequestMessage } from '../events/commands.ts';
-import type { CaptureLog, ChangeWriter } from './change-writer.ts';
+import type { ChangeWriter } from './change-writer.ts';
+import type { Requests } from './requests.ts';
+import type { CaptureLog } from './resource-log.ts';
 import type { StampClock } from './stamp-clock.ts';
 
-/** Turns the requests met in the write-ahead log into commands; this is where a cut comes from. */
+/** Turns the requests in the write-ahead log into commands. Each export request gets its cut here. */
 export class CommandWriter {
   readonly #log: CaptureLog;
   readonly #writer: ChangeWriter;
   readonly #stamps: StampClock;
-  readonly #topic: string;
-  readonly #encode: (command: Command) => Buffer;
+  readonly #requests: Pick<Requests, 'topic' | 'encode'>;
 
-  constructor(options: {
-    log: CaptureLog;
-    writer: ChangeWriter;
-    stamps: StampClock;
-    topic: string;
-    encode: (command: Command) => Buffer;
-  }) {
-    this.#log = options.log;
-    this.#writer = options.writer;
-    this.#stamps = options.stamps;
-    this.#topic = options.topic;
-    this.#encode = options.encode;
+  constructor(
+    log: CaptureLog,
+    writer: ChangeWriter,
+    stamps: StampClock,
+    requests: Pick<Requests, 'topic' | 'encode'>,
+  ) {
+    this.#log = log;
+    this.#writer = writer;
+    this.#stamps = stamps;
+    this.#requests = requests;
   }
 
   /**
-   * @param at the request's own commit. Everything before it must have been handed to the log, nothing after it.
-   * @param flush sends what was handed to the log, and resolves when the partitions' ends are known
+   * @param at the request's own commit. The log must hold every change before it, and none after it.
+   * @param flush sends the added records, and resolves when the partitions' ends are known
    */
   async write(
     request: RequestMessage,
@@ -44,6 +43,7 @@ export class CommandWriter {
   }
 
   #add(jobId: string, command: Command, timestamp: number): void {
-    this.#log.add(this.#topic, { timestamp, key: Buffer.from(jobId), value: this.#encode(command) });
+    const { topic, encode } = this.#requests;
+    this.#log.add(topic, { timestamp, key: Buffer.from(jobId), value: encode(command) });
   }
 }

@@ -6,31 +6,31 @@ import type { ResourceChange } from '../events/resource-change.ts';
 import type { LogReader, RecordBatch } from '../log/log.ts';
 import { newestFirst } from '../log/newest-first.ts';
 import type { Visitor } from '../log/newest-first.ts';
-import type { CaptureOptions } from './capture-options.ts';
 import type { ChangePoint } from './change.ts';
-import type { CaptureLog, ChangeWriter } from './change-writer.ts';
+import type { ChangeWriter } from './change-writer.ts';
 import { named } from './read-row.ts';
 import type { LogSender } from './log-sender.ts';
+import type { ChangeCodec, ResourceLog } from './resource-log.ts';
 
-/** A resource that is in the log and, by the log, not deleted. */
+/** A resource whose newest record in the log is no delete. */
 export interface LiveKey {
   readonly key: string;
   readonly versionId: string | null;
   readonly patients: readonly string[];
   readonly leftPatients: readonly string[];
-  /** Of its newest record. */
+  /** The offset of its newest record. */
   readonly offset: Offset;
 }
 
 /**
- * The live keys of one partition before `to`, newest first. For the two occasions when the log is compared with the source:
- * a reload and a TRUNCATE. Memory is bounded, see `newestFirst`. A record that cannot be read counts as alive, so that the delete
- * after it makes the key readable again.
+ * Yields the live keys of one partition before `to`, newest first. A reload and a TRUNCATE need them to compare the log with the
+ * source. Memory is bounded, see `newestFirst`. A corrupt record counts as alive: the delete that is written after it makes its
+ * key readable again.
  */
 export async function* liveKeys(
-  source: {
+  log: {
     readonly reader: Pick<LogReader, 'readBackward'>;
-    readonly decodeChange: (value: Buffer) => ResourceChange;
+    readonly changes: Pick<ChangeCodec, 'decode'>;
   },
   place: { readonly topic: string; readonly partition: number; readonly to: Offset },
   signal: AbortSignal,
@@ -40,13 +40,13 @@ export async function* liveKeys(
   const visitor: Visitor = {
     visit(batch, i) {
       const value = batch.data.subarray(batch.valueStart(i), batch.valueEnd(i));
-      const found = liveIn(() => source.decodeChange(value));
+      const found = liveIn(() => log.changes.decode(value));
       if (found) live.push({ key: batch.key(i).toString('utf8'), offset: offset(batch.offset(i)), ...found });
       return 'skip';
     },
   };
   const open = (below: number): AsyncIterable<RecordBatch> =>
-    source.reader.readBackward({ ...place, from, to: offset(Math.min(place.to, below)) }, signal);
+    log.reader.readBackward({ ...place, from, to: offset(Math.min(place.to, below)) }, signal);
   for await (const _ of newestFirst({ open, from, visitor })) {
     if (live.length > 0) yield live;
     live = [];
@@ -66,32 +66,33 @@ function liveIn(decode: () => ResourceChange): Known | undefined {
   }
 }
 
-/** After a commit: writes a delete for the live keys of a type; all of them, or those that `isGhost` picks. */
+/** Changes that are written at one point of the source. */
+export interface Writing {
+  readonly writer: ChangeWriter;
+  readonly sender: LogSender;
+  readonly point: ChangePoint;
+}
+
+/**
+ * Writes a delete for the live keys of a type: for all of them, or for those that `isGhost` picks. Everything that was written before
+ * must be committed, since the log is read.
+ */
 export async function deleteLive(
-  options: Pick<CaptureOptions, 'reader' | 'topics' | 'decodeChange'> & {
-    readonly log: CaptureLog;
-    readonly sender: LogSender;
-    readonly signal: AbortSignal;
-    readonly writer: ChangeWriter;
-    readonly type: string;
-    readonly point: ChangePoint;
-    readonly isGhost?: (key: LiveKey, partition: number) => boolean;
-  },
+  log: Pick<ResourceLog, 'reader' | 'topics' | 'changes'>,
+  { writer, sender, point }: Writing,
+  keysOf: { readonly type: string; readonly isGhost?: (key: LiveKey, partition: number) => boolean },
+  signal: AbortSignal,
 ): Promise<void> {
-  const { topics, log, sender, writer, type, point, signal } = options;
-  const topic = topics.topicOf(type);
-  // The log's own ends: to a reader the last commit may not be decided yet, and what it lacks would be taken for gone.
-  for (const [partition, to] of log.ends(topic).entries()) {
-    const live = liveKeys(options, { topic, partition, to: offset(to) }, signal);
+  const { type, isGhost } = keysOf;
+  const topic = log.topics.topicOf(type);
+  // The writer's ends, not the reader's: a reader may not see the last commit yet, and would take its keys for gone.
+  for (const [partition, to] of writer.ends(type).entries()) {
+    const live = liveKeys(log, { topic, partition, to: offset(to) }, signal);
     for await (const keys of sender.each(live)) {
       for (const key of keys) {
-        if (options.isGhost && !options.isGhost(key, partition)) continue;
-        writer.write({
-          type,
-          id: key.key.slice(type.length + 1),
-          problem: undefined,
-          change: deletionOf(key, point),
-        });
+        if (isGhost && !isGhost(key, partition)) continue;
+        const id = key.key.slice(type.length + 1);
+        writer.write({ type, id, problem: undefined, change: deletionOf(key, point) });
       }
       await sender.sendWhenDue();
     }

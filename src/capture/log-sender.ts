@@ -1,18 +1,21 @@
 import { HeadwaterError } from '../base/errors.ts';
 import type { HealthReporter } from '../base/service.ts';
-import { FLUSH_BYTES, TRANSACTION_BYTES } from './capture-options.ts';
-import type { CaptureLog } from './change-writer.ts';
+import type { CaptureLog } from './resource-log.ts';
 
+/** Added raw bytes at which they are sent. */
+const FLUSH_BYTES = 8 << 20;
+/** A large source transaction, or a load, continues in another Kafka transaction after this many raw bytes. */
+const TRANSACTION_BYTES = 96 << 20;
 /** Part of Kafka's transaction timeout after which a transaction is committed. The rest is for the commit and its retries. */
 const MAX_OPEN_SHARE = 1 / 4;
-/** A flush or commit that takes longer is reported, in ms. */
+/** A flush or commit that takes longer is reported. In ms. */
 const SLOW = 5_000;
 
 /**
  * Role: sends what is added to the log, one flush or commit at a time, while adding goes on.
- * Invariant: no Kafka transaction stays open for longer than a fraction of its timeout, whatever capture waits for. The broker would
+ * Invariant: no Kafka transaction stays open for longer than a fraction of its timeout, even while capture waits. The broker would
  * abort an older one and refuse the producer.
- * A crash: what was not committed is aborted. A part that was committed is repeated.
+ * A crash: Kafka aborts the open transaction. Capture repeats a part that was committed.
  */
 export class LogSender {
   readonly #log: CaptureLog;
@@ -21,12 +24,12 @@ export class LogSender {
   readonly #broken = new AbortController();
   #sending: Promise<void> = Promise.resolve();
   #underWay = 0;
-  /** Sent in the open Kafka transaction. */
+  /** Bytes sent in the open Kafka transaction. */
   #bytes = 0;
 
   /**
-   * @param health hears when the log has stored something, and when it takes long
-   * @param commitPart commits in the middle of what belongs together
+   * @param health hears when the log has stored something, and when storing is slow
+   * @param commitPart commits in the middle of a source transaction or a load
    */
   constructor(log: CaptureLog, health: HealthReporter, commitPart: () => Promise<void> = () => log.commit()) {
     this.#log = log;
@@ -34,17 +37,17 @@ export class LogSender {
     this.#commitPart = commitPart;
   }
 
-  /** Fires with the error of a flush or commit that failed. */
+  /** Fires with the error of a failed flush or commit. */
   get broken(): AbortSignal {
     return this.#broken.signal;
   }
 
-  /** A flush or commit is under way. */
+  /** Whether a flush or commit is under way. */
   get busy(): boolean {
     return this.#underWay > 0;
   }
 
-  /** Between two records: sends what has gathered, and commits when the transaction has become large or old. */
+  /** Call it between two records: it sends the added records if they are many, and commits a large or old transaction. */
   async sendWhenDue(): Promise<void> {
     const { pendingBytes } = this.#log;
     const old = this.#isOld();
@@ -54,7 +57,7 @@ export class LogSender {
     return this.#next(() => this.#log.flush());
   }
 
-  /** Waits for something, during which nothing is added, and commits meanwhile when the transaction becomes old. */
+  /** Waits for a promise, and commits if the transaction becomes old meanwhile. The caller adds nothing until it resolves. */
   async during<T>(wait: T | Promise<T>): Promise<T> {
     if (!(wait instanceof Promise)) return wait;
     const commitWhenOld = (): void => {
@@ -68,7 +71,7 @@ export class LogSender {
     }
   }
 
-  /** Hands over what the source has, and waits for it as `during` does. */
+  /** Yields the items of a source, and waits for each as `during` does. */
   async *each<T>(source: AsyncIterable<T>): AsyncIterable<T> {
     const iterator = source[Symbol.asyncIterator]();
     try {
@@ -90,13 +93,13 @@ export class LogSender {
     });
   }
 
-  /** Everything added so far is stored when it resolves. */
+  /** Resolves when all added records are stored. */
   async flush(): Promise<void> {
     await this.#next(() => this.#log.flush());
     await this.idle();
   }
 
-  /** Waits until nothing is under way; throws what failed. */
+  /** Resolves when no flush or commit is under way; rejects with the error of one that failed. */
   idle(): Promise<void> {
     return this.#sending;
   }

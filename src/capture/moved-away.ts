@@ -1,24 +1,13 @@
 import { offset } from '../base/positions.ts';
 import type { Offset } from '../base/positions.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
-import type { CaptureOptions } from './capture-options.ts';
 import { afterReload } from './change.ts';
-import type { ChangePoint } from './change.ts';
-import type { ChangeWriter } from './change-writer.ts';
 import { liveKeys } from './live-keys.ts';
-import type { LiveKey } from './live-keys.ts';
+import type { LiveKey, Writing } from './live-keys.ts';
 import type { LogSender } from './log-sender.ts';
+import type { ResourceLog } from './resource-log.ts';
 
-/** Old versions held at a time. More of them take further passes over what the reload wrote. */
 const KEYS_A_PASS = 200_000;
-
-interface Moving extends Pick<CaptureOptions, 'reader' | 'topics' | 'decodeChange'> {
-  readonly sender: LogSender;
-  readonly writer: ChangeWriter;
-  readonly point: ChangePoint;
-  readonly signal: AbortSignal;
-  readonly keysAPass?: number;
-}
 
 /** A partition with the offsets between which the reload wrote to it. */
 interface Place {
@@ -30,58 +19,75 @@ interface Place {
 }
 
 /**
- * Completes what a reload wrote to a type's topic. A reload knows only the new row, so its records do not name the patients whose
- * compartment a resource has left meanwhile. Those of such resources are written again with these patients, as the stream
- * would have written them: the log keeps them when the versions from before the reload are compacted away.
+ * Completes the records that a reload wrote to the topic of a type. A reload knows only the new row, so its records do not name the
+ * patients whose compartment a resource has left meanwhile. The records of such resources are written again with these patients, as
+ * the stream would have written them. So the log keeps them when the versions from before the reload are compacted away.
  * @param before where the partitions ended before the reload
  * @param ends where they end now; everything before is committed
+ * @param keysAPass old versions held at a time; more of them take further passes over the records of the reload
  */
 export async function writeMovedAway(
-  options: Moving,
-  type: string,
-  { before, ends }: { readonly before: readonly number[]; readonly ends: readonly number[] },
+  log: Pick<ResourceLog, 'reader' | 'topics' | 'changes'>,
+  writing: Writing,
+  written: {
+    readonly type: string;
+    readonly before: readonly number[];
+    readonly ends: readonly number[];
+    readonly keysAPass?: number;
+  },
+  signal: AbortSignal,
 ): Promise<void> {
+  const { type, before, ends, keysAPass = KEYS_A_PASS } = written;
   if (!isCompartmentType(type)) return;
-  const topic = options.topics.topicOf(type);
+  const topic = log.topics.topicOf(type);
   for (const [partition, end] of ends.entries()) {
-    const from = offset(before[partition] ?? 0);
-    const place = { type, topic, partition, from, to: offset(end) };
-    if (place.to > from) await completePartition(options, place);
+    const place = { type, topic, partition, from: offset(before[partition] ?? 0), to: offset(end) };
+    if (place.to <= place.from) continue;
+    for await (const old of oldVersions(log, writing.sender, { ...place, keysAPass }, signal))
+      await completeKeys(log, writing, { ...place, old }, signal);
   }
-  await options.sender.flush();
+  await writing.sender.flush();
 }
 
-async function completePartition(options: Moving, place: Place): Promise<void> {
-  const { signal, sender, keysAPass = KEYS_A_PASS } = options;
-  const { topic, partition, from } = place;
+/** Yields the versions from before the reload that name patients, `keysAPass` at a time. */
+async function* oldVersions(
+  log: Pick<ResourceLog, 'reader' | 'changes'>,
+  sender: LogSender,
+  { type, topic, partition, from, keysAPass }: Place & { readonly keysAPass: number },
+  signal: AbortSignal,
+): AsyncIterable<Map<string, LiveKey>> {
   let old = new Map<string, LiveKey>();
-  for await (const keys of sender.each(liveKeys(options, { topic, partition, to: from }, signal))) {
+  for await (const keys of sender.each(liveKeys(log, { topic, partition, to: from }, signal))) {
     for (const key of keys) {
-      if (key.patients.length > 0 || key.leftPatients.length > 0 || place.type === 'Provenance')
+      if (key.patients.length > 0 || key.leftPatients.length > 0 || type === 'Provenance')
         old.set(key.key, key);
     }
     if (old.size < keysAPass) continue;
-    await completeKeys(options, place, old);
+    yield old;
     old = new Map();
   }
-  await completeKeys(options, place, old);
+  if (old.size > 0) yield old;
 }
 
-/** @param old taken from as their newest records are met */
-async function completeKeys(options: Moving, place: Place, old: Map<string, LiveKey>): Promise<void> {
-  if (old.size === 0) return;
-  const { reader, sender, writer, decodeChange, point, signal } = options;
+/** @param old each is removed when its newest record is met */
+async function completeKeys(
+  { reader, changes }: Pick<ResourceLog, 'reader' | 'changes'>,
+  { writer, sender, point }: Writing,
+  place: Place & { readonly old: Map<string, LiveKey> },
+  signal: AbortSignal,
+): Promise<void> {
+  const { type, old } = place;
   for await (const batch of sender.each(reader.readBackward(place, signal))) {
     for (let i = batch.end - 1; i >= batch.begin; i--) {
       const key = batch.key(i).toString('utf8');
       const before = old.get(key);
       if (!before) continue;
       old.delete(key);
-      const change = decodeChange(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
-      const complete = afterReload(place.type, before, change);
+      const change = changes.decode(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
+      const complete = afterReload(type, before, change);
       if (!complete) continue;
-      const id = key.slice(place.type.length + 1);
-      writer.write({ type: place.type, id, change: { ...complete, ...point }, problem: undefined });
+      const id = key.slice(type.length + 1);
+      writer.write({ type, id, change: { ...complete, ...point }, problem: undefined });
     }
     await sender.sendWhenDue();
     if (old.size === 0) return;

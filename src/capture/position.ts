@@ -7,10 +7,10 @@ import type { Timelines } from './timeline.ts';
 import { topicDifference } from './topic-states.ts';
 
 export interface PositionStore {
-  /** What was committed last; undefined before the first load. */
+  /** Returns the last committed position; undefined before the first load. */
   read(): Promise<Position | undefined>;
   readonly topic: string;
-  /** Of the position's records: the log has one position, whatever slot it is of. */
+  /** The key of the position's records. The log has one position, of whichever slot. */
   readonly key: string;
   encode(position: Position): Buffer;
 }
@@ -24,17 +24,17 @@ export function positionRecord(
   return { timestamp, key: Buffer.from(key), value: encode(position) };
 }
 
-/** What a start is decided by. */
+/** The facts that decide whether capture may start. */
 export interface StartFacts {
   readonly stored: Position | undefined;
-  /** The resource topics there are. */
+  /** The resource topics that exist. */
   readonly topics: readonly TopicState[];
   readonly prefix: string;
   readonly slot: string;
   readonly catalog: Pick<Catalog, 'systemId' | 'slot' | 'walEnd'>;
 }
 
-/** What a start is decided by, once it is known that position, log and source belong together. */
+/** The facts that decide how capture starts, once position, log and source belong together. */
 export interface StreamFacts extends StartFacts {
   readonly timelines: Timelines;
   readonly coverage: readonly CoverageFact[];
@@ -43,7 +43,7 @@ export interface StreamFacts extends StartFacts {
 export type Start =
   /** Load into emptied topics. */
   | { readonly mode: 'first-load'; readonly reason: string }
-  /** The slot cannot say what happened since the position: load again as updates, and write deletes for what has gone. */
+  /** The slot lacks changes since the position: load again as updates, and write deletes for resources that have gone. */
   | { readonly mode: 'reload'; readonly reason: string }
   | { readonly mode: 'stream'; readonly reason: string };
 

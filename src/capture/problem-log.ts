@@ -2,17 +2,17 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/service.ts';
 
 const HOUR = 3_600_000;
-/** Keys remembered, and so told of, in an hour. */
-const MOST_KEYS = 10_000;
+/** Keys that are remembered, and so reported, in an hour. */
+const MAX_KEYS = 10_000;
 
 /**
- * Tells the operator of rows that cannot be exported: each once an hour, however often it changes. When there are too many to
- * remember, one line says so, and the rest is only counted.
+ * Logs rows that cannot be exported: each at most once an hour, however often it changes. If there are too many to remember, one
+ * line says so, and the others are only counted.
  */
 export class ProblemLog {
   readonly #logger: Logger;
   readonly #clock: Clock;
-  readonly #told = new Set<string>();
+  readonly #reported = new Set<string>();
   #hourBegan = -Infinity;
 
   constructor(logger: Logger, clock: Clock) {
@@ -20,20 +20,20 @@ export class ProblemLog {
     this.#clock = clock;
   }
 
-  tell(key: string, problem: string): void {
+  report(key: string, problem: string): void {
     const now = this.#clock();
     if (now - this.#hourBegan >= HOUR) {
       this.#hourBegan = now;
-      this.#told.clear();
+      this.#reported.clear();
     }
-    if (this.#told.size > MOST_KEYS || this.#told.has(key)) return;
-    this.#told.add(key);
-    if (this.#told.size <= MOST_KEYS)
+    if (this.#reported.size > MAX_KEYS || this.#reported.has(key)) return;
+    this.#reported.add(key);
+    if (this.#reported.size <= MAX_KEYS)
       this.#logger.error({ resource: key }, `${key} cannot be exported: ${problem}`);
     else
       this.#logger.error(
         {},
-        `more than ${MOST_KEYS} resources cannot be exported; for the rest of the hour they are only counted`,
+        `more than ${MAX_KEYS} resources cannot be exported; for the rest of the hour they are only counted`,
       );
   }
 }

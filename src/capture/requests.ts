@@ -1,6 +1,19 @@
 import pg from 'pg';
-import type { RequestMessage } from '../events/commands.ts';
+import type { Command, RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
+
+/** The export requests in the source database, and the topic of the commands that they become. */
+export interface Requests {
+  /** Schema of the request table. */
+  readonly schema: string;
+  readonly messagePrefix: string;
+  /** Parses a message of the write-ahead log. Throws when it is not a request. */
+  readonly parse: (content: Buffer) => RequestMessage;
+  readonly topic: string;
+  readonly encode: (command: Command) => Buffer;
+  /** The longest that an export may take. An older request has ended. */
+  readonly maxExportMs: number;
+}
 
 interface RequestRow {
   readonly job_id: string;
@@ -12,9 +25,9 @@ interface RequestRow {
 }
 
 /**
- * The requests a new slot cannot show, because their messages were written before it: found as rows under the slot's
- * snapshot, so each request is either here or in the stream. Those whose command is in the log already (`known`) are left
- * out, and those made before `since` (ms since 1970): their exports have ended, and Kafka may have forgotten their commands.
+ * Returns the requests that a new slot cannot show, because their messages were written before it. They are read as rows under the
+ * slot's snapshot, so each request is either here or in the stream. Left out are requests whose command is in the log already
+ * (`known`), and those made before `since` (ms since 1970): their exports have ended, and Kafka may have deleted their commands.
  */
 export async function requestsBefore(
   client: pg.Client,

@@ -4,7 +4,7 @@ import { MANY_PATIENTS, MOST_PATIENTS } from '../events/resource-change.ts';
 import type { Zone } from '../events/zone.ts';
 import type { StoredBatch } from '../log/log.ts';
 
-/** A zone ends with the batch that makes it as large: about what is worth a read of its own. */
+/** A zone ends with the batch that makes it this large. A smaller stretch is not worth a read of its own. */
 const ZONE_BYTES = 96 << 10;
 
 interface OpenZone {
@@ -15,26 +15,26 @@ interface OpenZone {
 }
 
 /**
- * Tells, for each stretch of the resource topics, which patients it is about. What is open when capture ends is lost, and what
- * no zone covers is read; so a crash costs a reader some time and nothing else.
+ * Writes, for each stretch of the resource topics, which patients it is about. A zone that is open when capture ends is lost.
+ * Readers read every stretch that no zone covers, so a crash only costs them time.
  */
 export class ZoneWriter {
   readonly #write: (zone: Zone) => void;
-  readonly #typeOf: (topic: string) => string | undefined;
   readonly #open = new Map<string, OpenZone>();
-  /** Where the last zone of a partition ended. */
+  /** The end of the last zone of each partition. */
   readonly #ends = new Map<string, number>();
 
-  /** @param typeOf the resource type of a topic; undefined for other topics */
-  constructor(write: (zone: Zone) => void, typeOf: (topic: string) => string | undefined) {
+  constructor(write: (zone: Zone) => void) {
     this.#write = write;
-    this.#typeOf = typeOf;
   }
 
-  /** In the order of a partition's offsets; all that lies between two batches is markers of transactions, so zones join over them. */
-  stored({ topic, partition, from, to, bytes, patients }: StoredBatch): void {
+  /**
+   * Takes a batch of the type's topic, in the order of a partition's offsets. Between two batches there are only markers of
+   * transactions, so a zone reaches over them.
+   */
+  stored(type: string, { partition, from, to, bytes, patients }: StoredBatch): void {
     if (patients === undefined) return;
-    const place = `${topic}/${partition}`;
+    const place = `${type}/${partition}`;
     let zone = this.#open.get(place);
     if (!zone) {
       zone = { from: this.#ends.get(place) ?? from, to, bytes: 0, patients: new Set() };
@@ -46,7 +46,7 @@ export class ZoneWriter {
     if (zone.bytes >= ZONE_BYTES) this.#close(place, zone);
   }
 
-  /** Writes what is open as well. */
+  /** Writes the open zones. */
   close(): void {
     for (const [place, zone] of this.#open) this.#close(place, zone);
   }
@@ -55,11 +55,10 @@ export class ZoneWriter {
     this.#open.delete(place);
     this.#ends.set(place, to);
     const at = place.lastIndexOf('/');
-    const type = this.#typeOf(place.slice(0, at));
-    // A stretch about more patients than that says nothing worth keeping.
-    if (type === undefined || patients.size > MOST_PATIENTS || patients.has(MANY_PATIENTS)) return;
+    // A zone about more patients would save no reads.
+    if (patients.size > MOST_PATIENTS || patients.has(MANY_PATIENTS)) return;
     this.#write({
-      type,
+      type: place.slice(0, at),
       partition: Number(place.slice(at + 1)),
       from: offset(from),
       to: offset(to),

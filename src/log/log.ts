@@ -32,6 +32,14 @@ export interface RefusedRecord {
   readonly reason: Error;
 }
 
+/** Hears of the batches of one topic while they are sent. */
+export interface TopicListener {
+  /** Called for each batch when it is stored, in the order of a partition's offsets. */
+  stored(batch: StoredBatch): void;
+  /** Returns the value to store, under the same key, instead of a record that Kafka never takes; undefined fails the flush. */
+  refused(record: RefusedRecord): Uint8Array | undefined;
+}
+
 /** Where a record is to go and what it is. Without a partition it is chosen by murmur2 of the key, as every Kafka client does. */
 export interface NewRecord {
   readonly topic: string;

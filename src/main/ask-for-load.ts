@@ -4,7 +4,7 @@ import { positionRecord } from '../capture/position.ts';
 import { topicDifference } from '../capture/topic-states.ts';
 import { EMPTY_POSITION } from '../events/position.ts';
 import type { PendingLoad, Position, TopicState } from '../events/position.ts';
-import { captureLog } from './capture-log.ts';
+import { resourceLog } from './capture-log.ts';
 import type { LogAccess } from './log-access.ts';
 
 /**
@@ -17,9 +17,8 @@ export async function askForLoad(
   prefix: string,
   pending: Exclude<PendingLoad, 'none'>,
 ): Promise<void> {
-  const { control } = await log.codecs();
-  const { openLog, positions, topics } = captureLog(log, control.position, prefix);
-  const appender = await openLog();
+  const { open, positions, topics } = resourceLog(log, await log.codecs(), prefix);
+  const appender = await open();
   try {
     const stored = await positions.read();
     const states = await topics.states((stored?.topics ?? []).map(({ type }) => type));

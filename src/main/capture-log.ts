@@ -1,28 +1,37 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HeadwaterError } from '../base/errors.ts';
 import { offset } from '../base/positions.ts';
-import type { CaptureOptions } from '../capture/capture-options.ts';
-import type { ResourceTopic } from '../capture/change-writer.ts';
+import type { ChangeCodec, ResourceLog, ResourceTopic } from '../capture/resource-log.ts';
 import type { Position, TopicState } from '../events/position.ts';
+import type { Zone } from '../events/zone.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import { CaptureAppender } from '../log/kafka/append/capture-appender.ts';
 import type { LogAccess } from './log-access.ts';
 
 const METADATA_PATIENCE = 10_000;
 
+/** The codecs of the records that capture writes. */
+export interface CaptureCodecs {
+  readonly change: ChangeCodec;
+  readonly control: { readonly position: Codec<Position>; readonly zone: Codec<Zone> };
+}
+
 /**
- * Capture's view of the log, on Kafka.
- * @param transactionTimeoutMs after which Kafka aborts a transaction; without it a minute
+ * The log as capture needs it, on Kafka.
+ * @param transactionTimeoutMs Kafka aborts a transaction after this time; a minute by default
  */
-export function captureLog(
+export function resourceLog(
   log: LogAccess,
-  codec: Codec<Position>,
+  { change, control }: CaptureCodecs,
   prefix: string,
   transactionTimeoutMs?: number,
-): Pick<CaptureOptions, 'openLog' | 'topics' | 'positions'> {
+): ResourceLog {
   const { names, reader, admin, cluster } = log;
   return {
-    openLog: async () => {
+    reader,
+    changes: change,
+    encodeZone: (zone) => control.zone.encode(zone),
+    open: async () => {
       const appender = await CaptureAppender.open(cluster, `${prefix}.capture`, transactionTimeoutMs);
       for (const topic of [names.position, names.commands, names.zones])
         appender.declare(topic, await reader.ends(topic));
@@ -43,19 +52,19 @@ export function captureLog(
       },
       deleteAll: async () => {
         await admin.deleteResourceTopics();
-        await admin.emptyTopic(names.zones); // their offsets begin again
+        await admin.emptyTopic(names.zones); // the offsets that they name begin again
       },
     },
     positions: {
       topic: names.position,
-      encode: (position) => codec.encode(position),
+      encode: (position) => control.position.encode(position),
       key: prefix,
-      read: () => readPosition(log, codec),
+      read: () => readPosition(log, control.position),
     },
   };
 }
 
-/** A topic is there before every broker knows of all its partitions. */
+/** Waits until the brokers know all partitions of a topic that was just made. */
 async function onceKnown(log: LogAccess, topic: string, partitions: number): Promise<ResourceTopic> {
   const deadline = Date.now() + METADATA_PATIENCE;
   for (;;) {
@@ -73,7 +82,7 @@ function entry<V>(key: string, value: V | undefined): [string, V][] {
   return value === undefined ? [] : [[key, value]];
 }
 
-/** The topics of types as the cluster has them; those that do not exist are left out. */
+/** Returns the topics of these types as the cluster has them, without those that do not exist. */
 export async function topicStates(
   { names, reader }: Pick<LogAccess, 'names' | 'reader'>,
   types: readonly string[],
@@ -90,7 +99,7 @@ export async function topicStates(
   return states;
 }
 
-/** The newest one, whatever its key: an earlier release keyed it by slot. */
+/** Returns the newest position, of any key: an earlier release used the slot as key. */
 async function readPosition(log: LogAccess, codec: Codec<Position>): Promise<Position | undefined> {
   const topic = log.names.position;
   const { signal } = new AbortController();

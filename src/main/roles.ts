@@ -21,7 +21,7 @@ import { transactionalAppenders } from '../log/kafka/append/transactional-append
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
 import { openStore } from '../storage/open-store.ts';
-import { captureLog } from './capture-log.ts';
+import { resourceLog } from './capture-log.ts';
 import { orAborted, untilEnded } from './ending.ts';
 import { jobTablesService } from './job-tables.ts';
 import { measureJobs, processMetrics } from './process-metrics.ts';
@@ -161,7 +161,7 @@ async function capture(
   problems: ProblemLog,
   health: HealthReporter,
 ): Promise<Service> {
-  const { control, change } = await log.codecs();
+  const codecs = await log.codecs();
   const source = new Source({
     url: settings.sourceUrl,
     slot: settings.slot,
@@ -172,19 +172,17 @@ async function capture(
   return new Capture({
     prefix: settings.topicPrefix,
     source,
-    schema: schemaOf(settings.topicPrefix),
-    messagePrefix: settings.topicPrefix,
-    reader: log.reader,
-    ...captureLog(log, control.position, settings.topicPrefix),
-    commandsTopic: log.names.commands,
-    encodeChange: (value) => change.encode(value),
-    encodeZone: (zone) => control.zone.encode(zone),
-    decodeChange: (bytes) => change.decode(bytes),
-    encodeCommand: (command) => control.command.encode(command),
-    parseRequest: parseRequestMessage,
+    resources: resourceLog(log, codecs, settings.topicPrefix),
+    requests: {
+      schema: schemaOf(settings.topicPrefix),
+      messagePrefix: settings.topicPrefix,
+      parse: parseRequestMessage,
+      topic: log.names.commands,
+      encode: (command) => codecs.control.command.encode(command),
+      maxExportMs: settings.maxExportMs,
+    },
     rows: { maxBytes: settings.maxResourceBytes, references: new References(settings.sourceBaseUrls) },
     problems,
-    maxExportMs: settings.maxExportMs,
     metrics: metrics.capture,
     clock: systemClock,
     newId: randomUUID,

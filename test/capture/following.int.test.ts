@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { formatLsn } from '../../src/base/positions.ts';
-import type { CaptureOptions } from '../../src/capture/capture-options.ts';
 import type { Catalog } from '../../src/capture/catalog.ts';
-import type { CaptureLog } from '../../src/capture/change-writer.ts';
 import { CaptureLag } from '../../src/capture/capture-lag.ts';
 import { Following } from '../../src/capture/following.ts';
+import type { FollowingOptions } from '../../src/capture/following.ts';
 import { ProblemLog } from '../../src/capture/problem-log.ts';
+import type { CaptureLog } from '../../src/capture/resource-log.ts';
 import { Source } from '../../src/capture/source.ts';
 import { presetMapping } from '../../src/capture/source-mapping.ts';
 import { EMPTY_POSITION } from '../../src/events/position.ts';
@@ -20,8 +20,6 @@ const PREFIX = 'headwater';
 
 /** A log of one broker that holds what was committed in memory: each transaction as the topics it wrote to. */
 class MemoryLog implements CaptureLog {
-  onStored: CaptureLog['onStored'] = () => undefined;
-  onRefused: CaptureLog['onRefused'] = () => undefined;
   readonly committed: string[][] = [];
   readonly pendingBytes = 0;
   readonly openMs = 0;
@@ -29,6 +27,8 @@ class MemoryLog implements CaptureLog {
   #open: string[] = [];
 
   declare(): void {}
+
+  listen(): void {}
 
   declared(): boolean {
     return true;
@@ -94,7 +94,6 @@ describe('following the write-ahead log', () => {
     const end = rows[0]?.end ?? '';
     const following = new Following(
       optionsFor(log, (lsn) => lsn >= end && stop.abort()),
-      log,
       start,
     );
     await following.run(stop.signal);
@@ -122,15 +121,12 @@ describe('following the write-ahead log', () => {
     ]);
   }
 
-  function optionsFor(log: CaptureLog, onPosition: (lsn: string) => void): CaptureOptions {
+  function optionsFor(log: CaptureLog, onPosition: (lsn: string) => void): FollowingOptions {
     const nothing = (): void => undefined;
     const unused = (): never => assert.fail('nothing is read from the log');
-    return {
-      prefix: name,
-      source,
-      schema: 'headwater',
-      messagePrefix: PREFIX,
-      openLog: async () => log,
+    const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+    const resources: FollowingOptions['destination']['resources'] = {
+      open: async () => log,
       reader: {
         topics: unused,
         ends: unused,
@@ -149,6 +145,8 @@ describe('following the write-ahead log', () => {
         list: async () => [],
         deleteAll: async () => undefined,
       },
+      changes: { encode: () => Buffer.alloc(0), decode: unused },
+      encodeZone: () => Buffer.alloc(0),
       positions: {
         topic: 'position',
         key: 'prefix',
@@ -158,19 +156,26 @@ describe('following the write-ahead log', () => {
           return Buffer.alloc(0);
         },
       },
-      commandsTopic: 'commands',
-      encodeChange: () => Buffer.alloc(0),
-      encodeZone: () => Buffer.alloc(0),
-      decodeChange: unused,
-      encodeCommand: () => Buffer.alloc(0),
-      parseRequest: parseRequestMessage,
+    };
+    return {
+      source,
+      destination: {
+        log,
+        resources,
+        metrics: { change: nothing, problem: nothing, reached: nothing, lag: new CaptureLag(Date.now) },
+        problems: new ProblemLog(logger, Date.now),
+        clock: Date.now,
+      },
+      requests: {
+        schema: 'headwater',
+        messagePrefix: PREFIX,
+        parse: parseRequestMessage,
+        topic: 'commands',
+        encode: () => Buffer.alloc(0),
+        maxExportMs: 3_600_000,
+      },
       rows: { maxBytes: 1_000_000 },
-      problems: new ProblemLog({ debug: nothing, info: nothing, warn: nothing, error: nothing }, Date.now),
-      maxExportMs: 3_600_000,
-      metrics: { change: nothing, problem: nothing, reached: nothing, lag: new CaptureLag(Date.now) },
-      clock: Date.now,
-      newId: () => 'id',
-      logger: { debug: nothing, info: nothing, warn: nothing, error: nothing },
+      logger,
       health: { ready: nothing },
     };
   }

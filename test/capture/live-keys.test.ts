@@ -46,8 +46,8 @@ describe('live keys of a partition', () => {
     };
     const found = [];
     const place = { topic: 't', partition: 0, to: offset(records.length) };
-    const source = { reader, decodeChange: (bytes: Buffer) => codec.decode(bytes) };
-    for await (const keys of liveKeys(source, place, new AbortController().signal)) found.push(...keys);
+    const log = { reader, changes: codec };
+    for await (const keys of liveKeys(log, place, new AbortController().signal)) found.push(...keys);
     assert.deepEqual(found, [
       { key: 'Patient/corrupt', offset: 6, versionId: null, leftPatients: [], patients: ['*'] },
       { key: 'Patient/again', offset: 4, versionId: '7', leftPatients: [], patients: ['p'] },

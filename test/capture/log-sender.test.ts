@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { CaptureLog } from '../../src/capture/change-writer.ts';
+import type { CaptureLog } from '../../src/capture/resource-log.ts';
 import { LogSender } from '../../src/capture/log-sender.ts';
 
 const TIMEOUT = 2_000;
@@ -9,14 +9,13 @@ const quiet = { ready: () => undefined };
 /** Holds no records, only what a sender decides by. Tells what was done, in order. */
 class TimedLog implements CaptureLog {
   readonly transactionTimeoutMs = TIMEOUT;
-  onStored: CaptureLog['onStored'] = () => undefined;
-  onRefused: CaptureLog['onRefused'] = () => undefined;
   pendingBytes = 0;
   openMs = 0;
   readonly done: string[] = [];
   readonly committed = Promise.withResolvers<undefined>();
 
   declare(): void {}
+  listen(): void {}
   declared(): boolean {
     return true;
   }

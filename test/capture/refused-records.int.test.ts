@@ -1,19 +1,16 @@
 import assert from 'node:assert/strict';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import { ChangeWriter } from '../../src/capture/change-writer.ts';
-import type { ChangeWriter as Writer } from '../../src/capture/change-writer.ts';
+import type { ChangeDestination } from '../../src/capture/change-writer.ts';
 import type { ResourceChange } from '../../src/events/resource-change.ts';
 import { CaptureAppender } from '../../src/log/kafka/append/capture-appender.ts';
 import { LogFixture } from '../log/kafka/log-fixture.ts';
 import { uniqueName } from '../support/names.ts';
 
-type Options = ConstructorParameters<typeof Writer>[0];
-
 describe('records that Kafka refuses', () => {
   it('are stored without their bodies, named, and stop nothing', async () => {
     const log = new LogFixture();
     const topic = await log.newTopic(1, { 'max.message.bytes': '20000' });
-    const start = topic.slice(0, -1);
     const type = 'Patient';
     const named: string[] = [];
     const appender = await CaptureAppender.open(
@@ -24,28 +21,35 @@ describe('records that Kafka refuses', () => {
       Buffer.from(
         JSON.stringify({ ...change, lsn: '0', body: change.body && Buffer.from(change.body).toString() }),
       );
-    const writer = new ChangeWriter({
-      log: appender,
+    const resources = {
       topics: {
-        topicOf: (name) => (name === '' ? start : topic),
+        topicOf: () => topic,
         zones: 'zones',
         ensure: () => Promise.resolve({ id: '', starts: [0], ends: [offset(0)] }),
       },
-      encode,
-      decodeChange: (value) => {
-        const change = JSON.parse(value.toString()) as Omit<ResourceChange, 'body'> & { body: string | null };
-        return { ...change, body: change.body === null ? null : Buffer.from(change.body) };
+      changes: {
+        encode,
+        decode: (value: Buffer) => {
+          const change = JSON.parse(value.toString()) as Omit<ResourceChange, 'body'> & {
+            body: string | null;
+          };
+          return { ...change, body: change.body === null ? null : Buffer.from(change.body) };
+        },
       },
       encodeZone: () => Buffer.alloc(0),
-      clock: () => 1,
-      tellsZones: false,
-      metrics: { change() {}, problem() {}, reached() {} } as unknown as Options['metrics'],
-      problems: { tell: (key: string) => named.push(key) } as unknown as Options['problems'],
-      totals: [],
-      epoch: { id: 'e', began: stamp(0) },
-      topicStates: [],
-      reloaded: undefined,
-    });
+    };
+    const metrics = { change() {}, problem() {}, reached() {} };
+    const problems = { report: (key: string) => named.push(key) };
+    const writer = new ChangeWriter(
+      { log: appender, resources, metrics, problems, clock: () => 1 } as unknown as ChangeDestination,
+      {
+        totals: [],
+        topicStates: [],
+        epoch: { id: 'e', began: stamp(0) },
+        reloaded: undefined,
+        writesZones: false,
+      },
+    );
     await writer.prepare(type);
     for (const [id, body] of [
       ['a', 'x'],

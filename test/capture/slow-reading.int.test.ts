@@ -15,7 +15,7 @@ import { parseSettings } from '../../src/config/settings.ts';
 import { parseRequestMessage } from '../../src/events/request-message.ts';
 import { schemaOf } from '../../src/jobs/schema.ts';
 import type { LogReader } from '../../src/log/log.ts';
-import { captureLog } from '../../src/main/capture-log.ts';
+import { resourceLog } from '../../src/main/capture-log.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
@@ -185,24 +185,23 @@ describe('capture, with a Kafka transaction timeout of 2 s', function () {
   }
 
   async function captureThat(pauseMs: number, onReady: () => void): Promise<Capture> {
-    const { control, change } = await log.codecs();
+    const codecs = await log.codecs();
     const mapping = presetMapping('headwater', 'public.resource');
+    const resources = resourceLog(log, codecs, prefix, TRANSACTION_TIMEOUT);
     return new Capture({
       prefix,
       source: new Source({ url, slot: name, publication: name, prefix, mapping }),
-      schema: schemaOf(prefix),
-      messagePrefix: prefix,
-      ...captureLog(log, control.position, prefix, TRANSACTION_TIMEOUT),
-      reader: pauseMs === 0 ? log.reader : slow(log.reader, pauseMs),
-      commandsTopic: log.names.commands,
-      encodeChange: (value) => change.encode(value),
-      encodeZone: (zone) => control.zone.encode(zone),
-      decodeChange: (bytes) => change.decode(bytes),
-      encodeCommand: (command) => control.command.encode(command),
-      parseRequest: parseRequestMessage,
+      resources: { ...resources, reader: pauseMs === 0 ? log.reader : slow(log.reader, pauseMs) },
+      requests: {
+        schema: schemaOf(prefix),
+        messagePrefix: prefix,
+        parse: parseRequestMessage,
+        topic: log.names.commands,
+        encode: (command) => codecs.control.command.encode(command),
+        maxExportMs: 3_600_000,
+      },
       rows: { maxBytes: 1 << 20 },
       problems: new ProblemLog(SILENT, systemClock),
-      maxExportMs: 3_600_000,
       metrics: {
         change: () => onChange(),
         problem: () => undefined,

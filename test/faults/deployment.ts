@@ -13,7 +13,7 @@ import type { Role } from '../../src/config/roles.ts';
 import { jobTables, schemaOf } from '../../src/jobs/schema.ts';
 import type { JobTables } from '../../src/jobs/schema.ts';
 import type { Position } from '../../src/events/position.ts';
-import { captureLog } from '../../src/main/capture-log.ts';
+import { resourceLog } from '../../src/main/capture-log.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import type { StackAddresses } from '../../src/stack/stack.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
@@ -118,8 +118,7 @@ export class Deployment {
 
   /** How far capture is, as the log has it. */
   async position(): Promise<Position | undefined> {
-    const { control } = await this.log.codecs();
-    return captureLog(this.log, control.position, this.settings.topicPrefix).positions.read();
+    return resourceLog(this.log, await this.log.codecs(), this.settings.topicPrefix).positions.read();
   }
 
   async deleteTopic(topic: string): Promise<void> {

@@ -116,11 +116,14 @@ describe('CaptureAppender', () => {
       const topic = await log.newTopic(1, { 'max.message.bytes': '20000' });
       const appender = await open(topic);
       const refused: string[] = [];
-      appender.onRefused = ({ key, reason }) => {
-        refused.push(Buffer.from(key).toString());
-        assert.match(reason.message, /MESSAGE_TOO_LARGE/);
-        return Buffer.from('instead');
-      };
+      appender.listen(topic, {
+        stored: () => undefined,
+        refused: ({ key, reason }) => {
+          refused.push(Buffer.from(key).toString());
+          assert.match(reason.message, /MESSAGE_TOO_LARGE/);
+          return Buffer.from('instead');
+        },
+      });
       for (const key of keys)
         add(appender, topic, key, key === 'b' || key === 'e' ? randomText(40_000) : 'v');
       await appender.commit();
