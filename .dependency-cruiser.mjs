@@ -33,7 +33,8 @@ const MAY_IMPORT = {
   jobs: [...VOCABULARY, ...PORTS, '^src/database/'],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
   http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/'],
-  client: ['^src/base/', '^src/fhir/'],
+  // The command line asks with the parameters that the server reads.
+  client: [...VOCABULARY],
   stack: ['^src/base/'],
   main: ['^src/', '^topics/'],
 };

@@ -1,45 +1,38 @@
-/** What to export, in the words of the guide's parameters. */
-export interface ExportRequest {
+import { EXPORT_PARAMETERS } from '../events/export-parameter-table.ts';
+import type { ExportParameter, ParameterField } from '../events/export-parameter-table.ts';
+
+/** A value for a parameter; several values are a list. */
+export type RequestValue = string | readonly string[] | undefined;
+
+/** The export to ask for. Values of parameters stand under their fields, such as `types` for `_type`. */
+export type ExportRequest = {
   /** The server's FHIR base: `http://127.0.0.1:8088/fhir`. */
   readonly server: string;
-  /** Id of the Group to export; without it, of all patients, or of everything. */
+  /** Id of the Group to export. */
   readonly group?: string | undefined;
+  /** Without a group: export all patients instead of everything. */
   readonly allPatients?: boolean | undefined;
-  /** Ids of the only patients to export, of the Group or of all. */
-  readonly patients?: readonly string[] | undefined;
-  readonly types?: readonly string[] | undefined;
-  readonly since?: string | undefined;
-  readonly until?: string | undefined;
-  readonly typeFilters?: readonly string[] | undefined;
-  readonly elements?: readonly string[] | undefined;
-  readonly associatedData?: readonly string[] | undefined;
-  readonly organizeBy?: string | undefined;
-  readonly outputFormat?: string | undefined;
-  /** The server may ignore what it does not understand. */
+  /** The server may ignore values that it does not understand. */
   readonly lenient?: boolean | undefined;
+} & { readonly [Field in ParameterField]?: RequestValue };
+
+interface Value {
+  readonly name: string;
+  readonly type: ExportParameter['type'];
+  readonly value: string;
 }
 
-type Parameter = { readonly name: string } & (
-  { readonly valueString: string } | { readonly valueInstant: string }
-);
-
-/** The kick-off: by GET, or with patients by POST, the only way that the guide has for them. */
+/** The kick-off: by GET, or by POST if it has references, which the guide allows in a body only. */
 export function kickOffOf(request: ExportRequest): { readonly url: URL; readonly init: RequestInit } {
-  const { server, patients = [], lenient } = request;
-  const url = new URL(`${server.replace(/\/+$/, '')}/${operationOf(request)}`);
-  const prefer = lenient ? 'respond-async, handling=lenient' : 'respond-async';
+  const url = new URL(`${request.server.replace(/\/+$/, '')}/${operationOf(request)}`);
+  const prefer = request.lenient ? 'respond-async, handling=lenient' : 'respond-async';
   const headers = { accept: 'application/fhir+json', prefer };
-  const parameters = parametersOf(request);
-  if (patients.length === 0) {
-    for (const one of parameters)
-      url.searchParams.append(one.name, 'valueString' in one ? one.valueString : one.valueInstant);
+  const values = EXPORT_PARAMETERS.flatMap((row) => valuesOf(row, request[row.field]));
+  if (!values.some(({ type }) => type === 'Reference')) {
+    for (const { name, value } of values) url.searchParams.append(name, value);
     return { url, init: { headers } };
   }
-  const references = patients.map((id) => ({
-    name: 'patient',
-    valueReference: { reference: `Patient/${id}` },
-  }));
-  const body = JSON.stringify({ resourceType: 'Parameters', parameter: [...parameters, ...references] });
+  const body = JSON.stringify({ resourceType: 'Parameters', parameter: values.map(inBody) });
   return {
     url,
     init: { method: 'POST', headers: { ...headers, 'content-type': 'application/fhir+json' }, body },
@@ -51,23 +44,16 @@ function operationOf({ group, patients = [], allPatients }: ExportRequest): stri
   return allPatients || patients.length > 0 ? 'Patient/$export' : '$export';
 }
 
-function parametersOf(request: ExportRequest): Parameter[] {
-  return [
-    ...text('_type', request.types?.join(',')),
-    ...instant('_since', request.since),
-    ...instant('_until', request.until),
-    ...(request.typeFilters ?? []).flatMap((filter) => text('_typeFilter', filter)),
-    ...text('_elements', request.elements?.join(',')),
-    ...text('includeAssociatedData', request.associatedData?.join(',')),
-    ...text('organizeOutputBy', request.organizeBy),
-    ...text('_outputFormat', request.outputFormat),
-  ];
+/** A list is one value with commas, but for references and searches, which are repeated. */
+function valuesOf({ name, type, option }: ExportParameter, given: RequestValue): Value[] {
+  if (given === undefined) return [];
+  const list = typeof given === 'string' ? [given] : given;
+  if (type === 'Reference') return list.map((id) => ({ name, type, value: `Patient/${id}` }));
+  if (option?.repeated) return list.map((value) => ({ name, type, value }));
+  return [{ name, type, value: list.join(',') }];
 }
 
-function text(name: string, value: string | undefined): Parameter[] {
-  return value === undefined ? [] : [{ name, valueString: value }];
-}
-
-function instant(name: string, value: string | undefined): Parameter[] {
-  return value === undefined ? [] : [{ name, valueInstant: value }];
+function inBody({ name, type, value }: Value): object {
+  if (type === 'Reference') return { name, valueReference: { reference: value } };
+  return type === 'instant' ? { name, valueInstant: value } : { name, valueString: value };
 }

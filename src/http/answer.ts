@@ -4,7 +4,7 @@ import type { Logger } from '../base/service.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { OperationOutcome } from '../fhir/operation-outcome.ts';
 import { answerTo } from './errors.ts';
-import { quoted } from './raw-parameters.ts';
+import { quoted } from '../base/bad-request.ts';
 
 export function sendOutcome(ctx: Context, status: number, outcome: OperationOutcome): void {
   ctx.status = status;

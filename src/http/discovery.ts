@@ -8,7 +8,7 @@ import type { GatewayContext } from './gateway-context.ts';
 import { FHIR_JSON, FORMAT_VALUES, JSON_TYPES } from './discovery-formats.ts';
 import { openApi } from './openapi.ts';
 import { operationDefinition, OPERATIONS } from './operation-definitions.ts';
-import { bad, quoted } from './raw-parameters.ts';
+import { bad, quoted } from '../base/bad-request.ts';
 
 /** What this server says about itself. It stays the same while the process runs, so it is made once. */
 export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'settings' | 'clock'>): Router {

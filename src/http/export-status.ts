@@ -9,7 +9,7 @@ import { sendOutcome } from './answer.ts';
 import { clientOf } from './client.ts';
 import { fileUrl } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
-import { bad, quoted } from './raw-parameters.ts';
+import { bad, quoted } from '../base/bad-request.ts';
 
 const JOB_ID = /^[A-Za-z0-9-]{1,64}$/;
 

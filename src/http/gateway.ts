@@ -11,10 +11,10 @@ import { exportFile } from './export-file.ts';
 import { cancelExport, exportStatus } from './export-status.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
-import type { ExportTarget } from './export-parameters.ts';
+import type { ExportTarget } from '../events/export-parameter-table.ts';
 import { JSON_TYPES, kickOff } from './kick-off.ts';
 import { probeRoutes } from './probe-app.ts';
-import { bad, quoted } from './raw-parameters.ts';
+import { bad, quoted } from '../base/bad-request.ts';
 import { requestMetrics } from './request-metrics.ts';
 
 /**

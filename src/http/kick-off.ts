@@ -1,17 +1,18 @@
 import type { Context } from 'koa';
+import { bad, quoted } from '../base/bad-request.ts';
 import { HeadwaterError } from '../base/errors.ts';
+import type { ExportTarget } from '../events/export-parameter-table.ts';
+import type { RawParameter } from '../events/given-parameter.ts';
 import type { ExportParameters } from '../events/request.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { References } from '../fhir/reference.ts';
 import { sendOutcome } from './answer.ts';
 import { clientOf } from './client.ts';
 import { parseExportParameters } from './export-parameters.ts';
-import type { ExportTarget } from './export-parameters.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { checkAccept, checkPrefer, preferencesOf } from './preferences.ts';
-import { bad, parametersOfBody, parametersOfQuery, quoted } from './raw-parameters.ts';
-import type { RawParameter } from './raw-parameters.ts';
+import { parametersOfBody, parametersOfQuery } from './raw-parameters.ts';
 
 /**
  * `GET|POST …/$export`: checks everything, then one transaction, then 202 with the place to ask. An export of a group or of

@@ -1,6 +1,6 @@
 import { ISSUE_CODES, ISSUE_SEVERITIES } from '../fhir/operation-outcome.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
-import { OPERATION_PARAMETERS } from './operation-parameters.ts';
+import { EXPORT_PARAMETERS } from '../events/export-parameter-table.ts';
 
 /** JSON Schema of draft 2020-12, as OpenAPI 3.1 has it. */
 export type JsonSchema = Readonly<Record<string, unknown>>;
@@ -44,7 +44,7 @@ const OPERATION_OUTCOME = record({
 
 const VALUES = ['valueString', 'valueInstant', 'valueBoolean', 'valueReference'];
 
-/** FHIR's resource; what its parameters may be is in `OPERATION_PARAMETERS`. */
+/** FHIR's resource; what its parameters may be is in `EXPORT_PARAMETERS`. */
 const PARAMETERS: JsonSchema = {
   type: 'object',
   description:
@@ -54,7 +54,7 @@ const PARAMETERS: JsonSchema = {
     parameter: list({
       type: 'object',
       properties: {
-        name: { enum: OPERATION_PARAMETERS.map(({ name }) => name) },
+        name: { enum: EXPORT_PARAMETERS.map(({ name }) => name) },
         valueString: { type: 'string' },
         valueInstant: INSTANT,
         valueBoolean: { type: 'boolean' },

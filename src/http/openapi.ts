@@ -17,8 +17,8 @@ import {
 } from './openapi-answers.ts';
 import { FORMAT_VALUES } from './discovery-formats.ts';
 import { OPERATIONS } from './operation-definitions.ts';
-import { OPERATION_PARAMETERS, parametersOf } from './operation-parameters.ts';
-import type { OperationParameter } from './operation-parameters.ts';
+import { EXPORT_PARAMETERS, exportParametersOf } from '../events/export-parameter-table.ts';
+import type { ExportParameter } from '../events/export-parameter-table.ts';
 import { schema, SCHEMAS } from './openapi-schemas.ts';
 
 /** What the document depends on besides the code. */
@@ -60,7 +60,7 @@ export function openApi({ publicUrl, requirePrefer }: OpenApiOptions): object {
       schemas: SCHEMAS,
       responses: ANSWERS,
       parameters: {
-        ...Object.fromEntries(OPERATION_PARAMETERS.map((parameter) => [parameter.name, inQuery(parameter)])),
+        ...Object.fromEntries(EXPORT_PARAMETERS.map((parameter) => [parameter.name, inQuery(parameter)])),
         Prefer: prefer(requirePrefer),
       },
     },
@@ -84,7 +84,7 @@ function kickOffs(): Record<string, object> {
 
 function kickOff(level: ExportLevel, name: string, summary: string, without: readonly string[] = []): object {
   const id = name === 'OnePatient' || level === 'group' ? [inPath('id', 'Id of the resource.')] : [];
-  const asked = parametersOf(level)
+  const asked = exportParametersOf(level)
     .filter((parameter) => !without.includes(parameter.name))
     .map((parameter) => ({ $ref: `#/components/parameters/${parameter.name}` }));
   const common = {
@@ -299,7 +299,7 @@ function inPath(name: string, description: string) {
   return { name, in: 'path', required: true, description, schema: { type: 'string' } };
 }
 
-function inQuery({ name, type, max, documentation, example }: OperationParameter): object {
+function inQuery({ name, type, max, documentation, example }: ExportParameter): object {
   const format = type === 'instant' ? { format: 'date-time' } : {};
   const value = type === 'boolean' ? { type: 'boolean' } : { type: 'string', ...format };
   return {

@@ -1,8 +1,8 @@
 import packageJson from '../../package.json' with { type: 'json' };
 import type { ExportLevel } from '../events/request.ts';
 import { formatInstant } from '../fhir/instant.ts';
-import { parametersOf } from './operation-parameters.ts';
-import type { OperationParameter } from './operation-parameters.ts';
+import { exportParametersOf } from '../events/export-parameter-table.ts';
+import type { ExportParameter } from '../events/export-parameter-table.ts';
 
 interface Operation {
   readonly level: ExportLevel;
@@ -79,7 +79,7 @@ export function operationDefinition(
     system: level === 'system',
     type: level === 'patient',
     instance: level !== 'system',
-    parameter: [...parametersOf(level).map(parameterIn), RETURN],
+    parameter: [...exportParametersOf(level).map(parameterIn), RETURN],
   };
 }
 
@@ -89,7 +89,7 @@ const COMMENT = [
   'With `separate-export-status` polling answers 200, and X-Export-Status has the status of the export.',
 ].join('\n\n');
 
-function parameterIn({ name, type, max, documentation }: OperationParameter): object {
+function parameterIn({ name, type, max, documentation }: ExportParameter): object {
   return {
     name,
     use: 'in',

@@ -1,4 +1,4 @@
-import { bad, quoted } from './raw-parameters.ts';
+import { bad, quoted } from '../base/bad-request.ts';
 
 /**
  * What a `Prefer` header asks for (RFC 7240): several preferences, with commas; the names in any letter case. Of one that is given

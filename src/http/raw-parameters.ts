@@ -1,18 +1,12 @@
-import { HeadwaterError } from '../base/errors.ts';
+import { bad } from '../base/bad-request.ts';
 import { isObject } from '../base/is-object.ts';
-
-/** A parameter as it came, from the query or from a Parameters resource. */
-export interface RawParameter {
-  readonly name: string;
-  /** undefined when it is none that a query could have. */
-  readonly value: string | undefined;
-}
+import type { RawParameter } from '../events/given-parameter.ts';
 
 export function parametersOfQuery(search: string): RawParameter[] {
   return [...new URLSearchParams(search)].map(([name, value]) => ({ name, value }));
 }
 
-/** Of a Parameters resource. A value that is not text becomes the text a query would have. Throws `bad-request`. */
+/** Reads a Parameters resource. A value that is not text becomes the text that a query would have. Throws `bad-request`. */
 export function parametersOfBody(body: unknown): RawParameter[] {
   if (!isObject(body) || body['resourceType'] !== 'Parameters')
     throw bad('body', 'the body must be a Parameters resource');
@@ -32,17 +26,4 @@ function textOf(value: unknown): string | undefined {
   if (typeof value === 'boolean' || typeof value === 'number') return String(value);
   const reference = isObject(value) ? value['reference'] : undefined;
   return typeof reference === 'string' ? reference : undefined;
-}
-
-/** For messages: what clients send may be long, and hold what no text holds. */
-export function quoted(text: string): string {
-  return JSON.stringify(shortened(text, 100));
-}
-
-export function shortened(text: string, length: number): string {
-  return text.length > length ? `${text.slice(0, length)}…` : text;
-}
-
-export function bad(subject: string, message: string): HeadwaterError {
-  return new HeadwaterError('bad-request', message, { subject });
 }

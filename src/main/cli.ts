@@ -5,6 +5,8 @@ import { settingsAsText } from '../config/help.ts';
 import { isRole, ROLES } from '../config/roles.ts';
 import type { Role } from '../config/roles.ts';
 import * as commands from './commands.ts';
+import { EXPORT_PARAMETERS } from '../events/export-parameter-table.ts';
+import type { ExportParameter } from '../events/export-parameter-table.ts';
 import { endProcess } from './ending.ts';
 
 const program = new Command('headwater')
@@ -40,7 +42,7 @@ program
   .option('--json', 'print the result as JSON')
   .action(run(commands.load));
 
-program
+const exporting = program
   .command('export')
   .description('export from a Bulk Data server: kick-off, polling, verified downloads')
   .option(
@@ -48,21 +50,13 @@ program
     "the server's FHIR base (default: what npm start serves, or HEADWATER_PUBLIC_URL and HEADWATER_HTTP_PORT say)",
   )
   .option('--group <id>', 'of the members of this Group (default: of everything)')
-  .option(
-    '--patient <list>',
-    'of these patients alone, ids comma-separated; with --group, those who are members',
-    list,
-  )
-  .option('--all-patients', 'of every patient')
-  .option('--type <list>', 'resource types, comma-separated (default: all)', list)
-  .option('--since <instant>', 'only what changed after this FHIR instant')
-  .option('--until <instant>', 'only what changed until this FHIR instant')
-  .option('--type-filter <query>', 'search, as Observation?status=final; repeated for more', repeated)
-  .option('--elements <list>', 'only these elements, comma-separated, as id,Patient.name', list)
-  .option('--include-associated-data <list>', 'LatestProvenanceResources, RelevantProvenanceResources', list)
-  .option('--organize-output-by <type>', "Patient: each patient's resources together")
+  .option('--all-patients', 'of every patient');
+for (const { option } of EXPORT_PARAMETERS as readonly ExportParameter[]) {
+  if (option?.repeated) exporting.option(option.flags, option.help, repeated);
+  else if (option) exporting.option(option.flags, option.help);
+}
+exporting
   .option('--lenient', 'the server may ignore what it does not understand; it says so in error files')
-  .option('--format <mime>', '_outputFormat, such as application/fhir+ndjson+gzip')
   .option('--out <dir>', 'download the files into this folder (default: only print the manifest)')
   .option('--json', 'print manifest and files as JSON')
   .action(run(commands.exportFiles));

@@ -1,10 +1,13 @@
+import { Option } from 'commander';
 import { pino } from 'pino';
 import { systemClock } from '../base/clock.ts';
 import { runExport } from '../client/export-client.ts';
-import type { ExportRequest } from '../client/export-request.ts';
+import type { ExportRequest, RequestValue } from '../client/export-request.ts';
 import { loadDirectory } from '../client/load.ts';
 import { progressLine } from '../client/progress.ts';
 import type { Role } from '../config/roles.ts';
+import { EXPORT_PARAMETERS } from '../events/export-parameter-table.ts';
+import type { ExportParameter, ParameterField } from '../events/export-parameter-table.ts';
 import { printableSettings, readSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
 import { rebuild } from '../jobs/rebuild.ts';
@@ -53,30 +56,17 @@ export async function load(
   return 0;
 }
 
-export async function exportFiles(
-  options: Json &
-    Omit<ExportRequest, 'server'> & {
-      readonly server?: string;
-      readonly type?: readonly string[];
-      readonly patient?: readonly string[];
-      readonly typeFilter?: readonly string[];
-      readonly includeAssociatedData?: readonly string[];
-      readonly organizeOutputBy?: string;
-      readonly format?: string;
-      readonly out?: string;
-    },
-): Promise<number> {
+/** Options of `headwater export`: those of its own, and those of the parameter table under commander's names. */
+type ExportOptions = Json &
+  Pick<ExportRequest, 'group' | 'allPatients' | 'lenient'> & {
+    readonly server?: string;
+    readonly out?: string;
+  } & Readonly<Record<string, unknown>>;
+
+export async function exportFiles(options: ExportOptions): Promise<number> {
   const progress = exportProgress();
-  const request = {
-    ...options,
-    server: options.server ?? localServer(),
-    types: options.type,
-    patients: options.patient,
-    typeFilters: options.typeFilter,
-    associatedData: options.includeAssociatedData,
-    organizeBy: options.organizeOutputBy,
-    outputFormat: options.format,
-  };
+  const { server = localServer(), group, allPatients, lenient } = options;
+  const request: ExportRequest = { server, group, allPatients, lenient, ...parametersOf(options) };
   const result = await runExport(request, options.out, {
     signal: stopSignal(),
     clock: systemClock,
@@ -86,6 +76,19 @@ export async function exportFiles(
   if (options.json) print(JSON.stringify(result));
   else printExport(result, options.out);
   return result.manifest.error.length > 0 ? 1 : 0;
+}
+
+/** Returns the values of the options that are parameters of the request, by their fields. */
+function parametersOf(
+  options: Readonly<Record<string, unknown>>,
+): Partial<Record<ParameterField, RequestValue>> {
+  const fields = (EXPORT_PARAMETERS as readonly ExportParameter[]).flatMap(({ option, field, max }) => {
+    const value = option && options[new Option(option.flags).attributeName()];
+    if (value === undefined) return [];
+    const isList = max === '*' && typeof value === 'string';
+    return [[field, isList ? value.split(',').map((item) => item.trim()) : value]];
+  });
+  return Object.fromEntries(fields) as Partial<Record<ParameterField, RequestValue>>;
 }
 
 export async function rebuildTables(options: Json): Promise<number> {

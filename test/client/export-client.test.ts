@@ -123,7 +123,7 @@ describe('export client', () => {
       until,
       typeFilters,
       elements: ['id', 'Patient.name'],
-      associatedData: ['RelevantProvenanceResources', 'Shoes'],
+      provenance: ['RelevantProvenanceResources', 'Shoes'],
       outputFormat: 'application/fhir+ndjson+gzip',
       lenient: true,
     };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fhir from 'fhir';
 import { RESOURCE_TYPES } from '../../src/fhir/resource-types.ts';
 import { parseTypeFilter } from '../../src/fhir/search/type-filter.ts';
-import { FORMATS } from '../../src/http/export-parameters.ts';
+import { FORMATS } from '../../src/events/export-parameter-table.ts';
 import { MemoryJobs } from './memory-jobs.ts';
 import { assertOutcome, runGateway } from './running-gateway.ts';
 import type { RunningGateway } from './running-gateway.ts';

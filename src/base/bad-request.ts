@@ -1,0 +1,14 @@
+import { HeadwaterError } from './errors.ts';
+
+/** A client's input in a message: shortened, as a JSON string, since it may be long and hold control characters. */
+export function quoted(text: string): string {
+  return JSON.stringify(shortened(text, 100));
+}
+
+export function shortened(text: string, length: number): string {
+  return text.length > length ? `${text.slice(0, length)}…` : text;
+}
+
+export function bad(subject: string, message: string): HeadwaterError {
+  return new HeadwaterError('bad-request', message, { subject });
+}
