@@ -16,7 +16,8 @@ import {
   runningServices,
 } from './docker/compose.ts';
 import { addressesFromEnvironment } from './environment.ts';
-import { peopleFolder, stopSignal } from './local/local-stack.ts';
+import { peopleFolder } from './local/local-stack.ts';
+import { aliveComponents, stopSignal } from './local/running-servers.ts';
 import { endServer, isAlive } from './local/server-process.ts';
 import { localAddresses } from './local/servers.ts';
 import { readState, thisProcess, withLock, writeState, type StackState } from './local/stack-state.ts';
@@ -95,7 +96,7 @@ async function endLocal(directory: string, deleteData: boolean): Promise<Compone
   if (!readState(folder) && !deleteData) return [];
   return withLock(folder, AbortSignal.timeout(180_000), async () => {
     const state = readState(folder); // none after an earlier `stack down`, whose data may still be there
-    const alive = COMPONENTS.filter((component) => state && aliveProcess(state, component) !== undefined);
+    const alive = state ? aliveComponents(state) : [];
     await Promise.all(
       alive.map(async (component) => {
         const server = state?.processes[component];
@@ -131,7 +132,7 @@ async function statusOf(directory: string, env: NodeJS.ProcessEnv): Promise<Stac
     return summary('environment', undefined, shown, await components(given, () => ({})));
   }
   const state = readState(peopleFolder(directory));
-  if (state && COMPONENTS.some((component) => aliveProcess(state, component))) {
+  if (state && aliveComponents(state).length > 0) {
     const addresses = localAddresses(state.ports);
     const found = await components(addresses, (component) => localFields(directory, state, component));
     return summary('local', untilOf(state), addresses, found);

@@ -91,9 +91,7 @@ export function clusterId(random: Buffer = randomBytes(16)): string {
 }
 
 export class KafkaServer implements Server {
-  readonly component = 'kafka';
   readonly title = `Kafka ${KAFKA_VERSION}`;
-  readonly stopSignal = 'SIGTERM';
   readonly #options: KafkaOptions;
 
   constructor(options: KafkaOptions) {

@@ -41,9 +41,7 @@ export interface PostgresOptions extends ServerOptions {
 }
 
 export class PostgresServer implements Server {
-  readonly component = 'postgres';
   readonly title: string;
-  readonly stopSignal = 'SIGINT'; // fast shutdown: ends sessions, keeps data
   readonly #options: PostgresOptions;
 
   constructor(options: PostgresOptions) {

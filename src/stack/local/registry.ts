@@ -48,9 +48,7 @@ export function registryEnvironment(options: { port: number; data: string }): Re
 }
 
 export class RegistryServer implements Server {
-  readonly component = 'registry';
   readonly title: string;
-  readonly stopSignal = 'SIGTERM';
   readonly #options: RegistryOptions;
 
   constructor(options: RegistryOptions) {

@@ -1,13 +1,9 @@
-import type { Component } from '../contract.ts';
 import type { ServerCommand } from './server-process.ts';
 
 /** One of the three servers as a local process. */
 export interface Server {
-  readonly component: Component;
   /** As people read it: `Kafka 4.2.0`. */
   readonly title: string;
-  /** The signal that ends it politely and soon. */
-  readonly stopSignal: NodeJS.Signals;
   /** One line about why its data cannot be used, or undefined. Changes nothing. */
   obstacle(): string | undefined;
   /** Makes its data folder and files; does nothing that has been done. */
