@@ -3,7 +3,7 @@ import type { Service } from '../base/service.ts';
 import type { Offset } from '../base/positions.ts';
 import type { LogReader, StoredRecord } from '../log/log.ts';
 import { fold } from './fold.ts';
-import type { JobRecord } from './fold.ts';
+import type { JobRecord } from './job-record.ts';
 import { readStatus } from './read-status.ts';
 import type { StatusReading } from './read-status.ts';
 import { together } from './together.ts';

@@ -1,76 +1,45 @@
-import type { ExportFile, ExportPlanned, StatusEvent } from '../events/status.ts';
 import type { ExportEventKind } from '../events/export-event.ts';
-import type { JobState } from './job.ts';
-import type { Lane } from '../events/tasks.ts';
+import type { ExportFile, StatusEvent } from '../events/status.ts';
+import { factsOf, tasksOf } from './job-record.ts';
+import type { JobRecord, TaskRecord } from './job-record.ts';
 
-/** A task that ends its worker this often, without a word, would do so forever. */
+/** If a task was started this often and never finished, the next start would end its worker too. */
 export const MAX_STARTS = 5;
-
-export interface TaskRecord {
-  readonly taskId: string;
-  readonly lane: Lane;
-  readonly plannedBytes: number;
-  readonly starts: number;
-  /** 0 to 1, never going back. */
-  readonly fraction: number;
-  /** Of a completed task; undefined before. */
-  readonly files: readonly ExportFile[] | undefined;
-  /** Of a completed task: how many of the job were completed before it. */
-  readonly place: number | undefined;
-}
-
-export type PlanFacts = Omit<ExportPlanned, 'kind' | 'jobId' | 'at' | 'tasks'>;
-
-/** What the log says of a job. There is none while a job waits to be planned. */
-export interface JobRecord {
-  readonly jobId: string;
-  readonly state: Exclude<JobState, 'accepted'>;
-  /** undefined only for a job that ended before it was planned. */
-  readonly plan: PlanFacts | undefined;
-  readonly tasks: ReadonlyMap<string, TaskRecord>;
-  /** Work on a task was seen. */
-  readonly started: boolean;
-  /** Latest time of an event that changed anything; ms since 1970. */
-  readonly activeAt: number;
-  /** When it completed, failed or was cancelled; expiry leaves it. */
-  readonly endedAt: number | undefined;
-  readonly failure: { readonly code: string; readonly message: string } | undefined;
-}
 
 export interface Announcement {
   readonly kind: ExportEventKind;
   /** ms since 1970. */
   readonly at: number;
-  /** Of `file-ready`. */
+  /** Set for `file-ready`. */
   readonly file?: ExportFile;
 }
 
 export interface Folded {
-  /** The same object as before when the event changed nothing. */
+  /** The same object as before if the event changed nothing. */
   readonly job: JobRecord | undefined;
   readonly announcements: readonly Announcement[];
 }
 
 /**
- * A job is a fold of its status events. Pure, and total: any event may come at any time and any number of times.
+ * A job is a fold of its status events. It is pure and total: any event may come at any time, any number of times.
  *
  *  #  state                event                          -> state      announced
  *  1  none                 ExportPlanned with tasks       -> running    accepted
  *  2  none                 ExportPlanned without tasks    -> completed  accepted, started, completed
  *  3  none                 ExportFailed                   -> failed     accepted, failed
  *  4  none                 ExportCancelled                -> cancelled  accepted, cancelled
- *  5  running              TaskStarted, up to MAX_STARTS  -> running    started, if it is the first sign of work
+ *  5  running              TaskStarted, up to MAX_STARTS  -> running    started, if this is the first work on the job
  *  6  running              TaskStarted, once more         -> failed     failed
- *  7  running              TaskProgressed, further        -> running    started, if it is the first sign of work
+ *  7  running              TaskProgressed, further        -> running    started, if this is the first work on the job
  *  8  running              TaskCompleted, others are left -> running    started as above; file-ready for each file
  *  9  running              TaskCompleted, the last        -> completed  as 8, then completed
  * 10  running              TaskFailed, ExportFailed       -> failed     failed
  * 11  running, completed   ExportCancelled                -> cancelled  cancelled
  * 12  completed, failed    ExportExpired                  -> expired    expired
- * 13  ended before its plan  ExportPlanned                -> same       none; what was planned is kept, for its files
+ * 13  ended before its plan  ExportPlanned                -> same       none; the plan is kept, so that its files can be removed
  * 14  any                  anything else, also repeated   -> same       none
  *
- * Each announcement is tied to a transition that cannot happen twice, so none is made twice.
+ * Each announcement belongs to a transition that can happen only once, so no announcement is made twice.
  */
 export function fold(job: JobRecord | undefined, event: StatusEvent): Folded {
   if (job === undefined) return begin(event);
@@ -105,16 +74,6 @@ export function fold(job: JobRecord | undefined, event: StatusEvent): Folded {
   }
 }
 
-/** 0 to 1, by planned bytes. */
-export function progressOf(job: JobRecord): number {
-  const tasks = [...job.tasks.values()];
-  if (tasks.length === 0) return job.plan === undefined ? 0 : 1;
-  // A byte more for each, so that tasks estimated at nothing count as well.
-  const total = tasks.reduce((bytes, task) => bytes + task.plannedBytes + 1, 0);
-  const done = tasks.reduce((bytes, task) => bytes + task.fraction * (task.plannedBytes + 1), 0);
-  return Math.min(1, done / total);
-}
-
 function begin(event: StatusEvent): Folded {
   const { jobId, at } = event;
   const base = { jobId, plan: undefined, tasks: new Map(), started: false, activeAt: at, endedAt: undefined };
@@ -131,12 +90,12 @@ function begin(event: StatusEvent): Folded {
       return accepted(fail(none, at, event), at);
     case 'ExportCancelled': // 4
       return accepted(end(none, 'cancelled', at), at);
-    default: // 14: a plan comes before the work on it, so this is a job of another log
+    default: // 14: a plan precedes its work, so this job belongs to another log
       return { job: undefined, announcements: [] };
   }
 }
 
-/** Every life cycle begins so, also one that ends without a plan. */
+/** Every job is announced as accepted first, even if it ends without a plan. */
 function accepted({ job, announcements }: Folded, at: number): Folded {
   return { job, announcements: [{ kind: 'accepted', at }, ...announcements] };
 }
@@ -167,7 +126,7 @@ function work(job: JobRecord, event: Work): Folded {
   return { ...completed, announcements: [...started, ...files, ...completed.announcements] };
 }
 
-/** The same object when the event says nothing new. */
+/** Returns the same object if the event changes nothing. */
 function worked(job: JobRecord, task: TaskRecord, event: Work): TaskRecord {
   switch (event.kind) {
     case 'TaskStarted':
@@ -189,7 +148,7 @@ function fail(
   at: number,
   { code, message }: { readonly code: string; readonly message: string },
 ): Folded {
-  // Words from anywhere; jsonb takes neither NUL nor half a character.
+  // The message can hold any text; jsonb accepts neither NUL nor half a surrogate pair.
   const failure = { code, message: message.replaceAll('\0', '').toWellFormed() };
   return end({ ...job, failure }, 'failed', at);
 }
@@ -201,21 +160,4 @@ function end(job: JobRecord, state: 'completed' | 'failed' | 'cancelled', at: nu
 
 function same(job: JobRecord): Folded {
   return { job, announcements: [] };
-}
-
-function factsOf(event: ExportPlanned): PlanFacts {
-  const { clientId, acceptedAt, requestUrl, parameters, folder, transactionTime, lsn, epoch } = event;
-  const facts = { clientId, acceptedAt, requestUrl, parameters, folder, transactionTime, lsn };
-  return epoch ? { ...facts, epoch } : facts;
-}
-
-function tasksOf(event: ExportPlanned): ReadonlyMap<string, TaskRecord> {
-  const tasks = event.tasks.map((task): TaskRecord => ({
-    ...task,
-    starts: 0,
-    fraction: 0,
-    files: undefined,
-    place: undefined,
-  }));
-  return new Map(tasks.map((task) => [task.taskId, task]));
 }

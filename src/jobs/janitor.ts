@@ -1,13 +1,10 @@
 import type { Pool } from 'pg';
 import { sleep } from '../base/clock.ts';
-import { offset } from '../base/positions.ts';
-import type { Offset } from '../base/positions.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import type { StatusEvent } from '../events/status.ts';
-import type { LogReader, Partition, Publisher } from '../log/log.ts';
+import type { LogReader, Publisher } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import { asking } from '../database/pool.ts';
 import {
   endedFolders,
   expiredJobs,
@@ -18,88 +15,97 @@ import {
 } from './due.ts';
 import type { Overdue } from './due.ts';
 import { FolderSweep } from './folder-sweep.ts';
+import { JobEnds } from './job-ends.ts';
 import { databaseTime, stampUnknown } from './movement.ts';
 import type { Outage } from './outage.ts';
 import type { JobTables } from './schema.ts';
+import { unseenJobs } from './unseen-jobs.ts';
+
+/** How long a job and its files may last, in ms. */
+export interface JobTimes {
+  /** Longest time that a planned job may be without progress. */
+  readonly deadlineMs: number;
+  /** Longest time from the request to the end, including the wait for a plan. */
+  readonly maxExportMs: number;
+  /** Time between the end of a job and the removal of its files. */
+  readonly retentionMs: number;
+}
+
+/** Pauses between the janitor's repeated work, in ms. */
+export interface JanitorPace {
+  /** Between two rounds. A cancelled job's files go within this time. */
+  readonly roundMs: number;
+  /** Between two sweeps of one folder. */
+  readonly sweepMs: number;
+  /** Between two looks at every folder of the store. */
+  readonly inventoryMs: number;
+}
 
 export interface JanitorOptions {
   readonly pool: Pool;
   readonly tables: JobTables;
   readonly store: Pick<ObjectStore, 'folders' | 'list' | 'deletePrefix'>;
-  /** Folders in which jobs may have theirs, besides the root. */
+  /** Folders that may hold folders of jobs, besides the root. */
   readonly containers: readonly string[];
   readonly reader: Pick<LogReader, 'ends' | 'offsetsAt' | 'read'>;
   readonly publisher: Publisher;
-  readonly statusTopic: string;
-  readonly progressTopic: string;
+  readonly topics: { readonly status: string; readonly progress: string };
   readonly codec: Pick<Codec<StatusEvent>, 'encode'>;
-  /** A planned job may be without progress for as long. */
-  readonly jobDeadlineMs: number;
-  /** A job may take as long, from its request on, also while it waits to be planned. */
-  readonly maxExportMs: number;
-  /** Files are kept for as long after their job's end. */
-  readonly retentionMs: number;
+  readonly times: JobTimes;
   readonly outage: Outage;
   readonly logger: Logger;
   readonly health: HealthReporter;
-  /** Between two rounds; how soon a cancelled job's files go. */
-  readonly intervalMs?: number;
-  /** Between two sweeps of one folder. */
-  readonly sweepDelayMs?: number;
-  /** Between two looks at every folder of the store. */
-  readonly inventoryMs?: number;
-  /** ms since 1970; by the clock of the database where nothing else is given. */
+  readonly pace?: JanitorPace;
+  /** ms since 1970; the database's clock by default. */
   readonly now?: () => Promise<number>;
 }
 
 const HOUR = 3_600_000;
-/** Long enough for an event to come back by way of the projection. */
-const ASK_AGAIN = 60_000;
-/** A projection that is farther behind than this says nothing about who made progress. */
-const FAR_BEHIND = 10_000;
 const PAGE = 500;
+const PACE: JanitorPace = { roundMs: 2_000, sweepMs: 30_000, inventoryMs: 600_000 };
 
 /**
- * Ends what would hang, expires what is old, removes files nobody needs. It only appends events and deletes folders of ended
- * jobs, both of which may be done twice; so several may run, and a crash costs a round. The store (or its prefix) must
- * belong to this Headwater alone: folders without a job go after a day.
+ * Fails overdue jobs, expires old jobs and removes files that no job needs. It only appends events and deletes folders of ended
+ * jobs. Both may be repeated, so several janitors may run, and a crash costs one round. The store (or its prefix) must belong to
+ * this Headwater alone: folders without a job are removed after a day.
  */
 export class Janitor implements Service {
   readonly name = 'janitor';
   readonly #options: JanitorOptions;
+  readonly #pace: JanitorPace;
   readonly #sweep: FolderSweep;
-  /** Jobs that were ended by an event of this janitor, and when; the projection may not know yet. */
-  readonly #asked = new Map<string, number>();
+  readonly #ends: JobEnds;
   #lastInventory = -Infinity;
 
   constructor(options: JanitorOptions) {
+    const { store, logger, publisher, topics, codec, pace = PACE } = options;
     this.#options = options;
-    const { store, logger, sweepDelayMs = 30_000 } = options;
-    this.#sweep = new FolderSweep({ store, logger, delayMs: sweepDelayMs });
+    this.#pace = pace;
+    this.#sweep = new FolderSweep({ store, logger, delayMs: pace.sweepMs });
+    this.#ends = new JobEnds({ publisher, statusTopic: topics.status, codec, logger });
   }
 
   async run(signal: AbortSignal): Promise<void> {
-    const { pool, health, intervalMs = 2_000, outage } = this.#options;
-    const { now: time = () => databaseTime(pool) } = this.#options;
+    const { pool, health, outage, now = () => databaseTime(pool) } = this.#options;
     while (!signal.aborted) {
       try {
-        await this.#round(await time(), signal);
+        await this.#round(await now(), signal);
       } catch (error) {
         outage.notice();
         throw error;
       }
       health.ready();
-      await sleep(intervalMs, signal);
+      await sleep(this.#pace.roundMs, signal);
     }
   }
 
   async #round(now: number, signal: AbortSignal): Promise<void> {
-    const { pool, tables, reader, statusTopic, outage, inventoryMs = 600_000 } = this.#options;
-    await reader.ends(statusTopic); // an outage of Kafka is noticed also when nothing is overdue
+    const { pool, tables, reader, topics, outage } = this.#options;
+    await reader.ends(topics.status); // notices an outage of Kafka even if no job is overdue
     outage.answered(now);
     await this.#failOverdue(now, signal);
     await this.#expire(now);
-    if (now - this.#lastInventory >= inventoryMs) {
+    if (now - this.#lastInventory >= this.#pace.inventoryMs) {
       await this.#inventory(now, signal);
       this.#lastInventory = now;
     }
@@ -108,55 +114,51 @@ export class Janitor implements Service {
   }
 
   async #failOverdue(now: number, signal: AbortSignal): Promise<void> {
-    const { pool, tables, jobDeadlineMs, maxExportMs, outage } = this.#options;
+    const { pool, tables, times, outage } = this.#options;
     await stampUnknown(pool, tables);
-    const before = now - maxExportMs;
-    const requests = await overdueRequests(pool, tables, before);
-    const limits = { now, idleSince: now - jobDeadlineMs, acceptedBefore: before };
+    const acceptedBefore = now - times.maxExportMs;
+    const requests = await overdueRequests(pool, tables, acceptedBefore);
+    const limits = { now, idleSince: now - times.deadlineMs, acceptedBefore };
     const jobs = await overdueJobs(pool, tables, limits);
     const overdue = [...requests, ...jobs].filter(
       ({ jobId, reason }) =>
-        !this.#askedLately(jobId, now) && !(reason === 'deadline' && outage.explainsIdleness(now)),
+        !this.#ends.endedLately(jobId, now) && !(reason === 'deadline' && outage.explainsIdleness(now)),
     );
     if (overdue.length === 0) return;
-    const moving = await this.#unseenJobs(signal);
-    if (moving === 'far-behind') return;
-    await this.#append(
-      overdue.filter(({ jobId }) => !moving.has(jobId)).map((job) => this.#failure(job, now)),
+    const unseen = await unseenJobs(this.#options, signal);
+    if (unseen === 'far-behind') return;
+    await this.#ends.append(
+      overdue
+        .filter(({ jobId }) => !unseen.has(jobId))
+        .map(({ jobId, reason }) => {
+          const message = messageFor(reason, times);
+          return { kind: 'ExportFailed', jobId, at: now, code: reason, message };
+        }),
     );
-  }
-
-  #failure({ jobId, reason }: Overdue, at: number): StatusEvent {
-    const { jobDeadlineMs, maxExportMs } = this.#options;
-    const message =
-      reason === 'deadline'
-        ? `There was no progress for ${inWords(jobDeadlineMs)}.`
-        : `It took longer than the ${inWords(maxExportMs)} an export may take.`;
-    return { kind: 'ExportFailed', jobId, at, code: reason, message };
   }
 
   async #expire(now: number): Promise<void> {
-    const { pool, tables, retentionMs } = this.#options;
-    const ids = await expiredJobs(pool, tables, now - retentionMs);
-    await this.#append(
+    const { pool, tables, times } = this.#options;
+    const ids = await expiredJobs(pool, tables, now - times.retentionMs);
+    await this.#ends.append(
       ids
-        .filter((id) => !this.#askedLately(id, now))
+        .filter((id) => !this.#ends.endedLately(id, now))
         .map((jobId) => ({ kind: 'ExportExpired', jobId, at: now })),
     );
   }
 
-  /** Finds what the quick look misses: ends from before the start, late writes, folders of no job. */
+  /** Finds the folders that `endedFolders` misses: of jobs that ended before the start, of late writes, of no job. */
   async #inventory(now: number, signal: AbortSignal): Promise<void> {
-    const { pool, tables, store } = this.#options;
-    // Tables that were just made know no job yet, but the log does.
-    const unseen = await this.#unseenJobs(signal);
+    const { pool, tables, store, containers } = this.#options;
+    // New tables know no job yet, but the log does.
+    const unseen = await unseenJobs(this.#options, signal);
     if (unseen === 'far-behind') return;
     let page: string[] = [];
     const flush = async (): Promise<void> => {
       for (const folder of await needlessFolders(pool, tables, page, now)) this.#sweep.add(folder, now, true);
       page = [];
     };
-    for (const parent of [undefined, ...this.#options.containers]) {
+    for (const parent of [undefined, ...containers]) {
       for await (const folder of store.folders(parent)) {
         signal.throwIfAborted();
         if (unseen.has(parseFolder(folder)?.jobId ?? '')) continue;
@@ -165,60 +167,12 @@ export class Janitor implements Service {
     }
     await flush();
   }
+}
 
-  /** Jobs with events that the projection has not seen: whether they make progress is not known yet. */
-  async #unseenJobs(signal: AbortSignal): Promise<ReadonlySet<string> | 'far-behind'> {
-    const { tables, statusTopic, progressTopic } = this.#options;
-    const jobs = new Set<string>();
-    for (const [topic, offsets] of [
-      [statusTopic, tables.offset],
-      [progressTopic, tables.progressOffset],
-    ] as const) {
-      for (const unseen of await this.#unseen(topic, offsets)) {
-        if (topic === statusTopic && unseen.to - unseen.from > FAR_BEHIND) return 'far-behind';
-        for await (const records of this.#options.reader.read(unseen, signal))
-          for (const { key } of records) jobs.add(key.toString());
-      }
-    }
-    return jobs;
-  }
-
-  /** What the leading projector has not stored yet. */
-  async #unseen(topic: string, offsets: string): Promise<(Partition & { from: Offset; to: Offset })[]> {
-    const { pool, reader } = this.#options;
-    const text = `SELECT partition, next FROM ${offsets}`;
-    const { rows } = await asking(() => pool.query<{ partition: number; next: string }>(text));
-    const seen = new Map(rows.map(({ partition, next }) => [partition, Number(next)]));
-    const starts = await reader.offsetsAt(topic, 0); // old events are gone
-    const parts = (await reader.ends(topic)).map((to, partition) => {
-      const from = offset(Math.max(seen.get(partition) ?? 0, starts[partition] ?? 0));
-      return { topic, partition, from, to };
-    });
-    return parts.filter(({ from, to }) => from < to);
-  }
-
-  async #append(events: readonly StatusEvent[]): Promise<void> {
-    if (events.length === 0) return;
-    const { publisher, statusTopic, codec, logger } = this.#options;
-    await publisher.append(
-      events.map((event) => ({ topic: statusTopic, key: event.jobId, value: codec.encode(event) })),
-    );
-    for (const event of events) {
-      this.#asked.set(event.jobId, event.at);
-      logger.info(
-        { jobId: event.jobId, event: event.kind },
-        event.kind === 'ExportExpired' ? 'export expired' : 'export is overdue',
-      );
-    }
-  }
-
-  #askedLately(jobId: string, now: number): boolean {
-    for (const [id, at] of this.#asked) {
-      if (at >= now - ASK_AGAIN) break; // in the order of time
-      this.#asked.delete(id);
-    }
-    return this.#asked.has(jobId);
-  }
+function messageFor(reason: Overdue['reason'], { deadlineMs, maxExportMs }: JobTimes): string {
+  return reason === 'deadline'
+    ? `There was no progress for ${inWords(deadlineMs)}.`
+    : `It took longer than the ${inWords(maxExportMs)} an export may take.`;
 }
 
 function inWords(ms: number): string {

@@ -4,7 +4,7 @@ import { EVERYTHING } from '../events/request.ts';
 import type { ExportParameters } from '../events/request.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Lane } from '../events/tasks.ts';
-import type { JobRecord, PlanFacts, TaskRecord } from './fold.ts';
+import type { JobRecord, PlanFacts, TaskRecord } from './job-record.ts';
 import type { JobTables } from './schema.ts';
 
 export type Queryable = Pick<ClientBase, 'query'>;

@@ -1,10 +1,9 @@
-import pg from 'pg';
-import type { Pool, QueryResult } from 'pg';
+import type { Pool } from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
-import { MAKE_DURABLE } from '../database/durable.ts';
 import { asking } from '../database/pool.ts';
+import { commitAtOnce, literal, lockUntilCommit } from './commit-at-once.ts';
 import type { JobFailure, Jobs, JobView, SubmitRequest } from './job.ts';
 import { jobOf, jobWithProgressAsJson, parametersOf } from './job-rows.ts';
 import type { JobRow } from './job-rows.ts';
@@ -20,14 +19,14 @@ export interface JobLimits {
   readonly inAll: number;
 }
 
-/** When as many jobs more would reach the limit of all, kick-offs take turns to count; before, they cannot exceed it together. */
+/** If fewer jobs than this are left until `inAll`, kick-offs count one after the other. Farther from the limit, they cannot exceed it together. */
 const NEAR_THE_LIMIT = 64;
 
 export interface JobRequestsOptions {
   readonly pool: Pool;
   readonly tables: JobTables;
   readonly limits: JobLimits;
-  /** Ids are all that protects a job's URL in an open server: they must not be guessable. */
+  /** In an open server only its id protects a job's URL, so ids must not be guessable. */
   readonly newId: () => string;
   /** Prefix of the logical message: the installation's name. Capture listens to the same one. */
   readonly messagePrefix: string;
@@ -43,8 +42,8 @@ interface FoundRow {
 }
 
 /**
- * The gateway's side of jobs. Invariant: a request row and its message in the write-ahead log exist both or not at all,
- * so what was answered with 202 will be exported, and nothing else. A crash leaves nothing half-done.
+ * The gateway's side of jobs. Invariant: a request row and its message in the write-ahead log are written together or not at all,
+ * so Headwater exports exactly the requests that got a 202. A crash leaves no half of them.
  */
 export class JobRequests implements Jobs {
   readonly #options: JobRequestsOptions;
@@ -66,19 +65,19 @@ export class JobRequests implements Jobs {
       parameters,
     } as const;
     const { perClient, inAll } = limits;
-    const room = await commitAtOnce(
+    const room = await commitAtOnce<Room>(
       pool,
-      // Two kick-offs that count at once would both find room for the last job.
-      `SELECT ${lockOf(`headwater submit ${t.schema} ${clientId}`)};
-       SELECT ${lockOf(`headwater submit ${t.schema}`)}
+      // Without the lock, two kick-offs that count at once would both find room for the last job.
+      `SELECT ${lockUntilCommit(`headwater submit ${t.schema} ${clientId}`)};
+       SELECT ${lockUntilCommit(`headwater submit ${t.schema}`)}
          FROM (SELECT count(*) AS n FROM (SELECT FROM ${t.unfinished} LIMIT ${String(inAll)}) open) counted
          WHERE n >= ${String(inAll - NEAR_THE_LIMIT)};
        WITH counted AS (
-         SELECT (SELECT count(*) FROM ${t.unfinished} WHERE client_id = ${text(clientId)}) AS mine,
+         SELECT (SELECT count(*) FROM ${t.unfinished} WHERE client_id = ${literal(clientId)}) AS mine,
            (SELECT count(*) FROM (SELECT FROM ${t.unfinished} LIMIT ${String(inAll)}) open) AS all
        ), request AS (
          INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, accepted_at)
-         SELECT ${text(message.jobId)}, ${text(clientId)}, ${text(requestUrl)}, ${text(JSON.stringify(parameters))}::jsonb,
+         SELECT ${literal(message.jobId)}, ${literal(clientId)}, ${literal(requestUrl)}, ${literal(JSON.stringify(parameters))}::jsonb,
            ${DATABASE_CLOCK} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
          RETURNING job_id, client_id, accepted_at AS at
        ), unfinished AS (
@@ -134,11 +133,11 @@ export class JobRequests implements Jobs {
   async cancel(jobId: string, clientId: string): Promise<boolean> {
     if (!isId(jobId)) return false;
     const { pool, tables: t } = this.#options;
-    const { emitted } = await commitAtOnce(
+    const { emitted } = await commitAtOnce<{ readonly emitted: number }>(
       pool,
       `WITH cancelled AS (
          UPDATE ${t.request} r SET cancelled_at = ${DATABASE_CLOCK}
-         WHERE job_id = ${text(jobId)} AND client_id = ${text(clientId)} AND cancelled_at IS NULL
+         WHERE job_id = ${literal(jobId)} AND client_id = ${literal(clientId)} AND cancelled_at IS NULL
            AND NOT EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = r.job_id AND state IN ('cancelled', 'expired'))
          RETURNING job_id, cancelled_at AS at
        ), finished AS (
@@ -149,15 +148,15 @@ export class JobRequests implements Jobs {
     return emitted === 1;
   }
 
-  /** The message for each row of the common table expression named so, none or one, with the row's time in the field. */
+  /** SQL that emits the message if the common table expression `rows` has a row. The row's time goes into the field. */
   #emit(message: Untimed, rows: string, field: 'acceptedAt' | 'cancelledAt'): string {
     const { messagePrefix } = this.#options;
-    const timed = `${text(JSON.stringify(message))}::jsonb || jsonb_build_object('${field}', at)`;
-    return `SELECT pg_logical_emit_message(true, ${text(messagePrefix)}, (${timed})::text) FROM ${rows}`;
+    const timed = `${literal(JSON.stringify(message))}::jsonb || jsonb_build_object('${field}', at)`;
+    return `SELECT pg_logical_emit_message(true, ${literal(messagePrefix)}, (${timed})::text) FROM ${rows}`;
   }
 }
 
-/** The database says when: its clock is the one that all processes share. */
+/** A message without its time: the database adds it, because all processes share its clock. */
 type Untimed =
   | Omit<Extract<RequestMessage, { readonly kind: 'ExportRequested' }>, 'acceptedAt'>
   | Omit<Extract<RequestMessage, { readonly kind: 'ExportCancelRequested' }>, 'cancelledAt'>;
@@ -166,17 +165,6 @@ interface Room {
   readonly mine: number;
   readonly all: number;
   readonly emitted: number;
-}
-
-/**
- * Statements that are one transaction, sent at once and committed by the server itself, durably. So a process that is frozen in
- * the middle leaves no transaction open and holds no lock; and there is one way to the server and back. Returns the last row.
- */
-async function commitAtOnce(pool: Pool, statements: string): Promise<Room> {
-  const results = (await asking(() => pool.query<Room>(`${MAKE_DURABLE}; ${statements}`))) as unknown;
-  const row = (results as QueryResult<Room>[]).at(-1)?.rows[0];
-  if (row === undefined) throw new HeadwaterError('internal', 'PostgreSQL answered a request with nothing');
-  return row;
 }
 
 function refuseTooMany({ mine, all, emitted }: Room, limits: JobLimits): void {
@@ -193,18 +181,7 @@ function refuseTooMany({ mine, all, emitted }: Room, limits: JobLimits): void {
   );
 }
 
-/** A string of SQL. What a request holds comes as JSON, URL or header, none of which has a NUL character. */
-function text(value: string): string {
-  if (value.includes('\0')) throw new HeadwaterError('bad-request', 'a NUL character cannot be stored');
-  return pg.escapeLiteral(value);
-}
-
-/** Until the end of the transaction. */
-function lockOf(name: string): string {
-  return `pg_advisory_xact_lock(hashtextextended(${text(name)}, 0))`;
-}
-
-/** An id comes from a URL; one that PostgreSQL cannot even compare is no job's. */
+/** An id comes from a URL. This excludes text that PostgreSQL cannot compare. */
 function isId(text: string): boolean {
   return /^[\w-]{1,100}$/.test(text);
 }

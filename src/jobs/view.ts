@@ -1,6 +1,6 @@
 import type { ExportFile } from '../events/status.ts';
-import { progressOf } from './fold.ts';
-import type { JobRecord } from './fold.ts';
+import { progressOf } from './job-record.ts';
+import type { JobRecord } from './job-record.ts';
 import type { JobView, SubmitRequest } from './job.ts';
 
 export interface RequestFacts extends SubmitRequest {

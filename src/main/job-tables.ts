@@ -4,7 +4,7 @@ import type { HealthReporter, Service } from '../base/service.ts';
 import { unavailable } from '../database/errors.ts';
 import { asking } from '../database/pool.ts';
 import { claimSchema } from '../jobs/installation.ts';
-import { migrate } from '../jobs/schema.ts';
+import { migrate } from '../jobs/migrate.ts';
 import { openStore } from '../storage/open-store.ts';
 import { claimStorage } from '../storage/owner.ts';
 import type { Shared } from './shared.ts';

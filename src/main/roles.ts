@@ -262,12 +262,13 @@ async function janitor(
     containers: settings.containers,
     reader: log.reader,
     publisher: log.publisher,
-    statusTopic: log.names.status,
-    progressTopic: log.names.progress,
+    topics: log.names,
     codec: control.status,
-    jobDeadlineMs: settings.jobDeadlineMs,
-    maxExportMs: settings.maxExportMs,
-    retentionMs: settings.retentionMs,
+    times: {
+      deadlineMs: settings.jobDeadlineMs,
+      maxExportMs: settings.maxExportMs,
+      retentionMs: settings.retentionMs,
+    },
     logger,
     health,
   });

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { EndedJobs } from '../../src/jobs/ended-jobs.ts';
 import { MAX_STARTS } from '../../src/jobs/fold.ts';
 import { jobEvents } from './events.ts';
-import { jobServers, Running, until } from './job-servers.ts';
+import { jobServers, Running } from './job-servers.ts';
 import type { JobServers } from './job-servers.ts';
+import { until } from '../support/until.ts';
 
 describe('ended jobs', () => {
   let servers: JobServers;
@@ -70,7 +71,7 @@ describe('ended jobs', () => {
     assert.equal(ended.isEnded('a'), true);
     await servers.appendGarbage('b');
     await servers.append(b.planned(1), b.cancelled());
-    await until(async () => ended.isEnded('b'));
+    await until('the job to be known as ended', async () => ended.isEnded('b'));
     assert.equal(servers.unreadable.length, 2);
   });
 
@@ -79,7 +80,7 @@ describe('ended jobs', () => {
     const signal = ended.signalFor('a');
     const a = jobEvents('a', Date.now());
     await servers.append(a.planned(1), a.completed('0001'));
-    await until(async () => ended.isTaskDone('a', '0001'));
+    await until('the task to be known as done', async () => ended.isTaskDone('a', '0001'));
     assert.equal(signal.aborted, false);
   });
 
@@ -88,7 +89,7 @@ describe('ended jobs', () => {
     for (const id of ['a', 'b', 'c', 'd', 'e']) {
       const make = jobEvents(id, Date.now());
       await servers.append(make.planned(1), make.cancelled());
-      await until(async () => ended.isEnded(id));
+      await until('the job to be known as ended', async () => ended.isEnded(id));
     }
     assert.deepEqual(
       ['a', 'b', 'c', 'd', 'e'].map((id) => ended.isEnded(id)),

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import type { ExportFile, ExportPlanned, StatusEvent } from '../../src/events/status.ts';
-import { fold, MAX_STARTS, progressOf } from '../../src/jobs/fold.ts';
-import type { Announcement, JobRecord } from '../../src/jobs/fold.ts';
+import { fold, MAX_STARTS } from '../../src/jobs/fold.ts';
+import type { Announcement } from '../../src/jobs/fold.ts';
+import { progressOf } from '../../src/jobs/job-record.ts';
+import type { JobRecord } from '../../src/jobs/job-record.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
 
 const jobId = 'j';

@@ -8,8 +8,9 @@ import { databaseTime } from '../../src/jobs/movement.ts';
 import { Outage } from '../../src/jobs/outage.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 import { jobEvents } from './events.ts';
-import { jobServers, makeProjector, quiet, Running, until } from './job-servers.ts';
+import { jobServers, makeProjector, quiet, Running } from './job-servers.ts';
 import type { JobServers } from './job-servers.ts';
+import { until } from '../support/until.ts';
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -45,19 +46,13 @@ describe('janitor', () => {
       ...servers,
       store,
       containers: [],
-      statusTopic: servers.topics.status,
-      progressTopic: servers.topics.progress,
       codec: servers.codecs.status,
-      jobDeadlineMs: 10 * MINUTE,
-      maxExportMs: 24 * HOUR,
-      retentionMs: 48 * HOUR,
+      times: { deadlineMs: 10 * MINUTE, maxExportMs: 24 * HOUR, retentionMs: 48 * HOUR },
       now: () => Promise.resolve(now),
       outage,
       logger: quiet,
       health: { ready: () => rounds++ },
-      intervalMs: 10,
-      sweepDelayMs: 1_000,
-      inventoryMs: 5_000,
+      pace: { roundMs: 10, sweepMs: 1_000, inventoryMs: 5_000 },
     });
     running.start((signal) => janitor.run(signal));
   }
@@ -65,7 +60,7 @@ describe('janitor', () => {
   /** Two rounds that began after now. */
   async function twoRounds(): Promise<void> {
     const goal = rounds + 2;
-    await until(async () => rounds >= goal);
+    await until('two rounds', async () => rounds >= goal);
   }
 
   const startProjector = (): unknown => running.start((signal) => makeProjector(servers).run(signal));
@@ -79,12 +74,12 @@ describe('janitor', () => {
   }
 
   async function reaches(jobId: string, wanted: string): Promise<void> {
-    await until(async () => (await state(jobId)) === wanted);
+    await until('the job to be in its state', async () => (await state(jobId)) === wanted);
   }
 
   /** Until the projector has stored everything that the status topic holds. */
   async function folded(): Promise<void> {
-    await until(async () => {
+    await until('the projector to store the whole log', async () => {
       const { rows } = await servers.pool.query<{ partition: number; next: string }>(
         `SELECT partition, next FROM ${servers.tables.offset}`,
       );
@@ -140,7 +135,7 @@ describe('janitor', () => {
     await moved('idle', NOW - 11 * MINUTE);
     await moved('busy', NOW - 11 * MINUTE);
     await servers.tell(busy.progressed('0001', 0.5));
-    await until(async () => (await progress('busy')) === 0.5);
+    await until('the progress of the job', async () => (await progress('busy')) === 0.5);
     startJanitor();
     await reaches('idle', 'failed');
     await twoRounds();
@@ -260,7 +255,7 @@ describe('janitor', () => {
     await servers.append(jobEvents('begun').started('0001'));
     await servers.tell(jobEvents('slow').progressed('0001', 0.5));
     startJanitor();
-    await until(async () => (await statusOf('idle')).length === 3);
+    await until('the failure of the idle job', async () => (await statusOf('idle')).length === 3);
     await twoRounds();
     assert.deepEqual([(await statusOf('begun')).length, (await statusOf('slow')).length], [3, 2]);
   });
@@ -278,7 +273,7 @@ describe('janitor', () => {
     for (const { folder } of [old, young]) await put(`${folder}/Patient.0001-0.ndjson`);
     startJanitor();
     await reaches('old', 'expired');
-    await until(async () => (await keys(`${old.folder}/`)).length === 0);
+    await until('the files of the old job to go', async () => (await keys(`${old.folder}/`)).length === 0);
     await twoRounds();
     assert.equal(await state('young'), 'completed');
     assert.equal((await keys(`${young.folder}/`)).length, 1);
@@ -291,17 +286,17 @@ describe('janitor', () => {
     const make = jobEvents('gone', NOW - MINUTE);
     await put(`${make.folder}/a.ndjson`);
     await servers.append(make.planned(1), make.cancelled());
-    await until(async () => (await keys('')).length === 0);
+    await until('all files to go', async () => (await keys('')).length === 0);
     await put(`${make.folder}/b.ndjson`);
     const part = await store.create(`${make.folder}/c.ndjson`);
     await part.write(Buffer.from('unfinished'));
     await twoRounds();
     now += 1_500;
-    await until(async () => (await keys('')).length === 0);
+    await until('all files to go', async () => (await keys('')).length === 0);
     // once more, since the last sweep found something
     await put(`${make.folder}/d.ndjson`);
     now += 1_500;
-    await until(async () => (await keys('')).length === 0);
+    await until('all files to go', async () => (await keys('')).length === 0);
     await part.abort();
   });
 
@@ -318,7 +313,7 @@ describe('janitor', () => {
     await twoRounds();
     await put(`${make.folder}/late.ndjson`);
     now += 6_000;
-    await until(async () => (await keys('')).length === 0);
+    await until('all files to go', async () => (await keys('')).length === 0);
   });
 
   it('removes folders of no job when they are a day old, and nothing that is not its own', async () => {
@@ -338,7 +333,10 @@ describe('janitor', () => {
       await utimes(join(root, folder), 1, 1);
     }
     startJanitor();
-    await until(async () => (await keys('20250501T000000Z_unknown/')).length === 0);
+    await until(
+      'the unknown folder to go',
+      async () => (await keys('20250501T000000Z_unknown/')).length === 0,
+    );
     await twoRounds();
     assert.deepEqual((await keys('')).sort(), kept.map((folder) => `${folder}/x.ndjson`).sort());
   });

@@ -1,5 +1,4 @@
 import { randomUUID } from 'node:crypto';
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { offset } from '../../src/base/positions.ts';
 import type { Logger } from '../../src/base/service.ts';
@@ -12,7 +11,8 @@ import { Announcer } from '../../src/jobs/announcer.ts';
 import type { JobView } from '../../src/jobs/job.ts';
 import { Projector } from '../../src/jobs/projector.ts';
 import type { UnreadablePlace } from '../../src/jobs/read-status.ts';
-import { jobTables, migrate } from '../../src/jobs/schema.ts';
+import { migrate } from '../../src/jobs/migrate.ts';
+import { jobTables } from '../../src/jobs/schema.ts';
 import type { JobTables } from '../../src/jobs/schema.ts';
 import { createKafka } from '../../src/log/kafka/kafka-client.ts';
 import { KafkaPublisher } from '../../src/log/kafka/append/publisher.ts';
@@ -195,15 +195,6 @@ export class Running {
   async stop(): Promise<void> {
     this.#stop.abort();
     await Promise.all(this.#runs);
-  }
-}
-
-/** Until what is asked for is so; the mocha timeout ends it. */
-export async function until<T>(ask: () => Promise<T | undefined | false>): Promise<T> {
-  for (;;) {
-    const answer = await ask();
-    if (answer !== undefined && answer !== false) return answer;
-    await delay(20);
   }
 }
 

@@ -2,12 +2,13 @@ import assert from 'node:assert/strict';
 import { HeadwaterError } from '../../src/base/errors.ts';
 import type { StatusEvent } from '../../src/events/status.ts';
 import { fold } from '../../src/jobs/fold.ts';
-import type { JobRecord } from '../../src/jobs/fold.ts';
+import type { JobRecord } from '../../src/jobs/job-record.ts';
 import { loadJob } from '../../src/jobs/job-rows.ts';
 import { rebuild } from '../../src/jobs/rebuild.ts';
 import { jobEvents, randomHistory } from './events.ts';
-import { jobServers, makeProjector, manifest, Running, until } from './job-servers.ts';
+import { jobServers, makeProjector, manifest, Running } from './job-servers.ts';
 import type { JobServers } from './job-servers.ts';
+import { until } from '../support/until.ts';
 
 describe('projector', () => {
   let servers: JobServers;
@@ -52,7 +53,7 @@ describe('projector', () => {
       }
     }
     assert.ok(records.length > 0);
-    await until(async () => {
+    await until('the projector to store the whole log', async () => {
       const { rows } = await servers.pool.query<{ partition: number; next: string }>(
         `SELECT partition, next FROM ${servers.tables.offset}`,
       );
@@ -83,7 +84,10 @@ describe('projector', () => {
     await servers.appendGarbage('a');
     await servers.append(a.completed('0001', 'Patient'));
     running.start((signal) => makeProjector(servers).run(signal));
-    await until(async () => (await loadJob(servers.pool, servers.tables, 'a'))?.state === 'completed');
+    await until(
+      'the job to be completed',
+      async () => (await loadJob(servers.pool, servers.tables, 'a'))?.state === 'completed',
+    );
     assert.equal(servers.unreadable.length, 1);
     assert.equal(servers.unreadable[0]?.offset, 1);
   });
@@ -127,7 +131,7 @@ describe('projector', () => {
       jobEvents('other').progressed('0001', 1),
     );
     const furthest = [{ job_id: 'job-1', task_id: '0001', fraction: 0.5 }];
-    await until(async () => (await told()).length > 0);
+    await until('progress to be stored', async () => (await told()).length > 0);
     assert.deepEqual(await told(), furthest);
     assert.equal(await servers.dump(), before);
     await projector.stop();
@@ -147,7 +151,7 @@ describe('projector', () => {
     await servers.append(make.completed('0001', 'Patient'), make.completed('0002', 'Patient'));
     await settled();
     await servers.tell(make.progressed('0001', 0.7));
-    await until(async () => (await told()).length === 0);
+    await until('progress to be removed', async () => (await told()).length === 0);
   });
 
   it('folds events when there is no topic of progress', async () => {
@@ -196,7 +200,7 @@ describe('projector', () => {
       await servers.append(...history.slice(i, i + 9));
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
-    await until(async () => ended >= 5);
+    await until('five sessions to be ended', async () => ended >= 5);
     stop = true;
     await killer;
     await settled();
@@ -226,7 +230,7 @@ describe('projector', () => {
     // The one that starts now finds them.
     const second = new Running();
     second.start((signal) => makeProjector(servers, 90 * day).run(signal));
-    await until(async () => (await ids(servers.tables.job)).length === 2);
+    await until('old jobs to be forgotten', async () => (await ids(servers.tables.job)).length === 2);
     await second.stop();
     for (const table of [servers.tables.job, servers.tables.request])
       assert.deepEqual(await ids(table), ['kept', 'running']);
@@ -266,7 +270,7 @@ describe('projector', () => {
   it('works alone: another one stands by until the first is gone', async () => {
     const [first, second] = [new Running(), new Running()];
     first.start((signal) => makeProjector(servers).run(signal));
-    await until(async () => (await leaders()).length === 1);
+    await until('one leader', async () => (await leaders()).length === 1);
     second.start((signal) => makeProjector(servers).run(signal));
     const make = jobEvents('job-1');
     await servers.append(make.planned(1));
