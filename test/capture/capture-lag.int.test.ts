@@ -9,6 +9,7 @@ import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const nothing = (): void => undefined;
 const SILENT: Logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
@@ -65,12 +66,12 @@ describe('the lag metric of a capture that runs', function () {
   });
 
   it('is 0 once all is stored, and stays so while the source writes what is not ours', async () => {
-    await until(async () => (await lag()) === 0);
+    await until('capture to catch up', async () => (await lag()) === 0);
     for (let i = 0; i < 4; i++) {
       await pool.query('INSERT INTO other SELECT generate_series(1, 1000)');
       if (i === 1) await pool.query('CHECKPOINT');
       await delay(1_000); // as long as between two probes
-      await until(async () => (await lag()) === 0);
+      await until('capture to catch up', async () => (await lag()) === 0);
     }
   });
 
@@ -78,8 +79,8 @@ describe('the lag metric of a capture that runs', function () {
     const inserted = pool.query(`INSERT INTO resource (type, id, version, last_updated, body)
       SELECT 'Patient', 'p' || n, 1, now(), format('{"resourceType":"Patient","id":"p%s"}', n) FROM generate_series(1, 60000) n`);
     await inserted;
-    await until(async () => ((await lag()) ?? 0) > 0);
-    await until(async () => (await lag()) === 0);
+    await until('capture to lag', async () => ((await lag()) ?? 0) > 0);
+    await until('capture to catch up', async () => (await lag()) === 0);
   });
 
   async function lag(): Promise<number | undefined> {
@@ -88,10 +89,6 @@ describe('the lag metric of a capture that runs', function () {
     return value === undefined ? undefined : Number(value);
   }
 });
-
-async function until(done: () => Promise<boolean>): Promise<void> {
-  while (!(await done())) await delay(20);
-}
 
 async function freePort(): Promise<number> {
   const server = createServer();

@@ -11,6 +11,7 @@ import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
 import type { ResourceChange } from '../../src/events/resource-change.ts';
 
@@ -69,7 +70,7 @@ describe('a reload, when Kafka has forgotten old commands', function () {
     await whileCapturing(async () => {
       const old = await submit();
       await backdate(old, 2 * DAY);
-      await until(async () => (await commanded()).includes(old));
+      await until('the command in the log', async () => (await commanded()).includes(old));
     });
     await forgetCommands();
     const recent = await submit();
@@ -85,7 +86,9 @@ describe('a reload, when Kafka has forgotten old commands', function () {
       `INSERT INTO resource (type, id, version, body) VALUES ('Observation', 'moves', 1, $1), ('Observation', 'stays', 1, $2)`,
       [observation('moves', 'a'), observation('stays', 'a')],
     );
-    await whileCapturing(() => until(async () => (await newest('Observation')).size === 2));
+    await whileCapturing(async () => {
+      await until('both observations in the log', async () => (await newest('Observation')).size === 2);
+    });
     await dropSlot();
     await pool.query(`UPDATE resource SET body = $1, version = 2 WHERE id = 'moves'`, [
       observation('moves', 'b'),
@@ -185,10 +188,6 @@ describe('a reload, when Kafka has forgotten old commands', function () {
     );
   }
 });
-
-async function until(done: () => Promise<boolean>): Promise<void> {
-  while (!(await done())) await new Promise((resolve) => setTimeout(resolve, 20));
-}
 
 async function administer(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: sharedStack().postgresUrl });

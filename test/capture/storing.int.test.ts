@@ -4,7 +4,7 @@ import { LogSender } from '../../src/capture/log-sender.ts';
 import { CaptureAppender } from '../../src/log/kafka/append/capture-appender.ts';
 import { createKafka } from '../../src/log/kafka/kafka-client.ts';
 import { Brokers } from '../support/brokers.ts';
-import { until } from '../faults/until.ts';
+import { until } from '../support/until.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 

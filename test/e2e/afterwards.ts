@@ -4,7 +4,7 @@ import type { ExportEvent } from '../../src/events/export-event.ts';
 import { rebuild } from '../../src/jobs/rebuild.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
 import { wholeManifestOf } from '../../src/manifest/manifest.ts';
-import { eventually, PATIENCE_MS } from './eventually.ts';
+import { PATIENCE_MS, until } from '../support/until.ts';
 import type { Headwater } from './headwater.ts';
 
 /** Records of a type that a later one of the same key has made needless. */
@@ -19,7 +19,7 @@ export async function announcements(
   ended: ReadonlySet<string>,
 ): Promise<ReadonlyMap<string, readonly ExportEvent[]>> {
   const { control } = await log.codecs();
-  return eventually(async () => {
+  return until('the last event of every ended job', async () => {
     const records = await recordsOf(log.reader, log.names.exports);
     const byJob = Map.groupBy(records, ({ key }) => key.toString());
     const events = new Map(
@@ -54,7 +54,7 @@ export function assertCancelledOnce(events: readonly ExportEvent[]): void {
 
 /** Everything the projection holds, once it has folded the whole log. */
 export async function jobTablesText({ pool, log, tables }: Headwater): Promise<string> {
-  return eventually(async () => {
+  return until('the projector to fold and announce the whole log', async () => {
     const { rows } = await pool.query<{ partition: number; next: string }>(
       `SELECT partition, next FROM ${tables.offset}`,
     );

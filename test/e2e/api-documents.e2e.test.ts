@@ -7,7 +7,7 @@ import type { IHeaders, KafkaMessage } from 'kafkajs';
 import type { Manifest } from '../../src/manifest/manifest.ts';
 import { OpenApiDocument } from '../http/openapi-document.ts';
 import type { Document } from '../http/openapi-document.ts';
-import { eventually } from './eventually.ts';
+import { until } from '../support/until.ts';
 import { Headwater } from './headwater.ts';
 
 interface AsyncApi {
@@ -86,8 +86,8 @@ describe('the API documents of a running service', function () {
     await consumer.subscribe({ topics: [topic.channels.exports.address], fromBeginning: true });
     await consumer.run({ eachMessage: ({ message }) => Promise.resolve(void received.push(message)) });
     const told = (): string[] => received.map(({ headers }) => textsOf(headers)['ce_type'] ?? '');
-    await eventually(() =>
-      Promise.resolve(TOLD.every((kind) => told().includes(`headwater.export.${kind}`)) ? true : undefined),
+    await until('every kind of event', () =>
+      TOLD.every((kind) => told().includes(`headwater.export.${kind}`)),
     );
     await consumer.disconnect();
 

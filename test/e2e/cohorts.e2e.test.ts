@@ -9,7 +9,7 @@ import type { Json, Row, Write } from '../cohort/world.ts';
 import { supersededRecords } from './afterwards.ts';
 import { compactAtOnce, outcome, request, Source } from './cohorts.ts';
 import type { Outcome, Request } from './cohorts.ts';
-import { eventually } from './eventually.ts';
+import { until } from '../support/until.ts';
 import { Headwater } from './headwater.ts';
 import { Random } from './random.ts';
 
@@ -158,9 +158,9 @@ describe(`cohorts as clients keep them, with HEADWATER_TEST_COHORTS_SEED=${SEED}
     assert((await supersededRecords(headwater, 'Observation')) >= 60, 'there is something to take away');
     await compactAtOnce(headwater);
     let n = 100;
-    await eventually(async () => {
+    await until('compaction to remove old versions', async () => {
       await source.commit([...observation(n++), group('p2', 'p3')]); // something begins a new segment: only closed ones are compacted
-      return (await supersededRecords(headwater, 'Observation')) < 20 ? true : undefined;
+      return (await supersededRecords(headwater, 'Observation')) < 20;
     });
     await source.commit([{ type: 'Observation', id: 'of-p2', resource: undefined }]);
     assert((await supersededRecords(headwater, 'Group')) >= groups);

@@ -16,7 +16,7 @@ import type { JobTables } from '../../src/jobs/schema.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { freePort } from '../../src/stack/ports.ts';
-import { eventually, PATIENCE_MS } from './eventually.ts';
+import { PATIENCE_MS, until } from '../support/until.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 
@@ -178,7 +178,7 @@ export class Headwater {
     await admin.deleteGroups(groups.map(({ groupId }) => groupId).filter(ours));
     await admin.disconnect();
     await this.log.close();
-    await eventually(() => this.#dropSlot());
+    await until('the replication slot to be dropped', () => this.#dropSlot());
     await this.pool.end();
     await administer(`DROP DATABASE ${this.settings.slot} WITH (FORCE)`);
     await rm(this.directory, { recursive: true, force: true });
@@ -205,7 +205,7 @@ export class Headwater {
   }
 
   /** A connection that was ended is active until PostgreSQL has noticed. */
-  async #dropSlot(): Promise<true | undefined> {
+  async #dropSlot(): Promise<boolean> {
     await this.pool.query(
       'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active',
       [this.settings.slot],
@@ -213,7 +213,7 @@ export class Headwater {
     const left = await this.pool.query('SELECT FROM pg_replication_slots WHERE slot_name = $1', [
       this.settings.slot,
     ]);
-    return left.rowCount === 0 ? true : undefined;
+    return left.rowCount === 0;
   }
 
   #logger(): Logger {

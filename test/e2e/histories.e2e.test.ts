@@ -8,7 +8,7 @@ import {
   rebuildTables,
   supersededRecords,
 } from './afterwards.ts';
-import { eventually } from './eventually.ts';
+import { until } from '../support/until.ts';
 import { Headwater, MAX_RESOURCE_BYTES } from './headwater.ts';
 import {
   exportsBeforeLoad,
@@ -128,10 +128,10 @@ for (const [parity, column] of ['text', 'jsonb'].entries()) {
       await play.steps([many, many, { ...FULL_EXPORT, wait: true }]); // then capture has written them
       assert((await supersededRecords(headwater, type)) >= MANY, 'there is something to take away');
       await headwater.compactEagerly(0);
-      await eventually(async () => {
+      await until('compaction to remove old versions', async () => {
         // Something for each partition begins a new segment: only closed ones are compacted.
         await play.steps([committed([type, ...TYPES].map((one) => putMany(one, 20)))]);
-        return (await supersededRecords(headwater, type)) < MANY ? true : undefined;
+        return (await supersededRecords(headwater, type)) < MANY;
       });
       await headwater.compactEagerly();
       await play.steps(exportsSinceEverything());

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import { offset } from '../../src/base/positions.ts';
 import { Headwater } from './headwater.ts';
-import { PATIENCE_MS } from './eventually.ts';
+import { PATIENCE_MS } from '../support/until.ts';
 import { manifestOnceComplete } from './one-export.ts';
 import { assertSameAgain } from './same-again.ts';
 

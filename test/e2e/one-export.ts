@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import type { Manifest, ManifestFile } from '../../src/manifest/manifest.ts';
-import { PATIENCE_MS } from './eventually.ts';
+import { PATIENCE_MS } from '../support/until.ts';
 
 export interface Asked {
   readonly types: readonly string[];

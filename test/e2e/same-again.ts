@@ -9,7 +9,7 @@ import { References } from '../../src/fhir/reference.ts';
 import { NamedPatients } from '../../src/replay/named-patients.ts';
 import { runTask } from '../../src/replay/run-task.ts';
 import { openStore } from '../../src/storage/open-store.ts';
-import { PATIENCE_MS } from './eventually.ts';
+import { PATIENCE_MS } from '../support/until.ts';
 import type { Headwater } from './headwater.ts';
 
 /** I5: the tasks of a finished job, run once more into another folder, give the same bytes under the same names. */

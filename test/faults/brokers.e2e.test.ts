@@ -16,7 +16,7 @@ import { announced, assertAnnouncedOnce, jobOf, projection, rebuild } from './jo
 import type { RoleProcess } from './role-process.ts';
 import { rounds } from './rounds.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 const SEED = Number(process.env['HEADWATER_TEST_BROKERS_SEED'] ?? randomInt(2 ** 30));
 const BIG = 3_000;

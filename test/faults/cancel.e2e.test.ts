@@ -6,7 +6,7 @@ import { assertSnapshot, exportNow, submit } from './exported.ts';
 import { Fleet } from './fleet.ts';
 import { announced, jobOf } from './job-log.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 describe('an export that does not come to its end', function () {
   this.timeout(240_000);

@@ -5,7 +5,7 @@ import { applied, assertChanges, assertLines, assertSnapshot, exportNow } from '
 import { kills } from './role-process.ts';
 import { rounds } from './rounds.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 /** 116 MB: several flushes, and more than one Kafka transaction. */
 const BIG = 40_000;

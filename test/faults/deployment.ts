@@ -18,7 +18,7 @@ import { LogAccess } from '../../src/main/log-access.ts';
 import type { StackAddresses } from '../../src/stack/stack.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { RoleProcess } from './role-process.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 

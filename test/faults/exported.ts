@@ -6,7 +6,7 @@ import { kickOff, waitForManifest } from '../../src/client/export-client.ts';
 import type { ReceivedFile, ReceivedManifest } from '../../src/client/received-manifest.ts';
 import { bodyOf, MARKER } from './history.ts';
 import type { History } from './history.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 const PATIENCE = 120_000;
 

@@ -4,7 +4,7 @@ import { sharedStack } from '../support/stack.ts';
 import { Deployment, OTHERS } from './deployment.ts';
 import { exportNow } from './exported.ts';
 import { PostgresPair } from './postgres-pair.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 describe('a source that fails over', function () {
   this.timeout(300_000);

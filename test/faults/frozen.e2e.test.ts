@@ -17,7 +17,7 @@ import type { Exported } from './exported.ts';
 import { announced, assertAnnouncedOnce, jobOf, projection, rebuild } from './job-log.ts';
 import type { RoleProcess } from './role-process.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 /** The lease is 15 s; a slow machine needs some more until the next one works. */
 const TAKEN_OVER = 60_000;

@@ -5,7 +5,7 @@ import { offset } from '../../src/base/positions.ts';
 import type { ExportEvent } from '../../src/events/export-event.ts';
 import type { StoredRecord } from '../../src/log/log.ts';
 import type { Deployment } from './deployment.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 /** Everything committed to a topic, partition by partition. */
 export async function recordsOf({ log }: Deployment, topic: string): Promise<StoredRecord[][]> {

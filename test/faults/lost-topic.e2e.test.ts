@@ -3,7 +3,7 @@ import { sharedStack } from '../support/stack.ts';
 import { Deployment, OTHERS } from './deployment.ts';
 import { exportNow, submit } from './exported.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 const PATIENCE = { timeoutMs: 150_000 };
 

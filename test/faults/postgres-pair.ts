@@ -9,7 +9,7 @@ import { postgresAccount } from '../../src/stack/local/account.ts';
 import { findPostgres, reachableBinaries } from '../../src/stack/local/postgres-binaries.ts';
 import { runOnce } from '../../src/stack/local/run-once.ts';
 import { freePort } from '../../src/stack/ports.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 const SETTINGS = {
   listen_addresses: '127.0.0.1',

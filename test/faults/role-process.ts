@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 const ENTRY = join(import.meta.dirname, '..', '..', 'src', 'main', 'headwater.ts');
 const KEPT_LINES = 2_000;

@@ -10,7 +10,7 @@ import { announced, assertAnnouncedOnce, jobOf, projection, rebuild } from './jo
 import { kills } from './role-process.ts';
 import { rounds } from './rounds.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 const BIG = 20_000;
 

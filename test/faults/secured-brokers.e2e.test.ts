@@ -11,7 +11,7 @@ import { Deployment } from './deployment.ts';
 import { applied, assertChanges, assertLines, assertSnapshot, exportNow } from './exported.ts';
 import type { RoleProcess } from './role-process.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 const PASSWORD = 'a-password-of-the-tests';
 /** Life of a login in milliseconds: short, so that a test sees several. */

@@ -9,7 +9,7 @@ import { announced, assertAnnouncedOnce, jobOf, projection, rebuild } from './jo
 import type { RoleProcess } from './role-process.ts';
 import { rounds } from './rounds.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 /** Types of the exports that are kicked off while a server is away. */
 const SMALL = ['Patient', 'Basic'];

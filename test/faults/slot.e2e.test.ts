@@ -7,7 +7,7 @@ import type { Exported } from './exported.ts';
 import type { RoleProcess } from './role-process.ts';
 import { SourceWriter } from './source-writer.ts';
 import type { Action } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 describe('what happens to the source', function () {
   this.timeout(240_000);

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { lsn, parseLsn } from '../../src/base/positions.ts';
 import { BODY_FUNCTION, History, MARKER, repeatsOf } from './history.ts';
 import type { Changes } from './history.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 /** How a transaction changes one resource. `touch` changes columns beside the body; `mark` deletes by the column `deleted`. */
 export type Action = 'put' | 'touch' | 'delete' | 'mark';

@@ -11,7 +11,7 @@ import { Deployment, dropSlot, withClient } from './deployment.ts';
 import { exportNow } from './exported.ts';
 import type { Exported } from './exported.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from './until.ts';
+import { until } from '../support/until.ts';
 
 describe('two installations on one database', function () {
   this.timeout(240_000);

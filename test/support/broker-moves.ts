@@ -1,11 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import type { Admin, PartitionMetadata } from 'kafkajs';
-import { messageOf } from '../../src/base/errors.ts';
 import type { BrokerId } from './broker-properties.ts';
 import type { Brokers } from './brokers.ts';
-
-const PATIENCE_MS = 120_000;
+import { until } from './until.ts';
 
 /** The topics in which coordinators keep what they coordinate: a partition's leader coordinates what hashes to it. */
 const COORDINATORS = { group: '__consumer_offsets', transaction: '__transaction_state' } as const;
@@ -21,7 +18,7 @@ export function moveLeader(brokers: Brokers, topic: string, partition: number): 
     const { leader, replicas } = await partitionOf(admin, topic, partition);
     const others = replicas.filter((id) => id !== leader);
     await reassign(admin, topic, partition, others);
-    const moved = await eventually(`partition ${partition} of ${topic} to have another leader`, async () => {
+    const moved = await until(`partition ${partition} of ${topic} to have another leader`, async () => {
       const now = await partitionOf(admin, topic, partition);
       return now.leader !== leader && others.includes(now.leader) ? now.leader : undefined;
     });
@@ -76,7 +73,7 @@ export async function coordinatorOf(
 /** Resolves when each partition has all its copies, so that one more broker can be taken away and nothing is lost. */
 export function inSync(brokers: Brokers): Promise<void> {
   return administer(brokers, async (admin) => {
-    await eventually('every partition to have all its copies', async () => {
+    await until('every partition to have all its copies', async () => {
       const { topics } = await admin.fetchTopicMetadata();
       const lacking = topics.flatMap(({ name, partitions }) =>
         partitions
@@ -98,7 +95,7 @@ function javaHash(text: string): number {
 
 /** Does something by brokers that answer. An error may be that of a broker that has just gone: it is tried again. */
 async function administer<T>(brokers: Brokers, work: (admin: Admin) => Promise<T>): Promise<T> {
-  const { answer } = await eventually('an answer of the brokers', async () => {
+  const { answer } = await until('an answer of the brokers', async () => {
     const kafka = new kafkajs.Kafka({
       brokers: [...brokers.answering],
       connectionTimeout: 2_000,
@@ -136,20 +133,4 @@ async function reassign(admin: Admin, topic: string, partition: number, replicas
     topics: [{ topic, partitionAssignment: [{ partition, replicas }] }],
     timeout: 10_000,
   });
-}
-
-async function eventually<T>(what: string, ask: () => Promise<T | undefined>): Promise<T> {
-  const deadline = Date.now() + PATIENCE_MS;
-  let failure: unknown;
-  while (Date.now() < deadline) {
-    try {
-      const answer = await ask();
-      if (answer !== undefined) return answer;
-    } catch (error) {
-      failure = error;
-    }
-    await delay(100);
-  }
-  const reason = failure === undefined ? '' : `: ${messageOf(failure)}`;
-  throw new Error(`Waited ${PATIENCE_MS} ms for ${what}${reason}`, { cause: failure });
 }
