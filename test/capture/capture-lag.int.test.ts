@@ -1,5 +1,3 @@
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import type { Logger } from '../../src/base/service.ts';
@@ -8,6 +6,7 @@ import type { Settings } from '../../src/config/settings.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
+import { freePort } from '../../src/stack/ports.ts';
 import { sharedStack } from '../support/stack.ts';
 import { until } from '../support/until.ts';
 
@@ -89,14 +88,6 @@ describe('the lag metric of a capture that runs', function () {
     return value === undefined ? undefined : Number(value);
   }
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}
 
 async function administer(sql: string): Promise<void> {
   const client = new pg.Client({ connectionString: sharedStack().postgresUrl });

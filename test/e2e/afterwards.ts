@@ -6,6 +6,7 @@ import type { StoredRecord } from '../../src/log/log.ts';
 import { wholeManifestOf } from '../../src/manifest/manifest.ts';
 import { PATIENCE_MS, until } from '../support/until.ts';
 import type { Headwater } from './headwater.ts';
+import type { Play } from './play.ts';
 
 /** Records of a type that a later one of the same key has made needless. */
 export async function supersededRecords({ log }: Headwater, type: string): Promise<number> {
@@ -31,8 +32,26 @@ export async function announcements(
   });
 }
 
+/** Subscribers got the events of every ended export, each once. */
+export async function assertAllAnnounced(
+  headwater: Headwater,
+  { completed, cancelled }: Pick<Play, 'completed' | 'cancelled'>,
+): Promise<void> {
+  const ended = new Set([...completed, ...cancelled]);
+  const events = await announcements(headwater, ended);
+  assert.deepEqual([...events.keys()].sort(), [...ended].sort());
+  for (const jobId of completed) assertAnnouncedOnce(events.get(jobId) ?? []);
+  for (const jobId of cancelled) assertCancelledOnce(events.get(jobId) ?? []);
+}
+
+export async function assertTablesEqualRebuild(headwater: Headwater): Promise<void> {
+  const before = await jobTablesText(headwater);
+  await rebuildTables(headwater);
+  assert.equal(await jobTablesText(headwater), before);
+}
+
 /** Accepted, started, each file, completed: once each, in this order. */
-export function assertAnnouncedOnce(events: readonly ExportEvent[]): void {
+function assertAnnouncedOnce(events: readonly ExportEvent[]): void {
   const last = events.at(-1);
   const manifest = JSON.parse(last?.manifest ?? '{}') as Record<
     'output' | 'deleted' | 'error',

@@ -1,27 +1,16 @@
-import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
 import { BROKER_FAULTS, play as playFault } from '../faults/broker-faults.ts';
 import { inSync } from '../support/broker-moves.ts';
 import { Brokers } from '../support/brokers.ts';
-import {
-  announcements,
-  assertAnnouncedOnce,
-  assertCancelledOnce,
-  jobTablesText,
-  rebuildTables,
-} from './afterwards.ts';
+import { assertAllAnnounced, assertTablesEqualRebuild } from './afterwards.ts';
 import { Headwater, MAX_RESOURCE_BYTES } from './headwater.ts';
 import { exportsBeforeLoad, historyBeforeLoad, randomHistory, randomTransactions } from './history.ts';
+import { historySeeds } from './history-seeds.ts';
 import { Ledger } from './ledger.ts';
 import { Play } from './play.ts';
 import { Random } from './random.ts';
 
 const HISTORIES = Number(process.env['HEADWATER_TEST_BROKER_HISTORIES'] ?? 3);
-const SEED = process.env['HEADWATER_TEST_SEED'];
-const seeds =
-  SEED === undefined
-    ? Array.from({ length: HISTORIES }, () => randomInt(2 ** 31))
-    : SEED.split(',').map(Number);
+const seeds = historySeeds(HISTORIES);
 
 describe('what comes out of $export is what was committed, while brokers of a cluster fail', function () {
   this.timeout(600_000);
@@ -76,16 +65,8 @@ describe('what comes out of $export is what was committed, while brokers of a cl
 
   it('is announced to subscribers, each thing once', async () => {
     await inSync(brokers);
-    const { completed, cancelled } = play;
-    const events = await announcements(headwater, new Set([...completed, ...cancelled]));
-    assert.deepEqual([...events.keys()].sort(), [...completed, ...cancelled].sort());
-    for (const jobId of completed) assertAnnouncedOnce(events.get(jobId) ?? []);
-    for (const jobId of cancelled) assertCancelledOnce(events.get(jobId) ?? []);
+    await assertAllAnnounced(headwater, play);
   });
 
-  it('has job tables that come out of the log again', async () => {
-    const before = await jobTablesText(headwater);
-    await rebuildTables(headwater);
-    assert.equal(await jobTablesText(headwater), before);
-  });
+  it('has job tables that come out of the log again', () => assertTablesEqualRebuild(headwater));
 });

@@ -1,13 +1,5 @@
 import assert from 'node:assert/strict';
-import { randomInt } from 'node:crypto';
-import {
-  announcements,
-  assertAnnouncedOnce,
-  assertCancelledOnce,
-  jobTablesText,
-  rebuildTables,
-  supersededRecords,
-} from './afterwards.ts';
+import { assertAllAnnounced, assertTablesEqualRebuild, supersededRecords } from './afterwards.ts';
 import { until } from '../support/until.ts';
 import { Headwater, MAX_RESOURCE_BYTES } from './headwater.ts';
 import {
@@ -20,12 +12,12 @@ import {
   TYPES,
 } from './history.ts';
 import type { BodySpec, Statement, Step } from './history.ts';
+import { historySeeds } from './history-seeds.ts';
 import { Ledger } from './ledger.ts';
 import { kickOff, manifestOnceComplete, receive } from './one-export.ts';
 import { Play } from './play.ts';
 
 const HISTORIES = Number(process.env['HEADWATER_TEST_HISTORIES'] ?? 40);
-const SEED = process.env['HEADWATER_TEST_SEED'];
 
 const MANY = 1_000;
 const putMany = (type: string, count: number): Statement => ({
@@ -41,10 +33,7 @@ const committed = (statements: readonly Statement[]): Step => ({
 });
 
 /** Even seeds are played on a source with a text column, odd ones on one with jsonb. */
-const seeds =
-  SEED === undefined
-    ? Array.from({ length: HISTORIES }, (_, i) => 2 * randomInt(2 ** 30) + (i % 2))
-    : SEED.split(',').map(Number);
+const seeds = historySeeds(HISTORIES);
 
 for (const [parity, column] of ['text', 'jsonb'].entries()) {
   const own = seeds.filter((seed) => seed % 2 === parity);
@@ -137,18 +126,8 @@ for (const [parity, column] of ['text', 'jsonb'].entries()) {
       await play.steps(exportsSinceEverything());
     });
 
-    it('is announced to subscribers, each thing once', async () => {
-      const { completed, cancelled } = play;
-      const events = await announcements(headwater, new Set([...completed, ...cancelled]));
-      assert.deepEqual([...events.keys()].sort(), [...completed, ...cancelled].sort());
-      for (const jobId of completed) assertAnnouncedOnce(events.get(jobId) ?? []);
-      for (const jobId of cancelled) assertCancelledOnce(events.get(jobId) ?? []);
-    });
+    it('is announced to subscribers, each thing once', () => assertAllAnnounced(headwater, play));
 
-    it('has job tables that come out of the log again', async () => {
-      const before = await jobTablesText(headwater);
-      await rebuildTables(headwater);
-      assert.equal(await jobTablesText(headwater), before);
-    });
+    it('has job tables that come out of the log again', () => assertTablesEqualRebuild(headwater));
   });
 }

@@ -12,11 +12,10 @@ import type { BrokerFault } from './broker-faults.ts';
 import { Deployment } from './deployment.ts';
 import { applied, assertChanges, assertLines, assertSnapshot, download, submit } from './exported.ts';
 import type { Exported } from './exported.ts';
-import { announced, assertAnnouncedOnce, jobOf, projection, rebuild } from './job-log.ts';
+import { assertSettled, jobOf } from './job-log.ts';
 import type { RoleProcess } from './role-process.ts';
 import { rounds } from './rounds.ts';
 import { SourceWriter } from './source-writer.ts';
-import { until } from '../support/until.ts';
 
 const SEED = Number(process.env['HEADWATER_TEST_BROKERS_SEED'] ?? randomInt(2 ** 30));
 const BIG = 3_000;
@@ -89,20 +88,8 @@ describe(`brokers of a cluster under running exports and writes, with HEADWATER_
     });
   }
 
-  it('leaves no request without its export, tables that equal a rebuild, and every event once', async () => {
-    await until('every request to be completed', async () => {
-      const [row] = await headwater.query<{ open: string }>(
-        `SELECT count(*) AS open FROM ${headwater.tables.request} r LEFT JOIN ${headwater.tables.job} j USING (job_id)
-         WHERE j.state IS DISTINCT FROM 'completed'`,
-      );
-      return row?.open === '0';
-    });
-    const before = await projection(headwater);
-    rebuild(headwater);
-    assert.equal(await projection(headwater), before);
-    const events = await announced(headwater);
-    for (const [job, files] of jobs) assertAnnouncedOnce(events.get(job), files);
-  });
+  it('leaves no request without its export, tables that equal a rebuild, and every event once', () =>
+    assertSettled(headwater, jobs));
 
   it('leaves processes that end by themselves within 10 s of SIGTERM, while a broker is frozen', async () => {
     const id = random.pick(BROKER_IDS);

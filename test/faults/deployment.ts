@@ -1,6 +1,4 @@
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -15,6 +13,7 @@ import type { JobTables } from '../../src/jobs/schema.ts';
 import type { Position } from '../../src/events/position.ts';
 import { resourceLog } from '../../src/main/capture-log.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
+import { freePort } from '../../src/stack/ports.ts';
 import type { StackAddresses } from '../../src/stack/stack.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { RoleProcess } from './role-process.ts';
@@ -197,12 +196,4 @@ export async function withClient(
   } finally {
     await client.end();
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

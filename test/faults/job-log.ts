@@ -48,7 +48,29 @@ export function assertAnnouncedOnce(events: readonly string[] | undefined, files
   assert.equal(new Set(events).size, events.length, 'nothing was announced twice');
 }
 
-/** The projection, when it holds everything that the log holds. */
+/**
+ * Every request is completed, the tables equal a rebuild, and every event was announced once.
+ * @param jobs ids of exports and their number of files
+ */
+export async function assertSettled(
+  deployment: Deployment,
+  jobs: ReadonlyMap<string, number>,
+): Promise<void> {
+  await until('every request to be completed', async () => {
+    const [row] = await deployment.query<{ open: string }>(
+      `SELECT count(*) AS open FROM ${deployment.tables.request} r LEFT JOIN ${deployment.tables.job} j USING (job_id)
+       WHERE j.state IS DISTINCT FROM 'completed'`,
+    );
+    return row?.open === '0';
+  });
+  const before = await projection(deployment);
+  rebuild(deployment);
+  assert.equal(await projection(deployment), before);
+  const events = await announced(deployment);
+  for (const [job, files] of jobs) assertAnnouncedOnce(events.get(job), files);
+}
+
+/** The projection, after the projector has stored everything that the log holds. */
 export async function projection(deployment: Deployment): Promise<string> {
   const wanted = (await recordsOf(deployment, deployment.log.names.status)).flatMap((records, partition) =>
     records.slice(-1).map((last) => `${partition}:${last.offset + 1}`),

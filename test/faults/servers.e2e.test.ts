@@ -5,7 +5,7 @@ import type { Stack } from '../../src/stack/stack.ts';
 import { privateStack } from '../support/stack.ts';
 import { Deployment } from './deployment.ts';
 import { assertChanges, assertSnapshot, download, exportNow, submit } from './exported.ts';
-import { announced, assertAnnouncedOnce, jobOf, projection, rebuild } from './job-log.ts';
+import { assertSettled, jobOf } from './job-log.ts';
 import type { RoleProcess } from './role-process.ts';
 import { rounds } from './rounds.ts';
 import { SourceWriter } from './source-writer.ts';
@@ -99,20 +99,8 @@ describe('restarting the servers under running exports and writes', function () 
     });
   }
 
-  it('leaves no request without its export, tables that equal a rebuild, and every event once', async () => {
-    await until('every request to be planned', async () => {
-      const [row] = await headwater.query<{ open: string }>(
-        `SELECT count(*) AS open FROM ${headwater.tables.request} r LEFT JOIN ${headwater.tables.job} j USING (job_id)
-         WHERE j.state IS DISTINCT FROM 'completed'`,
-      );
-      return row?.open === '0';
-    });
-    const before = await projection(headwater);
-    rebuild(headwater);
-    assert.equal(await projection(headwater), before);
-    const events = await announced(headwater);
-    for (const [job, files] of jobs) assertAnnouncedOnce(events.get(job), files);
-  });
+  it('leaves no request without its export, tables that equal a rebuild, and every event once', () =>
+    assertSettled(headwater, jobs));
 });
 
 interface Answer {
