@@ -17,6 +17,7 @@ import { LogAccess } from '../../src/main/log-access.ts';
 import { runRoles } from '../../src/main/roles.ts';
 import { freePort } from '../../src/stack/ports.ts';
 import { PATIENCE_MS, until } from '../support/until.ts';
+import { removeSubjects } from '../support/leftovers.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 
@@ -177,6 +178,7 @@ export class Headwater {
     const { groups } = await admin.listGroups();
     await admin.deleteGroups(groups.map(({ groupId }) => groupId).filter(ours));
     await admin.disconnect();
+    await removeSubjects(this.settings.registryUrl, this.settings.topicPrefix);
     await this.log.close();
     await until('the replication slot to be dropped', () => this.#dropSlot());
     await this.pool.end();

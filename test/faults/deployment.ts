@@ -15,6 +15,7 @@ import { resourceLog } from '../../src/main/capture-log.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
 import { freePort } from '../../src/stack/ports.ts';
 import type { StackAddresses } from '../../src/stack/stack.ts';
+import { removeSubjects } from '../support/leftovers.ts';
 import { uniqueIdentifier, uniqueName } from '../support/names.ts';
 import { RoleProcess } from './role-process.ts';
 import { until } from '../support/until.ts';
@@ -151,9 +152,7 @@ export class Deployment {
     const topics = (await admin.listTopics()).filter((name) => name.startsWith(topicPrefix));
     await admin.deleteTopics({ topics });
     await admin.disconnect();
-    const subjects = (await (await fetch(`${this.#addresses.registryUrl}/subjects`)).json()) as string[];
-    for (const subject of subjects.filter((name) => name.startsWith(topicPrefix)))
-      await fetch(`${this.#addresses.registryUrl}/subjects/${subject}`, { method: 'DELETE' });
+    await removeSubjects(this.#addresses.registryUrl, topicPrefix);
   }
 
   #connectedAdmin(): Promise<Admin> {

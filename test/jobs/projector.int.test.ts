@@ -370,7 +370,7 @@ describe('projector', () => {
       const before = await servers.dump();
       const stop = new AbortController();
       const interrupted = rebuild({ ...options(), onProgress: () => stop.abort() }, stop.signal);
-      await assert.rejects(interrupted);
+      await assert.rejects(interrupted, { name: 'AbortError' });
       assert.equal(await servers.dump(), before);
     });
 

@@ -140,7 +140,7 @@ describe('requests', () => {
   it('sends nothing when the row cannot be written', async () => {
     const twice = requests({ newId: () => 'same' });
     await twice.submit(REQUEST);
-    await assert.rejects(twice.submit(REQUEST));
+    await assert.rejects(twice.submit(REQUEST), { code: '23505' }); // unique violation
     assert.equal((await messages()).length, 1);
     assert.equal((await pool.query(`SELECT FROM ${tables.request}`)).rowCount, 1);
   });

@@ -9,6 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { freePort } from '../../src/stack/ports.ts';
+import { removeInstallations } from '../support/leftovers.ts';
 import { uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 
@@ -16,19 +17,26 @@ const ENTRY = join(import.meta.dirname, '../../src/main/headwater.ts');
 const ROLES = ['gateway', 'capture', 'planner', 'worker', 'projector', 'janitor'];
 
 describe('a process that is to end', () => {
-  const { postgresUrl, kafkaBrokers, registryUrl } = sharedStack();
+  const addresses = sharedStack();
+  const { postgresUrl, kafkaBrokers, registryUrl } = addresses;
   const folder = mkdtempSync(join(tmpdir(), 'headwater-ending-'));
   const children: ChildProcess[] = [];
   const servers: Server[] = [];
+  const prefixes: string[] = [];
 
-  after(() => {
+  after(async () => {
     for (const child of children) child.kill('SIGKILL');
+    await Promise.all(
+      children.map(async (child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')),
+    );
     for (const server of servers) server.close();
     rmSync(folder, { recursive: true, force: true });
+    await removeInstallations(addresses, prefixes);
   });
 
   async function environment(more: Readonly<Record<string, string>> = {}): Promise<Record<string, string>> {
     const prefix = uniqueName('ending');
+    prefixes.push(prefix);
     return {
       HEADWATER_SOURCE_URL: postgresUrl,
       HEADWATER_KAFKA_BROKERS: kafkaBrokers.join(','),
