@@ -5,7 +5,7 @@ import type { LogReader } from '../log/log.ts';
 import type { Queryable } from './job-rows.ts';
 import type { JobTables } from './schema.ts';
 
-/** Key of the one record that counts in the topic. */
+/** Key of the topic's only current record. */
 export const ANNOUNCED_KEY = 'exports';
 
 export interface AnnouncedOptions {
@@ -14,7 +14,7 @@ export interface AnnouncedOptions {
   readonly codec: Pick<Codec<Announced>, 'decode'>;
 }
 
-/** How far announcements were published, from the log itself. */
+/** Reads from the log which announcements were published. */
 export async function readAnnounced(options: AnnouncedOptions, signal: AbortSignal): Promise<Announced> {
   const { reader, topic, codec } = options;
   const [to] = await reader.ends(topic);
@@ -27,7 +27,7 @@ export async function readAnnounced(options: AnnouncedOptions, signal: AbortSign
   return found;
 }
 
-/** Removes what is published. */
+/** Deletes the rows of published announcements. */
 export async function dropAnnounced(
   client: Queryable,
   tables: JobTables,

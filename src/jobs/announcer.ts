@@ -21,7 +21,7 @@ export interface AnnouncerOptions {
     readonly exportEvent: Pick<Codec<ExportEvent>, 'encode'>;
     readonly announced: Codec<Announced>;
   };
-  /** `source` of the CloudEvents: who this Headwater is, as a URI reference. */
+  /** `source` of the CloudEvents: a URI reference that identifies this Headwater. */
   readonly source: string;
 }
 
@@ -36,9 +36,9 @@ const BATCH_ROWS = 500;
 const BATCH_BYTES = 4 << 20;
 
 /**
- * Announcement rows to the public topic, each exactly once: in the Kafka transaction of the announcements goes the record of
- * how far they are; rows up to there are dropped before any are read, so one that a crash of the database or a rebuild
- * brought back is not published again. The order is important: first fence the earlier announcer, then read how far it came.
+ * Publishes announcement rows to the public topic, each exactly once. One Kafka transaction holds the announcements and the record
+ * of the last one. The announcer deletes rows up to this record before it reads any, so it does not publish a row again that a
+ * crash of the database or a rebuild restored. The order matters: first fence the earlier announcer, then read its last record.
  */
 export class Announcer {
   readonly #options: AnnouncerOptions;
@@ -49,7 +49,7 @@ export class Announcer {
     this.#options = options;
   }
 
-  /** There are new rows. */
+  /** Reports that there are new rows. */
   wake(): void {
     this.#woken = true;
     this.#wake.dispatchEvent(new Event('rows'));
@@ -106,7 +106,7 @@ export class Announcer {
   }
 }
 
-/** The oldest rows of each partition, as many as make a transaction of fair size, one at least. */
+/** The oldest rows of each partition: at least one, at most BATCH_ROWS or about BATCH_BYTES. */
 async function nextRows(client: Queryable, t: JobTables): Promise<Row[]> {
   const { rows } = await client.query<Row>(
     `SELECT partition, "offset", n, event FROM (
@@ -118,7 +118,7 @@ async function nextRows(client: Queryable, t: JobTables): Promise<Row[]> {
   return rows;
 }
 
-/** jsonb leaves out what is undefined. */
+/** Restores the undefined fields, which jsonb does not store. */
 function eventOf(
   row: Partial<ExportEvent> & Pick<ExportEvent, 'jobId' | 'clientId' | 'requestUrl' | 'kind' | 'at'>,
 ): ExportEvent {

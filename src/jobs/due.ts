@@ -9,14 +9,14 @@ export interface Overdue {
   readonly reason: 'deadline' | 'max-export';
 }
 
-const MOST = 200;
+const MAX_ROWS = 200;
 const DAY = 86_400_000;
 
 /**
- * Planned jobs that have moved last before `idleSince`, or were accepted before `acceptedBefore`. All times are of the database's
- * clock: no process's clock decides about a job. A job of which no task is
- * being worked on waits in a queue, which moves as long as any job does. The queue keeps an order: when a job of the same lane
- * that was accepted much later is complete, the tasks of this one are gone from the log.
+ * Planned jobs that moved last before `idleSince`, or were accepted before `acceptedBefore`. All times come from the database's
+ * clock, so no clock of a process decides about a job. A job without a running task waits in a queue. The queue moves as long as
+ * any job moves, so such a job is idle only if all jobs are. The queue is ordered: if a job of the same lane that was accepted much
+ * later is complete, the tasks of this job are missing from the log.
  */
 export async function overdueJobs(
   pool: Pool,
@@ -37,30 +37,30 @@ export async function overdueJobs(
                  AND later.lane IN (SELECT lane FROM ${t.task} k WHERE k.job_id = j.job_id))
            ) AS idle
          FROM ${t.job} j JOIN ${t.movement} m USING (job_id) WHERE state = 'running') candidate
-       WHERE idle OR (plan->>'acceptedAt')::bigint < $2 LIMIT ${String(MOST)}`,
+       WHERE idle OR (plan->>'acceptedAt')::bigint < $2 LIMIT ${String(MAX_ROWS)}`,
       [limits.idleSince, limits.acceptedBefore, limits.now],
     ),
   );
   return rows;
 }
 
-/** Requests without a plan, accepted before the time. */
+/** Requests without a plan that were accepted before the time. */
 export async function overdueRequests(pool: Pool, t: JobTables, acceptedBefore: number): Promise<Overdue[]> {
   const { rows } = await asking(() =>
     pool.query<Overdue>(
       `SELECT job_id AS "jobId", 'max-export' AS reason FROM ${t.unfinished} r
-       WHERE accepted_at < $1 AND ${hasNoJob(t)} LIMIT ${String(MOST)}`,
+       WHERE accepted_at < $1 AND ${hasNoJob(t)} LIMIT ${String(MAX_ROWS)}`,
       [acceptedBefore],
     ),
   );
   return rows;
 }
 
-/** Ids of jobs that ended before the time and whose files are still there. */
+/** Ids of jobs that ended before the time and still have files. */
 export async function expiredJobs(pool: Pool, t: JobTables, endedBefore: number): Promise<string[]> {
   const { rows } = await asking(() =>
     pool.query<{ id: string }>(
-      `SELECT job_id AS id FROM ${t.job} WHERE state IN ('completed', 'failed') AND active_at < $1 LIMIT ${String(MOST)}`,
+      `SELECT job_id AS id FROM ${t.job} WHERE state IN ('completed', 'failed') AND active_at < $1 LIMIT ${String(MAX_ROWS)}`,
       [endedBefore],
     ),
   );
@@ -79,7 +79,7 @@ export async function endedFolders(pool: Pool, t: JobTables, since: number): Pro
   return rows.map(({ folder }) => folder);
 }
 
-/** Of folders in the store, those that nobody needs: of ended jobs, or a day old and of no job at all. */
+/** The given folders that can be removed: their job has ended, or they are a day old and have no job. */
 export async function needlessFolders(
   pool: Pool,
   t: JobTables,
@@ -106,7 +106,7 @@ export async function needlessFolders(
   });
 }
 
-/** Job and time of a folder's name as the plan makes it; undefined for a folder that is somebody else's. */
+/** Job and time of a folder that a plan has named; undefined for any other name. */
 export function parseFolder(folder: string): { readonly jobId: string; readonly time: number } | undefined {
   const match = /^(?:[A-Za-z0-9-]+\/)?(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z_([\w-]+)$/.exec(folder);
   if (!match) return undefined;

@@ -12,9 +12,9 @@ export interface EndedJobsOptions extends StatusReading {
   readonly reader: Pick<LogReader, 'offsetsAt' | 'ends' | 'read' | 'follow'>;
   readonly statusTopic: string;
   readonly clock: Clock;
-  /** How long an export may take; what is older need not be known. */
+  /** Longest time of an export. Older jobs are forgotten. */
   readonly maxExportMs: number;
-  /** Jobs remembered, at most. */
+  /** Maximum number of jobs in memory. */
   readonly maxJobs?: number;
 }
 
@@ -22,17 +22,17 @@ const ENDED = new Set<JobRecord['state']>(['failed', 'cancelled', 'expired']);
 const MAX_JOBS = 50_000;
 
 /**
- * What workers know of jobs: which ones are over, so that no work is spent on them, and which tasks are done. The same
- * fold as the projector's, straight from the log, so it takes no database. A crash loses nothing: the log is read again.
+ * Knows which jobs have ended and which tasks are done, so that workers do no work for them. It applies the projector's fold to
+ * the log itself and needs no database. A crash loses nothing: the next start reads the log again.
  */
 export class EndedJobs implements Service {
   readonly name = 'ended-jobs';
-  /** Resolves when what the log held at the start is known. */
+  /** Resolves when the part of the log that existed at the start has been read. */
   readonly ready: Promise<void>;
   readonly #options: EndedJobsOptions;
   /** Least recently changed first. */
   readonly #jobs = new Map<string, JobRecord>();
-  /** Of jobs somebody asked about. */
+  /** Controllers of the signals that `signalFor` returned. */
   readonly #stops = new Map<string, AbortController>();
   #becomeReady: () => void = () => undefined;
 
@@ -41,19 +41,19 @@ export class EndedJobs implements Service {
     this.ready = new Promise((resolve) => (this.#becomeReady = resolve));
   }
 
-  /** Failed, cancelled or expired: its tasks are not to be run. */
+  /** Whether the job failed, was cancelled or expired. Its tasks must not run. */
   isEnded(jobId: string): boolean {
     const job = this.#jobs.get(jobId);
     return job !== undefined && ENDED.has(job.state);
   }
 
-  /** The task has been completed, by whomever. */
+  /** Whether any worker has completed the task. */
   isTaskDone(jobId: string, taskId: string): boolean {
     const job = this.#jobs.get(jobId);
     return job?.state === 'completed' || job?.tasks.get(taskId)?.files !== undefined;
   }
 
-  /** Fires when the job ends otherwise than by completing. */
+  /** Fires when the job ends without completing. */
   signalFor(jobId: string): AbortSignal {
     if (this.isEnded(jobId)) return AbortSignal.abort();
     if (this.#jobs.get(jobId)?.state === 'completed') return new AbortController().signal;
@@ -118,7 +118,7 @@ export class EndedJobs implements Service {
   }
 }
 
-/** Names and sums of files are of no use here and may be many. */
+/** Drops the names and checksums of files: nothing here reads them, and there may be many. */
 function withoutFiles(job: JobRecord): JobRecord {
   const tasks = [...job.tasks].map(
     ([id, task]) => [id, task.files === undefined ? task : { ...task, files: [] }] as const,

@@ -4,7 +4,7 @@ import type { ObjectStore } from '../storage/object-store.ts';
 
 export interface FolderSweepOptions {
   readonly store: Pick<ObjectStore, 'list' | 'deletePrefix'>;
-  /** Between two sweeps of a folder. */
+  /** ms between two sweeps of a folder. */
   readonly delayMs: number;
   readonly logger: Logger;
 }
@@ -17,9 +17,8 @@ interface Entry {
 const REMEMBERED_MS = 2 * 3_600_000;
 
 /**
- * Removes folders that nobody needs any more. A worker that hasn't heard of it yet may write once more after that, so each
- * folder is swept twice at least, and until it was found empty. A crash forgets; whoever lists the store's folders adds
- * them again.
+ * Removes folders of ended exports. A worker that does not know of the end yet may write into the folder again, so each folder is
+ * swept at least twice, and until a sweep finds it empty. A crash forgets the folders; the janitor's inventory adds them again.
  */
 export class FolderSweep {
   readonly #options: FolderSweepOptions;
@@ -30,14 +29,14 @@ export class FolderSweep {
     this.#options = options;
   }
 
-  /** @param seen the folder was seen in the store just now, so that an earlier sweep does not count */
+  /** @param seen the folder exists in the store now, so sweep it even if an earlier sweep removed it */
   add(folder: string, now: number, seen: boolean): void {
     if (seen) this.#done.delete(folder);
     if (this.#due.has(folder) || this.#done.has(folder)) return;
     this.#due.set(folder, { sweeps: 0, dueAt: now });
   }
 
-  /** Sweeps what is due. */
+  /** Sweeps the folders that are due. */
   async run(now: number): Promise<void> {
     for (const [folder, at] of this.#done) if (at < now - REMEMBERED_MS) this.#done.delete(folder);
     for (const [folder, entry] of this.#due) {
@@ -49,7 +48,7 @@ export class FolderSweep {
     }
   }
 
-  /** True when it is done. */
+  /** Returns true if the folder needs no further sweep. */
   async #sweep(folder: string, entry: Entry): Promise<boolean> {
     const { store, logger } = this.#options;
     try {

@@ -1,18 +1,18 @@
 import type { Queryable } from './job-rows.ts';
 import type { JobTables } from './schema.ts';
 
-/** Jobs in one transaction, at most. */
+/** Maximum number of jobs in one transaction. */
 const BATCH = 1_000;
 
 /**
- * Jobs that need no more: their files are gone, and nothing has happened to them since the time.
- * Depends on the log alone, so that a rebuild finds the same.
+ * Jobs whose files are gone and whose last event is older than the time.
+ * The condition depends only on the log, so a rebuild selects the same jobs.
  */
 const FORGOTTEN = `state IN ('cancelled', 'expired') AND active_at < $1`;
 
 /**
- * Forgets a batch of the jobs whose last event is older than the time, with their requests, and remembers the time: a rebuild
- * must not bring them back. Returns how many there were; fewer than a batch are the last.
+ * Deletes a batch of the jobs whose last event is older than the time, with their requests. Stores the time, so that a rebuild
+ * does not restore these jobs. Returns their number, and whether this was the last batch.
  */
 export async function forgetJobs(
   client: Queryable,
@@ -27,13 +27,13 @@ export async function forgetJobs(
   return { forgotten, last: forgotten < BATCH };
 }
 
-/** What was forgotten before is forgotten again, when the tables have been made from a log that still has a part of it. */
+/** After a rebuild, deletes again the jobs that were forgotten before it: the log may still hold a part of them. */
 export async function forgetAgain(client: Queryable, t: JobTables): Promise<void> {
   const { rows } = await client.query<{ before: string }>(`SELECT before FROM ${t.history}`);
   if (rows[0]) await drop(client, t, Number(rows[0].before));
 }
 
-/** Jobs and their requests: a request without its job would look as if it still waited. */
+/** Deletes jobs with their requests: a request without its job would look as if it still waited for a plan. */
 async function drop(client: Queryable, t: JobTables, before: number, most?: number): Promise<number> {
   const limit = most === undefined ? '' : `ORDER BY active_at LIMIT ${String(most)}`;
   const { rows } = await client.query<{ id: string }>(

@@ -6,8 +6,8 @@ import { transaction } from '../database/pool.ts';
 import type { JobTables } from './schema.ts';
 
 /**
- * Says in the schema whose it is, once, and returns the installation's id: it is made with the schema and goes where the
- * database goes, also by dump and restore. Throws `bad-config` when the schema is another installation's.
+ * Records the schema's owner, once, and returns the installation's id. The id is created with the schema and stays in the
+ * database, also through dump and restore. Throws `bad-config` if the schema belongs to another installation.
  */
 export async function claimSchema(pool: Pool, t: JobTables, name: string): Promise<string> {
   return transaction(pool, async (client) => {

@@ -43,7 +43,7 @@ export interface JobRow {
   readonly files: readonly FileRow[];
 }
 
-/** One JSON value with all that the fold left of a job, for a row `j` of the job table: a consistent view in one statement. */
+/** SQL for one JSON value with the whole folded job, for a row `j` of the job table: one statement gives a consistent view. */
 export function jobAsJson(t: JobTables, fraction = 'fraction'): string {
   return `json_build_object('jobId', j.job_id, 'state', j.state, 'plan', j.plan, 'started', j.started, 'activeAt', j.active_at,
     'endedAt', j.ended_at, 'failure', j.failure,
@@ -55,10 +55,10 @@ export function jobAsJson(t: JobTables, fraction = 'fraction'): string {
       FROM ${t.file} WHERE job_id = j.job_id))`;
 }
 
-/** The same with progress, which is no part of the fold. */
+/** The same with progress, which is not part of the fold. */
 export function jobWithProgressAsJson(t: JobTables): string {
-  const told = `SELECT p.fraction FROM ${t.progress} p WHERE p.job_id = k.job_id AND p.task_id = k.task_id`;
-  return jobAsJson(t, `greatest(k.fraction, (${told}))`);
+  const reported = `SELECT p.fraction FROM ${t.progress} p WHERE p.job_id = k.job_id AND p.task_id = k.task_id`;
+  return jobAsJson(t, `greatest(k.fraction, (${reported}))`);
 }
 
 export async function loadJob(
@@ -89,12 +89,12 @@ export function jobOf(row: JobRow): JobRecord {
   };
 }
 
-/** Since jsonb drops what is undefined. */
+/** Restores the undefined parameters, which jsonb does not store. */
 export function parametersOf(parameters: Partial<ExportParameters>): ExportParameters {
   return { ...EVERYTHING, ...parameters };
 }
 
-/** Writes what differs; a fold leaves the same objects where nothing changed. */
+/** Writes the differences. The fold keeps the same object for a part that did not change. */
 export async function saveJob(
   client: Queryable,
   t: JobTables,
@@ -150,7 +150,7 @@ async function insertJob(client: Queryable, t: JobTables, after: JobRecord): Pro
   );
 }
 
-/** Progress is one small row: the plan, which may be large, stays as it is. */
+/** Leaves the plan as it is: it may be large, and it does not change. */
 async function updateJob(client: Queryable, t: JobTables, after: JobRecord): Promise<void> {
   await client.query(
     `UPDATE ${t.job} SET state = $2, started = $3, active_at = $4, ended_at = $5, failure = $6 WHERE job_id = $1`,

@@ -10,26 +10,26 @@ export interface JobFailure {
   readonly message: string;
 }
 
-/** What a client may know of a job; a row of the projection joined with its request. */
+/** The part of a job that its client may see: a row of the projection joined with its request. */
 export interface JobView {
   readonly jobId: string;
   readonly clientId: string;
   readonly requestUrl: string;
-  /** Without its patients, which may be a hundred thousand: nobody looks at them here. */
+  /** Without its patients: there may be a hundred thousand, and nothing here reads them. */
   readonly parameters: ExportParameters;
   readonly state: JobState;
-  /** A cancel was accepted, though perhaps not yet carried out: to the client the job is gone. */
+  /** A cancel was accepted. Work may still go on, but for the client the job is gone. */
   readonly cancelRequested: boolean;
   /** ms since 1970. */
   readonly acceptedAt: number;
   readonly endedAt: number | undefined;
   /** The cut's time; undefined while accepted. */
   readonly transactionTime: Stamp | undefined;
-  /** Id of the log's epoch; absent or '' when it is not known. */
+  /** Id of the log's epoch; absent or '' if unknown. */
   readonly epoch?: string | undefined;
   /** 0 to 1, by bytes. */
   readonly progress: number;
-  /** In the order of type, task, file number; only those of completed tasks. */
+  /** Files of completed tasks, ordered by type, task and file number. */
   readonly files: readonly ExportFile[];
   /** The same files by task, in the order in which the tasks were completed. */
   readonly filesByTask: readonly (readonly ExportFile[])[];
@@ -42,22 +42,22 @@ export interface SubmitRequest {
   readonly parameters: ExportParameters;
 }
 
-/** Port of the gateway to jobs. Every method is one database transaction; throws `unavailable` when the database is away. */
+/** Port of the gateway to jobs. Every method is one database transaction and throws `unavailable` if the database is away. */
 export interface Jobs {
   /**
-   * Inserts the request and emits it into the write-ahead log; nothing else. Returns the new job's id.
-   * Throws `too-many` when the client or all clients together have as many unfinished jobs as allowed.
+   * Inserts the request and emits it into the write-ahead log. Returns the new job's id.
+   * Throws `too-many` if the client, or all clients together, have reached their limit of unfinished jobs.
    */
   submit(request: SubmitRequest): Promise<string>;
   /**
-   * Waits until the job has a plan, for so many ms at most. Returns why it was refused: what the client named is not in the log;
-   * undefined when it was not refused so far.
+   * Waits until the job has a plan, at most `waitMs`. Returns the reason if the job was refused because the log does not hold
+   * something that the client named. Returns undefined if the job has not been refused.
    */
   refusal(jobId: string, waitMs: number): Promise<JobFailure | undefined>;
-  /** Whether its files may be fetched: it exists, was not cancelled and has not expired. */
+  /** Whether clients may download the job's files: the job exists, was not cancelled and has not expired. */
   hasFiles(jobId: string): Promise<boolean>;
-  /** undefined when there is no such job, or it is another client's. */
+  /** undefined if there is no such job, or if it belongs to another client. */
   find(jobId: string, clientId: string): Promise<JobView | undefined>;
-  /** False when there is no such job of this client, or it was cancelled or expired before. */
+  /** Returns false if this client has no such job, or if it was cancelled or expired before. */
   cancel(jobId: string, clientId: string): Promise<boolean>;
 }

@@ -6,7 +6,7 @@ import type { JobTables } from './schema.ts';
 /** ms since 1970 by the clock of the database: the one clock that all processes of an installation share. */
 export const DATABASE_CLOCK = '(extract(epoch FROM clock_timestamp()) * 1000)::bigint';
 
-/** Movement of jobs that ended says for as long, in ms, that queues move. */
+/** ms; for this time after its last movement, an ended job still shows that its queue moves. */
 const KEPT = 2 * 86_400_000;
 
 export async function databaseTime(pool: Pool): Promise<number> {
@@ -15,8 +15,8 @@ export async function databaseTime(pool: Pool): Promise<number> {
 }
 
 /**
- * Something was just seen of the jobs. When it was seen counts, not the time in the event: a worker's clock may be wrong, and what
- * comes late from the log is no reason to end a job.
+ * Records that the jobs moved now. The time of reading counts, not the time in the event: a worker's clock may be wrong, and an event
+ * that arrives late is not a reason to end a job.
  */
 export async function stampMoved(client: Queryable, t: JobTables, jobIds: Iterable<string>): Promise<void> {
   await client.query(
@@ -26,7 +26,7 @@ export async function stampMoved(client: Queryable, t: JobTables, jobIds: Iterab
   );
 }
 
-/** A running job of which no movement is known (the server crashed, or the tables are new) counts as moved now. */
+/** Counts a running job without a known movement as moved now. This happens after a crash of PostgreSQL and with new tables. */
 export async function stampUnknown(pool: Pool, t: JobTables): Promise<void> {
   await asking(() =>
     pool.query(

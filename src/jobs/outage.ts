@@ -1,26 +1,26 @@
-/** ms for which a job may be idle after an outage: workers join their groups again and go on with their tasks. */
+/** ms for which a job may be idle after an outage: workers must join their groups and continue their tasks. */
 const GRACE = 120_000;
 
 /**
- * What a janitor knows of outages. It outlives the janitor, which starts again after each error. While Kafka, the database or the
- * store is away no job can move, so idleness says nothing until the servers have answered for a while.
+ * Remembers outages for the janitor. It outlives the janitor, which starts again after each error. While Kafka, the database or the
+ * store is away, no job can move, so an idle job must not fail until the servers have answered for a while.
  */
 export class Outage {
   #noticed = false;
   #graceUntil = -Infinity;
 
-  /** A round failed. */
+  /** Call it if a round failed. */
   notice(): void {
     this.#noticed = true;
   }
 
-  /** The servers answer. @param now ms since 1970 */
+  /** Call it when the servers answer. @param now ms since 1970 */
   answered(now: number): void {
     if (this.#noticed) this.#graceUntil = now + GRACE;
     this.#noticed = false;
   }
 
-  /** Whether the idleness of a job can be the outage's. */
+  /** Whether an outage can be the cause of a job's idleness. */
   explainsIdleness(now: number): boolean {
     return now < this.#graceUntil;
   }

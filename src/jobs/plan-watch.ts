@@ -4,7 +4,7 @@ import { asking } from '../database/pool.ts';
 import type { JobFailure } from './job.ts';
 import type { JobTables } from './schema.ts';
 
-/** Between two looks, in ms. */
+/** ms between two queries. */
 const POLL = 15;
 
 interface Waiting {
@@ -18,8 +18,8 @@ interface Row {
 }
 
 /**
- * Waits until jobs have a plan or have failed without one. All that wait are looked for by one statement at a time, so a
- * thousand kick-offs cost the database as much as one.
+ * Waits until jobs have a plan or have failed without one. One statement at a time asks for all waiting jobs, so a thousand
+ * kick-offs cost the database as much as one.
  */
 export class PlanWatch {
   readonly #pool: Pool;
@@ -32,7 +32,7 @@ export class PlanWatch {
     this.#table = tables.job;
   }
 
-  /** Why the job was refused, or undefined when it was not: it has a plan, or none after so many ms. Never throws. */
+  /** Returns why the job was refused, or undefined if it has a plan or no plan after `ms`. Never throws. */
   wait(jobId: string, ms: number): Promise<JobFailure | undefined> {
     const { promise, resolve } = Promise.withResolvers<JobFailure | undefined>();
     this.#waiting.set(jobId, { until: performance.now() + ms, resolve });
@@ -44,7 +44,7 @@ export class PlanWatch {
     this.#polling = true;
     while (this.#waiting.size > 0) {
       await sleep(POLL, NEVER);
-      // The job is accepted; a database that is away now is told of by the status.
+      // The job is accepted. If the database is away now, the status request reports it.
       const rows = await this.#look().catch(() => []);
       for (const row of rows) this.#end(row.job_id, row.failure ?? undefined);
       const now = performance.now();

@@ -19,7 +19,7 @@ export interface ProgressOptions {
   readonly logger: Logger;
 }
 
-interface Told {
+interface Progress {
   readonly jobId: string;
   readonly taskId: string;
   readonly fraction: number;
@@ -30,8 +30,8 @@ const PARTITION = 0;
 const RETRY = 5_000;
 
 /**
- * Progress events into a table beside the projection. They are no part of the fold: one that is lost, late or repeated changes
- * a number on a screen, so whatever is wrong with their topic stops nothing. Only the leader writes.
+ * Stores progress events in a table beside the projection. They are not part of the fold: a lost, late or repeated event only
+ * changes the number that a client sees, so an error of their topic stops nothing. Only the leader writes.
  */
 export async function followProgress(
   leader: Lead,
@@ -41,12 +41,12 @@ export async function followProgress(
   const { tables } = options;
   const stored = await leader.transaction((client) => storedOffset(client, tables));
   for await (const { records, next } of batches(options, stored, signal)) {
-    const told = await progressIn(records, options.codec);
-    await leader.transaction((client) => store(client, tables, { told, next }));
+    const progress = await progressIn(records, options.codec);
+    await leader.transaction((client) => store(client, tables, { progress, next }));
   }
 }
 
-/** What the topic brings from the offset on, or from where it begins or ends now; after trouble again. */
+/** Reads the topic from the stored offset, or from its first record if the offset is unknown. After an error, tries again. */
 async function* batches(
   options: ProgressOptions,
   stored: Offset | undefined,
@@ -78,21 +78,21 @@ async function* batches(
   }
 }
 
-/** The furthest of each task. A record that cannot be read is left out. */
+/** The furthest progress of each task. Skips unreadable records. */
 async function progressIn(
   records: readonly StoredRecord[],
   codec: ProgressOptions['codec'],
-): Promise<Told[]> {
-  const told = new Map<string, Told>();
+): Promise<Progress[]> {
+  const furthest = new Map<string, Progress>();
   for (const { value } of records) {
     const event = await decoded(value, codec);
     if (event?.kind !== 'TaskProgressed' || !Number.isFinite(event.fraction)) continue;
     const { jobId, taskId } = event;
-    const before = told.get(`${jobId}/${taskId}`)?.fraction ?? 0;
+    const before = furthest.get(`${jobId}/${taskId}`)?.fraction ?? 0;
     const fraction = Math.min(1, Math.max(before, event.fraction));
-    told.set(`${jobId}/${taskId}`, { jobId, taskId, fraction });
+    furthest.set(`${jobId}/${taskId}`, { jobId, taskId, fraction });
   }
-  return [...told.values()];
+  return [...furthest.values()];
 }
 
 async function decoded(value: Buffer, codec: ProgressOptions['codec']): Promise<StatusEvent | undefined> {
@@ -112,7 +112,7 @@ async function storedOffset(client: Queryable, t: JobTables): Promise<Offset | u
 async function store(
   client: Queryable,
   t: JobTables,
-  { told, next }: { readonly told: readonly Told[]; readonly next: Offset },
+  { progress, next }: { readonly progress: readonly Progress[]; readonly next: Offset },
 ): Promise<void> {
   const isRunning = (of: string): string =>
     `EXISTS (SELECT FROM ${t.job} j WHERE j.job_id = ${of} AND state = 'running')`;
@@ -120,7 +120,7 @@ async function store(
     `INSERT INTO ${t.progress} AS p SELECT "jobId", "taskId", fraction
        FROM jsonb_to_recordset($1) AS x("jobId" text, "taskId" text, fraction float8) WHERE ${isRunning('"jobId"')}
      ON CONFLICT (job_id, task_id) DO UPDATE SET fraction = greatest(p.fraction, excluded.fraction) RETURNING job_id AS id`,
-    [JSON.stringify(told)],
+    [JSON.stringify(progress)],
   );
   await stampMoved(
     client,

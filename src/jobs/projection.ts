@@ -32,12 +32,12 @@ interface Row {
   readonly event: ExportEvent;
 }
 
-/** Running jobs kept in memory, at most; the others are read again when they move. */
+/** Maximum number of running jobs in memory. Others are read from the tables when they move. */
 const CACHED_JOBS = 1_000;
 
 /**
- * Status records into tables. The caller brings the transaction and writes alone; so jobs may be kept in memory, and an
- * instance whose transaction has failed must not be used again.
+ * Writes status records into tables. The caller gives the transaction and is the only writer, so this keeps jobs in memory. After a
+ * failed transaction, the instance must not be used again.
  */
 export class Projection {
   readonly #options: ProjectionOptions;
@@ -47,14 +47,14 @@ export class Projection {
     this.#options = options;
   }
 
-  /** The next offset of each partition, where it is known. */
+  /** The next offset of each partition that has one. */
   async offsets(client: Queryable): Promise<ReadonlyMap<number, Offset>> {
     const text = `SELECT partition, next FROM ${this.#options.tables.offset}`;
     const { rows } = await client.query<{ partition: number; next: string }>(text);
     return new Map(rows.map(({ partition, next }) => [partition, offset(BigInt(next))]));
   }
 
-  /** Folds records of one partition, in order, and stores how far that is. Returns the number of announcements. */
+  /** Folds records of one partition, in order, and stores the next offset. Returns the number of announcements. */
   async apply(client: Queryable, partition: number, records: readonly StoredRecord[]): Promise<number> {
     const last = records.at(-1);
     if (last === undefined) return 0;
@@ -86,7 +86,7 @@ export class Projection {
     return rows.length;
   }
 
-  /** Makes the tables as they are before the first event. */
+  /** Empties the tables, as before the first event. */
   async clear(client: Queryable): Promise<void> {
     this.#jobs.clear();
     const { job, task, file, announcement, offset: offsets } = this.#options.tables;
@@ -124,7 +124,7 @@ export class Projection {
     };
   }
 
-  /** Of a job that ended before its plan, the log doesn't say whose it was; its request, which never changes, does. */
+  /** If a job ended before its plan, the log does not name its client. Its request does, and a request never changes. */
   async #requester(client: Queryable, jobId: string): Promise<Requester> {
     const text = `SELECT client_id, request_url, accepted_at FROM ${this.#options.tables.request} WHERE job_id = $1`;
     const { rows } = await client.query<{ client_id: string; request_url: string; accepted_at: string }>(

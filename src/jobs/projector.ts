@@ -15,11 +15,11 @@ import type { ProjectionOptions } from './projection.ts';
 import type { JobTables } from './schema.ts';
 import { together } from './together.ts';
 
-/** Between two looks for old jobs, and between two batches of them, in ms. */
+/** ms between two searches for old jobs, and between two batches of them. */
 const FORGET_INTERVAL = 600_000;
 const FORGET_PAUSE = 200;
 
-/** Of the lock that the one writer of these tables holds. */
+/** Name of the lock that the only writer of these tables holds. */
 export function leadName({ schema }: JobTables): string {
   return `headwater lead ${schema}`;
 }
@@ -29,14 +29,14 @@ export interface ProjectorOptions extends ProjectionOptions {
   readonly reader: Pick<LogReader, 'ends' | 'follow' | 'offsetsAt'>;
   readonly statusTopic: string;
   readonly progressTopic: string;
-  /** Jobs that ended longer ago, with their files, are forgotten; ms. */
+  /** ms; jobs without files are forgotten this long after their last event. */
   readonly historyMs: number;
   readonly clock: Clock;
-  /** Of this run. */
+  /** One instance for each run. */
   readonly announcer: Announcer;
   readonly logger: Logger;
   readonly health: HealthReporter;
-  /** Called after each transaction with what it brought, for metrics. */
+  /** Called after each transaction with the position it reached, for metrics. */
   readonly onApplied?: (applied: {
     readonly partition: number;
     readonly next: Offset;
@@ -45,7 +45,7 @@ export interface ProjectorOptions extends ProjectionOptions {
 }
 
 /**
- * Status events into the job tables and announcements. One instance works, by the leader's lock; others wait for its end.
+ * Folds status events into the job tables and announcements. The instance that holds the leader's lock works; the others wait.
  * Events, announcements and offsets are one database transaction: a crash loses nothing and repeats nothing.
  */
 export class Projector implements Service {
@@ -60,7 +60,7 @@ export class Projector implements Service {
     const { databaseUrl, tables, health, logger } = this.#options;
     const onWaiting = (): void => {
       logger.info({ service: this.name }, 'another projector leads; waiting');
-      health.ready(); // to stand by is to be well
+      health.ready(); // a standby is healthy
     };
     const onSilent = ({ pid }: { readonly pid: number }): void =>
       logger.warn({ service: this.name, pid }, 'the projector that leads is silent; its session was ended');
@@ -72,7 +72,7 @@ export class Projector implements Service {
       await this.#lead(leader, AbortSignal.any([signal, leader.lost]));
     } catch (error) {
       signal.throwIfAborted();
-      leader.lost.throwIfAborted(); // the reason rather than what followed from it
+      leader.lost.throwIfAborted(); // the cause, not its consequence
       throw error;
     } finally {
       await leader.release();
@@ -89,7 +89,7 @@ export class Projector implements Service {
         `Kafka has no topic ${statusTopic}; "headwater topics" makes it`,
       );
     }
-    const starts = await reader.offsetsAt(statusTopic, 0); // old events are gone
+    const starts = await reader.offsetsAt(statusTopic, 0); // retention may have removed the first events
     const stored = await leader.transaction((client) => projection.offsets(client));
     const follow = partitions.map(
       (_, partition) => (all: AbortSignal) =>
@@ -101,7 +101,7 @@ export class Projector implements Service {
     await together(
       [
         ...follow,
-        (all) => announcer.run(leader, all, () => health.ready()), // not before it may write
+        (all) => announcer.run(leader, all, () => health.ready()), // not ready until the announcer may write
         (all) => followProgress(leader, this.#options, all),
         (all) => this.#forget(leader, all),
       ],
@@ -109,7 +109,7 @@ export class Projector implements Service {
     );
   }
 
-  /** Old jobs go, a batch in a transaction, so that events are never held up for long. */
+  /** Deletes old jobs, one batch in a transaction, so that events do not wait long. */
   async #forget(leader: Lead, signal: AbortSignal): Promise<void> {
     const { tables, historyMs, clock, logger } = this.#options;
     while (!signal.aborted) {

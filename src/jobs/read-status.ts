@@ -3,10 +3,10 @@ import type { Offset } from '../base/positions.ts';
 import type { StatusEvent } from '../events/status.ts';
 import type { StoredRecord } from '../log/log.ts';
 
-/** How records of the status topic are read. */
+/** Decoder of the status topic, and the reaction to unreadable records. */
 export interface StatusReading {
   readonly codec: { decode(bytes: Buffer): StatusEvent | Promise<StatusEvent> };
-  /** Told of a record that nobody can read, and that is left out. */
+  /** Called for an unreadable record, which is skipped. */
   readonly onUnreadable: (place: UnreadablePlace, error: unknown) => void;
 }
 
@@ -15,7 +15,7 @@ export interface UnreadablePlace {
   readonly offset: Offset;
 }
 
-/** The event of a record; undefined for one that nobody can read, which must not hold up those that follow. */
+/** The event of a record. Returns undefined if the record is unreadable, so that it does not block the records after it. */
 export async function readStatus(
   { codec, onUnreadable }: StatusReading,
   partition: number,

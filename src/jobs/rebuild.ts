@@ -13,7 +13,7 @@ export interface RebuildOptions extends ProjectionOptions {
   readonly reader: Pick<LogReader, 'ends' | 'offsetsAt' | 'read'>;
   readonly statusTopic: string;
   readonly announced: Pick<AnnouncedOptions, 'topic' | 'codec'>;
-  /** Offsets of the log, all partitions together. */
+  /** Called with numbers of offsets, summed over all partitions. */
   readonly onProgress?: (done: number, total: number) => void;
 }
 
@@ -22,19 +22,19 @@ export interface Rebuilt {
 }
 
 /**
- * Empties the projection and folds the log again from its beginning, in one database transaction: readers see the old
- * tables until the new ones are whole, and a crash leaves the old. Takes the lead from a running projector, which goes on
- * afterwards from the offsets stored here. What was announced before is not announced again.
+ * Empties the projection and folds the log again from its beginning, in one database transaction: readers see the old tables
+ * until the new ones are complete, and a crash leaves the old ones. Takes the lead from a running projector. The projector
+ * continues afterwards from the offsets stored here. Published announcements are not published again.
  */
 export async function rebuild(options: RebuildOptions, signal: AbortSignal): Promise<Rebuilt> {
   const { tables, reader, statusTopic, databaseUrl: url } = options;
-  const statementMs = 0; // emptying large tables takes its time
+  const statementMs = 0; // no limit: emptying large tables is slow
   const leader = await Lead.acquire({ url, name: leadName(tables), takeOver: true, statementMs }, signal);
   const all = AbortSignal.any([signal, leader.lost]);
   try {
     const announced = await readAnnounced({ reader, ...options.announced }, all);
     const ends = await reader.ends(statusTopic);
-    const starts = await reader.offsetsAt(statusTopic, 0); // old events are gone
+    const starts = await reader.offsetsAt(statusTopic, 0); // retention may have removed the first events
     const total = ends.reduce((sum, end) => sum + end, 0);
     const projection = new Projection(options);
     return await leader.transaction(async (client) => {

@@ -1,4 +1,4 @@
-/** Runs services that only make sense together: the first that fails ends the others, and its error is thrown. */
+/** Runs services that need each other. The first failure ends the others and is thrown. */
 export async function together(
   parts: readonly ((signal: AbortSignal) => Promise<void>)[],
   signal: AbortSignal,

@@ -3,14 +3,14 @@ import { asking } from '../database/pool.ts';
 import type { JobTables } from './schema.ts';
 
 /**
- * For a row `r` of the unfinished requests. A subquery that yields a value is looked up by the key row by row; NOT EXISTS may
- * become a join that reads all jobs there ever were, since a table as small and busy as this one has no statistics.
+ * SQL condition for a row `r` of the unfinished requests. PostgreSQL runs a scalar subquery as one key lookup per row. It may turn
+ * NOT EXISTS into a join that reads all past jobs, because a small and busy table like this one has no statistics.
  */
 export function hasNoJob(t: JobTables): string {
   return `(SELECT state FROM ${t.job} j WHERE j.job_id = r.job_id) IS NULL`;
 }
 
-/** How many requests have no plan yet, and how many jobs are being worked on. Throws `unavailable`. */
+/** Numbers of requests without a plan and of running jobs. Throws `unavailable`. */
 export async function countUnfinished(
   pool: Pool,
   t: JobTables,

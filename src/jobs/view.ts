@@ -10,7 +10,7 @@ export interface RequestFacts extends SubmitRequest {
   readonly cancelRequested: boolean;
 }
 
-/** What is shown of a job: its request, and the fold of its status once there is any. */
+/** Joins a job's request with its folded status, if there is one. */
 export function viewOf(request: RequestFacts, job: JobRecord | undefined): JobView {
   return {
     ...request,
@@ -25,7 +25,7 @@ export function viewOf(request: RequestFacts, job: JobRecord | undefined): JobVi
   };
 }
 
-/** By type, then task, then file number; code-point order, the same wherever it is done. */
+/** Ordered by type, task and file number, in code-point order, which is the same on every machine. */
 function filesOf(job: JobRecord): ExportFile[] {
   const tasks = [...job.tasks.values()].sort((a, b) => order(a.taskId, b.taskId));
   return tasks.flatMap((task) => task.files ?? []).sort((a, b) => order(a.type, b.type)); // sort is stable

@@ -44,23 +44,23 @@ export interface ComponentStatus {
 }
 
 export interface StackStatus {
-  /** undefined when nothing runs. */
+  /** undefined if no server runs. */
   readonly kind: StackKind | undefined;
   readonly ready: boolean;
-  /** What ends it. `stack down` does in any case. */
+  /** The event that ends the servers. `stack down` always ends them. */
   readonly until: 'stack down' | `process ${number} ends` | undefined;
-  /** Passwords are hidden in those that the environment gives. */
+  /** Passwords in addresses from the environment are hidden. */
   readonly addresses: StackAddresses;
   readonly components: readonly ComponentStatus[];
 }
 
-/** What a command has to say: data for --json, text for people. */
+/** Output of a command: data for --json, text for people. */
 export interface CommandResult<T> {
   readonly data: T;
   readonly text: string;
 }
 
-/** Starts what does not run, and leaves it running. */
+/** Starts the servers that do not run, and leaves all running. */
 export async function stackUp(options: StackCommandOptions): Promise<CommandResult<StackStatus>> {
   const { directory = headwaterDirectory, env = process.env } = options;
   const report = options.report.bind(options);
@@ -95,7 +95,7 @@ async function endLocal(directory: string, deleteData: boolean): Promise<Compone
   const folder = peopleFolder(directory);
   if (!readState(folder) && !deleteData) return [];
   return withLock(folder, AbortSignal.timeout(180_000), async () => {
-    const state = readState(folder); // none after an earlier `stack down`, whose data may still be there
+    const state = readState(folder); // missing after an earlier `stack down`, which may have kept the data
     const alive = state ? aliveComponents(state) : [];
     await Promise.all(
       alive.map(async (component) => {
@@ -148,7 +148,7 @@ async function statusOf(directory: string, env: NodeJS.ProcessEnv): Promise<Stac
   return summary('docker', 'stack down', addresses, found);
 }
 
-/** The servers of a process that was killed run on, until the next start takes them over. */
+/** The servers of a killed process keep running until the next start takes them over. */
 function untilOf(state: StackState): StackStatus['until'] {
   return state.keep || !isAlive(state.owner) ? 'stack down' : `process ${state.owner.pid} ends`;
 }
@@ -210,7 +210,7 @@ function residentBytesOf(pid: number): number | undefined {
     const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${String(pid)}/status`, 'utf8'))?.[1];
     return kilobytes === undefined ? undefined : Number(kilobytes) * 1024;
   } catch {
-    return undefined; // not Linux, or gone
+    return undefined; // not Linux, or the process has ended
   }
 }
 
@@ -227,7 +227,7 @@ function withoutPassword(text: string): string {
   return url.href;
 }
 
-/** One line a server, then what ends it. */
+/** One line per server, then a line about the event that ends them. */
 export function renderStatus(status: StackStatus): string {
   if (status.kind === undefined) return 'Nothing is running. "headwater stack up" starts it.';
   const lines = status.components.map(({ component, state, address, pid, residentBytes, reason }) => {

@@ -2,13 +2,13 @@ import { HeadwaterError } from '../base/errors.ts';
 import { waitForAddresses } from './ready.ts';
 import type { Stack, StackAddresses } from './contract.ts';
 
-/** Tests have names of their own, so that nobody's tests run in the database their shell points at. */
+/** Tests use other names, so that they never run on the database that a developer's shell names for Headwater. */
 const NAMES = {
   people: ['HEADWATER_SOURCE_URL', 'HEADWATER_KAFKA_BROKERS', 'HEADWATER_REGISTRY_URL'],
   tests: ['HEADWATER_TEST_POSTGRES_URL', 'HEADWATER_TEST_KAFKA_BROKERS', 'HEADWATER_TEST_REGISTRY_URL'],
 } as const;
 
-/** The three addresses when all are set, undefined when none is, an error that names what is missing in between. */
+/** Returns the three addresses if all are set, and undefined if none is. Otherwise throws an error that names the missing ones. */
 export function addressesFromEnvironment(
   purpose: 'people' | 'tests',
   env: NodeJS.ProcessEnv,
@@ -30,7 +30,7 @@ export function addressesFromEnvironment(
   return { postgresUrl, kafkaBrokers, registryUrl: registryUrl.replace(/\/+$/, '') };
 }
 
-/** What `addressesFromEnvironment` reads for tests, written. */
+/** The variables that `addressesFromEnvironment` reads for tests. */
 export function testEnvironment(addresses: StackAddresses): Record<string, string> {
   return {
     HEADWATER_TEST_POSTGRES_URL: addresses.postgresUrl,
@@ -39,7 +39,7 @@ export function testEnvironment(addresses: StackAddresses): Record<string, strin
   };
 }
 
-/** Servers that somebody else runs: never started, stopped or restarted from here. */
+/** Servers given by their addresses. This process never starts, stops or restarts them. */
 export async function stackFromEnvironment(
   purpose: 'people' | 'tests',
   env: NodeJS.ProcessEnv,

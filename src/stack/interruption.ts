@@ -3,8 +3,8 @@ import type { StackOptions } from './contract.ts';
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
 /**
- * What interrupts a stack: the caller's signal, or else the process's own Ctrl-C and friends. Those abort a start that is
- * under way, or run `stop`; then the signal is sent again with nobody of this listening, which ends the process.
+ * Interrupts a stack: by the caller's signal or, without one, by SIGINT, SIGTERM and SIGHUP. A signal of the process aborts a
+ * running start, or runs `stop`. Then this stops listening and sends the signal again, which ends the process.
  */
 export class Interruption {
   readonly signal: AbortSignal;
@@ -23,7 +23,7 @@ export class Interruption {
     const onSignal = (name: NodeJS.Signals): void => {
       this.#received = name;
       this.#controller.abort(new Error(`interrupted by ${name}`));
-      // Without a `stop`, the start that is under way ends what it started, and calls `ended`.
+      // Before `started`, the running start ends the servers that it started, and calls `ended`.
       void this.#stop?.()
         .catch(() => undefined)
         .finally(() => this.ended());
@@ -34,7 +34,7 @@ export class Interruption {
     };
   }
 
-  /** From now on, an interruption runs this. */
+  /** The stack runs. From now on, an interruption calls `stop`. */
   started(stop: () => Promise<void>): void {
     this.#stop = stop;
   }

@@ -12,14 +12,14 @@ export interface StackPorts {
 export type PortName = keyof StackPorts;
 export const PORT_NAMES: readonly PortName[] = ['postgres', 'kafka', 'controller', 'registry'];
 
-/** The ports people get when they say nothing. */
+/** The default ports of a stack for people. */
 export const DEFAULT_PORTS: StackPorts = { postgres: 5455, kafka: 9055, controller: 9056, registry: 8055 };
 
 export function portSetting(name: PortName): string {
   return `HEADWATER_STACK_${name === 'controller' ? 'KAFKA_CONTROLLER' : name.toUpperCase()}_PORT`;
 }
 
-/** Fixed ports for people: the given ones, else the environment's, else the defaults. */
+/** Fixed ports for people: the given ports, else those of the environment, else the defaults. */
 export function portsForPeople(env: NodeJS.ProcessEnv, given: Partial<StackPorts> = {}): StackPorts {
   const port = (name: PortName): number => given[name] ?? parsePort(name, env[portSetting(name)]);
   return {
@@ -40,8 +40,8 @@ function parsePort(name: PortName, text: string | undefined): number {
 }
 
 /**
- * Free ports for a test stack. They are taken below the range from which systems take the ports of outgoing
- * connections, so that none of those can sit on a server's port while a fault test has that server down.
+ * Free ports for a test stack. They lie below the range of ports for outgoing connections, so that no connection can take
+ * a server's port while a fault test has stopped that server.
  */
 export async function freePorts(given: Partial<StackPorts> = {}): Promise<StackPorts> {
   const taken = new Set<number>(Object.values(given));

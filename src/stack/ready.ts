@@ -4,7 +4,7 @@ import pg from 'pg';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import type { Component, StackAddresses } from './contract.ts';
 
-/** Asks a server once; throws with the reason when it cannot serve yet. */
+/** Asks a server once. Throws the reason if it cannot serve yet. */
 export type Probe = () => Promise<void>;
 
 export function probesOf(addresses: StackAddresses): Record<Component, Probe> {
@@ -27,8 +27,8 @@ export async function probePostgres(url: string): Promise<void> {
 }
 
 /**
- * Sends one Metadata request and wants at least one live broker in the answer: the port opens before the broker is
- * unfenced. By hand, since Kafka clients belong to the log's adapter and this is 14 bytes.
+ * Sends one Metadata request and expects at least one live broker in the answer: the port opens before the broker is
+ * unfenced. It builds the 14 bytes itself, because only the log's adapter may use a Kafka client.
  */
 export async function probeKafka(address: string): Promise<void> {
   const colon = address.lastIndexOf(':');
@@ -76,7 +76,7 @@ export async function probeRegistry(url: string): Promise<void> {
   }
 }
 
-/** Probes until it succeeds. Ends early when `alive` says that the server is gone, or when the signal fires. */
+/** Probes until it succeeds. Throws if the server has ended (`alive`) or the signal fires. */
 export async function waitUntilReady(
   what: string,
   probe: Probe,

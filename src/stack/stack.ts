@@ -7,7 +7,7 @@ import { startLocalStack } from './local/local-stack.ts';
 
 export type { Stack, StackAddresses, StackOptions } from './contract.ts';
 
-/** Each way either starts the stack or says by `undefined` that it does not apply here. Tried in this order. */
+/** Tries the ways in this order. A way starts the stack or returns undefined if it does not apply to this machine. */
 export async function startStack(options: StackOptions): Promise<Stack> {
   const env = options.env ?? process.env;
   const forced = forcedKind(env);
@@ -24,7 +24,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   return startLocalStack(options);
 }
 
-/** `HEADWATER_STACK` names a way instead of trying them in turn. */
+/** The way that `HEADWATER_STACK` names, if it names one. */
 export function forcedKind(env: NodeJS.ProcessEnv): StackKind | undefined {
   const value = env['HEADWATER_STACK'];
   if (value === undefined || value === '' || value === 'auto') return undefined;

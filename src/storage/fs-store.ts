@@ -7,15 +7,15 @@ import { Readable } from 'node:stream';
 import { HeadwaterError } from '../base/errors.ts';
 import type { ByteRange, ClaimableStore, ObjectInfo, ObjectStore, ObjectWriter } from './object-store.ts';
 
-/** A key's parts begin with a letter, digit or _: so neither `..` nor a hidden name can be one. */
+/** A part of a key begins with a letter, a digit or _, so it is neither `..` nor a hidden name. */
 const KEY = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}(\/[A-Za-z0-9_][A-Za-z0-9._-]{0,199})*$/;
 
 const MAX_TRIES = 100;
 
 /**
- * Objects as files under one directory, on a local disk or one that all workers and gateways share.
- * Invariant: a file under its own name is whole and on the disk. While it is written it has a hidden name of its own
- * beside it, so that two writers of one key never meet. A crash leaves hidden files, which go with their folder.
+ * Stores objects as files in one directory, on a local disk or on one that all workers and gateways share.
+ * Invariant: a file under its own name is whole and on the disk. While it is written, it has a unique hidden name in the same
+ * folder, so two writers of one key do not disturb each other. A crash leaves hidden files, which are removed with their folder.
  */
 export class FsStore implements ObjectStore, ClaimableStore {
   readonly #root: string;
@@ -34,7 +34,7 @@ export class FsStore implements ObjectStore, ClaimableStore {
         await mkdir(dirname(path), { recursive: true });
         return new FsWriter(key, path, part, await open(part, 'wx'));
       } catch (error) {
-        // A sweep may remove the folder before the file is in it.
+        // A sweep may remove the folder before the file is created.
         if (!isMissing(error) || tries === MAX_TRIES) throw error;
       }
     }
@@ -68,7 +68,7 @@ export class FsStore implements ObjectStore, ClaimableStore {
 
   async deletePrefix(prefix: string): Promise<void> {
     if (!prefix.endsWith('/')) throw badKey(prefix);
-    // Somebody may be writing there still: what comes in between is removed by the next try.
+    // A worker may still write there. The next try removes what it writes meanwhile.
     await rm(this.#path(prefix.slice(0, -1)), { recursive: true, force: true, maxRetries: 3 });
   }
 
@@ -79,7 +79,7 @@ export class FsStore implements ObjectStore, ClaimableStore {
       const part = `${path}.${this.#newId()}`;
       await writeFile(part, text, { flush: true });
       try {
-        await link(part, path); // whole, or not at all where there is one
+        await link(part, path); // atomic; fails if the object exists
         await syncFolder(this.#root);
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -135,7 +135,7 @@ class FsWriter implements ObjectWriter {
   }
 
   async finish(): Promise<void> {
-    // The log will say that the file is there, so a power failure must not take it away again.
+    // The log will record that the file exists, so it must survive a power failure.
     await this.#file.datasync();
     await this.#file.close();
     try {
@@ -154,7 +154,7 @@ class FsWriter implements ObjectWriter {
   }
 }
 
-/** Makes the new name lasting. Some systems cannot open a folder; there it lasts a moment later. */
+/** Makes the new name durable. Some systems cannot open a folder; there the name becomes durable a moment later. */
 async function syncFolder(path: string): Promise<void> {
   const folder = await open(path).catch(() => undefined);
   if (!folder) return;

@@ -13,9 +13,9 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** An object being written. It exists under its key only once `finish` has returned, whole, replacing what was there. */
+/** Writes one object. When `finish` returns, the whole object exists under its key and has replaced an earlier one. */
 export interface ObjectWriter {
-  /** Resolves when the next chunk may come (back-pressure). From then on the chunk is the caller's again, to be reused. */
+  /** Resolves when the caller may write the next chunk (back-pressure). After that the caller may reuse the chunk. */
   write(chunk: Uint8Array): Promise<void>;
   finish(): Promise<void>;
   /** Leaves nothing behind. Never throws. */
@@ -23,27 +23,27 @@ export interface ObjectWriter {
 }
 
 /**
- * Port to where files go. Keys are `/`-separated relative names of safe characters.
- * Invariant: an object is seen whole or not at all. A crash leaves at most invisible parts, which `deletePrefix` removes.
+ * Port to the store of export files. Keys are `/`-separated relative names of safe characters.
+ * Invariant: readers see a whole object or none. A crash leaves at most invisible parts, which `deletePrefix` removes.
  */
 export interface ObjectStore {
   create(key: string, contentType: string): Promise<ObjectWriter>;
   /** Throws `not-found`. */
   read(key: string, range?: ByteRange): Promise<Readable>;
-  /** undefined when there is no such object. */
+  /** undefined if there is no such object. */
   head(key: string): Promise<ObjectInfo | undefined>;
   list(prefix: string): AsyncIterable<ObjectInfo>;
-  /** Removes every object under the prefix (which ends in `/`) and unfinished parts there; fine if there are none. */
+  /** Removes every object and unfinished part under the prefix, which ends in `/`. Does nothing if there are none. */
   deletePrefix(prefix: string): Promise<void>;
-  /** Keys of the folders (finished jobs' or not) directly under the root, or under a folder there. */
+  /** Keys of the folders directly under the root, or under the parent folder. Includes folders of unfinished jobs. */
   folders(parent?: string): AsyncIterable<string>;
 }
 
-/** What the store's owner is written with. */
+/** A store that can record its owner. */
 export interface ClaimableStore {
   /**
-   * The text of a small object under the root whose key begins with a dot; writes `text` if there is none, of several that do
-   * so at once only one. Without `text` it only reads, and returns '' if there is none.
+   * Returns the text of a small object under the root; its key begins with a dot. If there is none, writes `text`; of several
+   * concurrent callers, one writes. Without `text` it only reads, and returns '' if there is none.
    */
   claim(key: string, text?: string): Promise<string>;
 }

@@ -4,8 +4,8 @@ import { FsStore } from './fs-store.ts';
 import type { ClaimableStore, ObjectStore } from './object-store.ts';
 
 /**
- * The store a URL names: `file:///directory`.
- * @throws `bad-config` for any other
+ * Opens the store that the URL names: `file:///directory`.
+ * @throws `bad-config` for any other URL
  */
 export function openStore(url: string): ObjectStore & ClaimableStore {
   const parsed = URL.parse(url);

@@ -13,7 +13,7 @@ export const composeFile = join(import.meta.dirname, '..', '..', '..', 'compose'
 
 const MINUTE_MS = 60_000;
 
-/** Why `docker compose` cannot be used here, or undefined when it can. */
+/** Returns why `docker compose` cannot be used on this machine, or undefined if it can. */
 export async function composeAnswers(): Promise<string | undefined> {
   try {
     await run('docker', ['compose', 'version'], { timeout: 10_000 });
@@ -36,7 +36,7 @@ export function composeAddresses(ports: StackPorts): StackAddresses {
   };
 }
 
-/** The names by which compose.yaml takes the ports. */
+/** The variables that compose.yaml reads the ports from. */
 export function composeEnvironment(ports: StackPorts, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return {
     ...env,
@@ -46,7 +46,7 @@ export function composeEnvironment(ports: StackPorts, env: NodeJS.ProcessEnv): N
   };
 }
 
-/** The servers of compose/compose.yaml. Their data lies in named volumes and outlives `stop`. */
+/** Runs the servers of compose/compose.yaml. Their data lies in named volumes; `stop` keeps it. */
 export async function startComposeStack(options: StackOptions): Promise<Stack> {
   const env = options.env ?? process.env;
   const ports = portsForPeople(env, options.ports);

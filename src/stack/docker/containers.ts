@@ -6,7 +6,7 @@ import { freePorts, type StackPorts } from '../ports.ts';
 import { probesOf, waitForAddresses, waitUntilReady } from '../ready.ts';
 import { composeAddresses } from './compose.ts';
 
-/** testcontainers is there for tests only and slow to load, so it is loaded when a test stack is asked for. */
+/** testcontainers is a dependency of the tests only and loads slowly, so only a test stack loads it. */
 const load = () => import('testcontainers');
 
 type Containers = Awaited<ReturnType<typeof load>>;
@@ -29,7 +29,7 @@ const POSTGRES_SETTINGS = [
   'fsync=off',
 ];
 
-/** Why containers cannot be used here, or undefined when they can. */
+/** Returns why containers cannot be used on this machine, or undefined if they can. */
 export async function dockerAnswers(): Promise<string | undefined> {
   try {
     await (await load()).getContainerRuntimeClient();
@@ -39,7 +39,7 @@ export async function dockerAnswers(): Promise<string | undefined> {
   }
 }
 
-/** One container a server, for one test run; testcontainers removes what a killed run leaves behind. */
+/** Runs one container per server for one test run. testcontainers removes the containers of a killed run. */
 export async function startContainerStack(options: StackOptions): Promise<Stack> {
   const containers = await load();
   const ports = await freePorts(options.ports);
@@ -89,7 +89,7 @@ export async function startContainerStack(options: StackOptions): Promise<Stack>
   };
 }
 
-/** Fixed host ports: a container that is restarted would get other random ones, and Kafka must advertise its own. */
+/** Fixed host ports, because a restarted container would get other random ports, and Kafka must advertise its port. */
 function containerOf(component: Component, { GenericContainer }: Containers, ports: StackPorts) {
   const container = new GenericContainer(IMAGES[component]).withStartupTimeout(START_TIMEOUT_MS);
   switch (component) {
@@ -107,7 +107,7 @@ function containerOf(component: Component, { GenericContainer }: Containers, por
         .withExposedPorts({ container: 9092, host: ports.kafka })
         .withEnvironment(kafkaContainerEnvironment(ports.kafka));
     case 'registry':
-      // A file, so that a restarted container still has its schemas.
+      // A file, so that a restarted container keeps its schemas.
       return container.withExposedPorts({ container: 8080, host: ports.registry }).withEnvironment({
         APICURIO_DATASOURCE_URL: 'jdbc:h2:file:/tmp/registry;WRITE_DELAY=0;DB_CLOSE_ON_EXIT=FALSE',
       });

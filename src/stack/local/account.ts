@@ -10,7 +10,7 @@ export interface Account {
   readonly gid: number;
 }
 
-/** undefined when this process is not root: then PostgreSQL runs as whoever runs this. */
+/** undefined if this process does not run as root: then PostgreSQL runs as the same user. */
 export function postgresAccount(): Account | undefined {
   if (process.getuid?.() !== 0) return undefined;
   const users = readFileSync('/etc/passwd', 'utf8');
@@ -33,7 +33,7 @@ export function parseAccount(passwd: string, name: string): Account | undefined 
   return Number.isInteger(uid) && Number.isInteger(gid) ? { name, uid, gid } : undefined;
 }
 
-/** Whether that user can get at a file or folder, or could if it were made; every folder above it counts. */
+/** Whether the user can enter all parent folders and read the file or enter the folder. If the path does not exist, checks its parent. */
 export function canReach(path: string, account: Account | undefined): boolean {
   if (!account) return true;
   const folder = lstatSync(path, { throwIfNoEntry: false });
@@ -42,7 +42,7 @@ export function canReach(path: string, account: Account | undefined): boolean {
   return spawnSync('test', [right, path], { uid: account.uid, gid: account.gid }).status === 0;
 }
 
-/** A folder only that user can enter. */
+/** Makes a folder that only the user can enter. */
 export function privateFolder(path: string, account: Account | undefined): void {
   mkdirSync(path, { recursive: true });
   chmodSync(path, 0o700);

@@ -15,7 +15,7 @@ export interface Java {
 
 export const OLDEST_JAVA = 17;
 
-/** The first Java that is at least `wanted` among JAVA_HOME, the PATH and the usual folders, else the first at least 17. */
+/** Searches JAVA_HOME, the PATH and the usual folders: the first Java of at least `wanted`, else the first of at least 17. */
 export async function findJava(env: NodeJS.ProcessEnv, wanted: number): Promise<Java> {
   let fallback: Java | undefined;
   for (const path of candidates(env)) {
@@ -47,7 +47,7 @@ function candidates(env: NodeJS.ProcessEnv): string[] {
   return folders.map((folder) => join(folder, 'java')).filter((path) => existsSync(path));
 }
 
-/** From the JDK's own `release` file when it is there, which costs nothing; else from `java -version`. */
+/** Reads the JDK's `release` file, which is fast, else runs `java -version`. */
 async function releaseOf(path: string): Promise<number | undefined> {
   const file = join(dirname(dirname(path)), 'release');
   if (existsSync(file)) {
@@ -57,7 +57,7 @@ async function releaseOf(path: string): Promise<number | undefined> {
   try {
     return parseRelease((await run(path, ['-version'], { timeout: 20_000 })).stderr);
   } catch {
-    return undefined; // macOS has a /usr/bin/java that only tells where to get one
+    return undefined; // macOS has a /usr/bin/java that only prints where to get Java
   }
 }
 
@@ -69,7 +69,7 @@ export function parseRelease(text: string): number | undefined {
   return major === 1 ? Number(match[2]) : major;
 }
 
-/** A program on the PATH. */
+/** Path of a program on the PATH. */
 export function onPath(name: string, env: NodeJS.ProcessEnv): string | undefined {
   return (env['PATH'] ?? '')
     .split(delimiter)

@@ -18,18 +18,18 @@ export interface KafkaOptions extends ServerOptions {
 /** A message may be larger than any resource topic allows (16 MiB), so that the topic's own limit decides. */
 const MAX_MESSAGE_BYTES = 33_554_432;
 
-/** Of every broker, however many there are. */
+/** Properties of every broker, in a cluster of any size. */
 export const COMMON_PROPERTIES = {
   'auto.create.topics.enable': 'false',
   'message.max.bytes': String(MAX_MESSAGE_BYTES),
   'replica.fetch.max.bytes': String(MAX_MESSAGE_BYTES),
   'log.cleaner.enable': 'true',
   'log.cleaner.backoff.ms': '500',
-  'log.retention.ms': '-1', // every topic says for itself how long it keeps
+  'log.retention.ms': '-1', // every topic sets its own retention
   'group.initial.rebalance.delay.ms': '0',
 };
 
-/** A killed broker is let in again when its old session has run out: 9 s by default, which fault tests would wait for. */
+/** The controller admits a killed broker again when its old session has expired. The default of 9 s is too long for fault tests. */
 export const TEST_PROPERTIES = {
   'broker.session.timeout.ms': '3000',
   'broker.heartbeat.interval.ms': '500',
@@ -68,7 +68,7 @@ export function kafkaProperties(options: PropertiesOptions): string {
   });
 }
 
-/** A Java properties file: a backslash is an escape in it, and letters beyond Latin-1 are written as escapes. */
+/** Text of a Java properties file: escapes backslashes and characters beyond printable ASCII. */
 export function properties(entries: Record<string, string>): string {
   const escape = (value: string): string =>
     value
@@ -79,12 +79,12 @@ export function properties(entries: Record<string, string>): string {
     .join('');
 }
 
-/** Flags for every JVM here: no shared memory file in /tmp, temporary files in the stack's own folder. */
+/** Flags for every JVM of the stack: no shared memory file in /tmp, temporary files in the stack's folder. */
 export function commonJavaFlags(folder: string): string[] {
   return ['-XX:-UsePerfData', '-Dfile.encoding=UTF-8', `-Djava.io.tmpdir=${join(folder, 'tmp')}`];
 }
 
-/** 16 bytes in base64url. The first letter is never "-", which the formatter would take for an option. */
+/** 16 bytes in base64url. The first letter is never "-", because the formatter would read it as an option. */
 export function clusterId(random: Buffer = randomBytes(16)): string {
   random[0] = (random[0] ?? 0) & 0x7f;
   return random.toString('base64url');
@@ -99,7 +99,7 @@ export class KafkaServer implements Server {
   }
 
   obstacle(): string | undefined {
-    // Kafka splits the list of its data folders at commas
+    // Kafka splits the list of data folders at commas
     return this.#options.folder.includes(',')
       ? `Kafka cannot use ${this.#options.folder}: its path has a comma.`
       : undefined;
@@ -129,7 +129,7 @@ export class KafkaServer implements Server {
 
   command(): ServerCommand {
     const { folder, purpose, java, env } = this.#options;
-    // For a test run of a minute, the second compiler costs more CPU than it gives back; for a server that stays it pays.
+    // In a test run of a minute, the second compiler costs more CPU than it saves. In a server that keeps running it saves CPU.
     const compiler = purpose === 'tests' ? ['-XX:TieredStopAtLevel=1'] : [];
     const memory = ['-Xms256m', '-Xmx512m', ...compiler];
     return {

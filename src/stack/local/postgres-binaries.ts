@@ -8,11 +8,11 @@ import { canReach, type Account } from './account.ts';
 export interface PostgresBinaries {
   readonly initdb: string;
   readonly postgres: string;
-  /** The major version; data of one cannot be opened by another. */
+  /** The major version. It cannot open data of another major version. */
   readonly major: number;
 }
 
-/** Capture makes its slot by the form of CREATE_REPLICATION_SLOT that came with 15. */
+/** Capture uses a form of CREATE_REPLICATION_SLOT that exists since version 15. */
 const OLDEST = 15;
 
 /** The npm package's PostgreSQL 18, else the newest one installed on this machine. */
@@ -44,7 +44,7 @@ function fromNpm(): PostgresBinaries | undefined {
   };
 }
 
-/** npm packages hold no symbolic links; the package's install script makes them, unless npm was told to run none. */
+/** npm packages hold no symbolic links. The package's install script makes them, unless npm ignores scripts. */
 function hydrate(folder: string): void {
   const list = join(folder, 'native', 'pg-symlinks.json');
   if (!existsSync(list)) return;
@@ -79,8 +79,7 @@ function versionOf(folder: string): number {
 }
 
 /**
- * As root with the project under a folder that PostgreSQL's user may not enter (/root), the binaries are copied to
- * `elsewhere`, once.
+ * If root runs this in a folder that PostgreSQL's user may not enter (/root), this copies the binaries to `elsewhere`, once.
  */
 export function reachableBinaries(
   binaries: PostgresBinaries,

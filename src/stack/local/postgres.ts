@@ -16,12 +16,12 @@ export function localPostgresUrl(port: number, database = DATABASE): string {
   return `postgresql://${ROLE}:${PASSWORD}@127.0.0.1:${String(port)}/${database}`;
 }
 
-/** Settings on the command line, so that a change here reaches data made earlier. */
+/** Settings for the command line, so that a change here also applies to existing data. */
 export function postgresSettings(port: number, purpose: 'people' | 'tests'): Record<string, string> {
   return {
     port: String(port),
     listen_addresses: '127.0.0.1',
-    unix_socket_directories: '', // the path of a deep checkout is longer than a socket's may be
+    unix_socket_directories: '', // the path of a deep checkout can be too long for a socket
     wal_level: 'logical',
     max_wal_senders: '16',
     max_replication_slots: '16',
@@ -36,7 +36,7 @@ export interface PostgresOptions extends ServerOptions {
   readonly port: number;
   readonly binaries: PostgresBinaries;
   readonly account: Account | undefined;
-  /** A folder PostgreSQL's user can enter, for a checkout under root's home. */
+  /** A folder that PostgreSQL's user can enter, for a checkout in root's home. */
   readonly elsewhere: string;
 }
 
@@ -52,7 +52,7 @@ export class PostgresServer implements Server {
   obstacle(): string | undefined {
     const { account, elsewhere } = this.#options;
     const owner = account && lstatSync(elsewhere, { throwIfNoEntry: false })?.uid;
-    // In /var/tmp anybody could have made it, with a program of theirs in it.
+    // In /var/tmp another user could have made it and put a program into it.
     if (owner !== undefined && owner !== 0) return `${elsewhere} belongs to another user: delete it.`;
     const version = join(this.#home(), 'data', 'PG_VERSION');
     const { major } = this.#options.binaries;
@@ -115,7 +115,7 @@ export class PostgresServer implements Server {
     }
   }
 
-  /** The folder of the data: the stack's own, unless PostgreSQL's user cannot get there. */
+  /** The folder of the data: in the stack's folder, unless PostgreSQL's user cannot enter that. */
   #home(): string {
     const { folder, account, elsewhere } = this.#options;
     return join(canReach(folder, account) ? folder : elsewhere, 'postgres');

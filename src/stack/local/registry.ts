@@ -15,7 +15,7 @@ export interface RegistryOptions extends ServerOptions {
   readonly program: string;
 }
 
-/** The version whose data the folder already holds, else the newest that this Java runs. */
+/** The version that wrote the folder's data, else the newest version that this Java can run. */
 export function registryVersion(folder: string, java: Java): string {
   const mark = join(folder, 'registry', 'version');
   if (existsSync(mark)) return readFileSync(mark, 'utf8').trim();
@@ -23,9 +23,9 @@ export function registryVersion(folder: string, java: Java): string {
 }
 
 /**
- * The schemas lie in a file of H2 and not in memory: Kafka keeps records that name schema ids, so an id must never mean
- * another schema after a restart. WRITE_DELAY=0 makes a registered schema survive a kill; it would be lost for up to
- * half a second otherwise. (Apicurio's storage in Kafka starts ten times as slowly.)
+ * H2 stores the schemas in a file, not in memory: records in Kafka name schema ids, so an id must not mean another schema
+ * after a restart. With WRITE_DELAY=0 a registered schema survives a kill; the default can lose the last half second.
+ * (Apicurio's storage in Kafka starts ten times as slowly.)
  */
 export function registryEnvironment(options: { port: number; data: string }): Record<string, string> {
   const url = `jdbc:h2:file:${join(options.data, 'registry')};WRITE_DELAY=0;DB_CLOSE_ON_EXIT=FALSE`;

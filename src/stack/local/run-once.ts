@@ -8,11 +8,11 @@ export interface RunOnceOptions {
   readonly signal: AbortSignal;
   readonly cwd?: string;
   readonly account?: Account | undefined;
-  /** Begins the message when it fails: `initdb failed`. */
+  /** First words of the error message: `initdb failed`. */
   readonly failure: string;
 }
 
-/** Runs a program to its end. When the signal ends it, this waits until it is gone, so that nothing writes any more. */
+/** Runs a program to its end. If the signal ends it, waits until the process is gone, so that nothing writes after that. */
 export async function runOnce(
   file: string,
   parameters: readonly string[],

@@ -4,7 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { HeadwaterError } from '../../base/errors.ts';
 import type { Account } from './account.ts';
 
-/** A running server. The identity (when it started) tells it from a later process that got the same number. */
+/** A running server. The identity (its start time) distinguishes it from a later process with the same id. */
 export interface ServerProcess {
   readonly pid: number;
   readonly identity: string;
@@ -19,7 +19,7 @@ export interface ServerCommand {
   readonly account: Account | undefined;
 }
 
-/** When a live process started, in a form that only has to be compared; undefined when there is none. */
+/** Start time of a live process, as text to compare; undefined if the process does not run. */
 export function identityOf(pid: number): string | undefined {
   if (process.platform !== 'linux') {
     const result = spawnSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' });
@@ -27,7 +27,7 @@ export function identityOf(pid: number): string | undefined {
   }
   try {
     const stat = readFileSync(`/proc/${String(pid)}/stat`, 'utf8');
-    // The name is in brackets and may hold anything; after it come the state (field 3) and, 19 on, the start time.
+    // The name is in brackets and may hold any character. After it follow the state (field 3) and the start time (field 22).
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     if (fields[0] === 'Z' || fields[0] === 'X') return undefined;
     return `${fields[19] ?? ''} ${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}`;
@@ -40,7 +40,7 @@ export function isAlive(server: ServerProcess): boolean {
   return identityOf(server.pid) === server.identity;
 }
 
-/** Starts a server in a session of its own, so that a Ctrl-C meant for the parent does not reach it first. */
+/** Starts a server in a new session, so that Ctrl-C reaches only the parent. */
 export async function startServer(command: ServerCommand): Promise<ServerProcess> {
   if (existsSync(command.log)) renameSync(command.log, `${command.log}.1`);
   const log = openSync(command.log, 'a');
@@ -81,17 +81,17 @@ export async function endServer(
   }
 }
 
-/** For exit handlers, where nothing can be awaited. */
+/** Sends the signal and does not wait, for exit handlers. */
 export function send(server: ServerProcess, signal: NodeJS.Signals): void {
   if (!isAlive(server)) return;
   try {
     process.kill(server.pid, signal);
   } catch {
-    // it ended in between
+    // it has ended meanwhile
   }
 }
 
-/** The end of a log, for the message about a server that would not start. */
+/** The last lines of a log, for the message about a server that did not start. */
 export function lastLines(log: string, count = 4): string {
   try {
     return readFileSync(log, 'utf8').trimEnd().split('\n').slice(-count).join(' | ').slice(-800);
@@ -100,7 +100,7 @@ export function lastLines(log: string, count = 4): string {
   }
 }
 
-/** Programs get these variables of ours and no others: a JAVA_OPTS or QUARKUS_ of the shell must not change a server. */
+/** Only these variables reach a server: JAVA_OPTS or QUARKUS_* of the shell must not change it. */
 export function plainEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
   const kept = ['PATH', 'HOME', 'LANG', 'TZ', 'LD_LIBRARY_PATH'];
   return Object.fromEntries(kept.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));

@@ -19,7 +19,7 @@ import {
   type Tool,
 } from './tools.ts';
 
-/** The three servers of one stack, and what has to be downloaded before they start. */
+/** The three servers of one stack, and the tools to download before they start. */
 export interface Servers {
   readonly servers: Readonly<Record<Component, Server>>;
   readonly tools: readonly Tool[];
@@ -39,7 +39,7 @@ export function localAddresses(ports: StackPorts): StackAddresses {
   };
 }
 
-/** Finds the programs on this machine. Throws one line about the first that is missing; changes nothing. */
+/** Finds the programs on this machine. Throws one line about the first missing program. Changes nothing. */
 export async function findServers(options: ServersOptions): Promise<Servers> {
   const { directory, folder, purpose, env, ports } = options;
   const java = await findJava(env, REGISTRY_MODERN_JAVA);
@@ -72,7 +72,7 @@ export async function findServers(options: ServersOptions): Promise<Servers> {
   return { servers, tools: [kafkaTool, registry] };
 }
 
-/** Where PostgreSQL of root's stack lies when its own user cannot enter the checkout. */
+/** Folder of PostgreSQL if root runs the stack and PostgreSQL's user cannot enter the checkout. */
 export function elsewhere(folder: string): string {
   return join('/var/tmp', `headwater-${createHash('sha256').update(folder).digest('hex').slice(0, 12)}`);
 }
@@ -83,7 +83,7 @@ const PORTS_OF: Record<Component, readonly PortName[]> = {
   registry: ['registry'],
 };
 
-/** Throws one line about the first thing that stops these servers from starting. Changes nothing. */
+/** Throws one line about the first obstacle to the start of these servers. Changes nothing. */
 export async function checkObstacles(
   found: Servers,
   missing: readonly Component[],

@@ -9,7 +9,7 @@ const serverProcess = z.object({ pid: z.int(), identity: z.string() });
 const port = z.int();
 
 const stackState = z.object({
-  /** Left running on purpose (`stack up`); otherwise the servers belong to the owner and end with it. */
+  /** `stack up` left the servers running. Otherwise they belong to the owner and end with it. */
   keep: z.boolean(),
   owner: serverProcess,
   ports: z.object({ postgres: port, kafka: port, controller: port, registry: port }),
@@ -20,7 +20,7 @@ const stackState = z.object({
   }),
 });
 
-/** What runs in one stack's folder; written after every start and end, so that a killed parent's servers are found. */
+/** The servers of one stack's folder. Written after every start and end, so that the servers of a killed parent are found. */
 export type StackState = z.infer<typeof stackState>;
 
 export function readState(folder: string): StackState | undefined {
@@ -49,7 +49,7 @@ export function thisProcess(): { pid: number; identity: string } {
   return { pid: process.pid, identity: identityOf(process.pid) ?? 'unknown' };
 }
 
-/** Keeps two processes from starting or ending the same stack at once. The lock of a dead process is taken over. */
+/** Prevents two processes from starting or ending the same stack at once. Takes over the lock of a dead process. */
 export async function withLock<T>(folder: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> {
   mkdirSync(folder, { recursive: true });
   const file = join(folder, 'stack.lock');
@@ -73,7 +73,7 @@ function tryLock(file: string): boolean {
       const holder = serverProcess.parse(JSON.parse(readFileSync(file, 'utf8')));
       if (!isAlive(holder)) rmSync(file, { force: true });
     } catch {
-      // half written, or just given back: look again
+      // half written, or just removed: try again
     }
     return false;
   }

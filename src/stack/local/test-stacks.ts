@@ -5,10 +5,10 @@ import { endServer, isAlive } from './server-process.ts';
 import { elsewhere } from './servers.ts';
 import { readState } from './stack-state.ts';
 
-/** A folder without a state is just being made, or was left before anything ran in it. */
+/** A younger folder without a state may belong to a stack that is starting. */
 const HOUR_MS = 3_600_000;
 
-/** Ends and removes the test stacks whose test run is gone without having done so. */
+/** Ends and removes the test stacks of killed test runs. */
 export async function sweepTestStacks(directory: string): Promise<void> {
   for (const name of globSync('test-stack-*', { cwd: directory })) {
     const folder = join(directory, name);

@@ -6,13 +6,13 @@ import { HeadwaterError } from '../../base/errors.ts';
 import { onPath } from './java.ts';
 
 export const KAFKA_VERSION = '4.2.0';
-/** 3.3.3 is compiled for Java 21; where only Java 17 is found, the last version that runs on it serves the same API. */
+/** 3.3.3 needs Java 21. With Java 17, the last version that runs on it serves the same API. */
 export const REGISTRY_VERSIONS = { modern: '3.3.3', java17: '2.6.13.Final' } as const;
 export const REGISTRY_MODERN_JAVA = 21;
 
 export const MAVEN_PLUGIN = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1';
 
-/** A server's program files: downloaded once into `<directory>/tools/<folder>`, complete as soon as the folder exists. */
+/** A server's program files, downloaded once into `<directory>/tools/<folder>`. The folder exists only when it is complete. */
 export interface Tool {
   readonly name: string;
   readonly folder: string;
@@ -51,7 +51,7 @@ export function toolFolder(directory: string, tool: Tool): string {
   return join(directory, 'tools', tool.folder);
 }
 
-/** One line about what stops the missing tools from being downloaded, or undefined. Changes nothing. */
+/** One line about the obstacle to downloading the missing tools, or undefined. Changes nothing. */
 export function missingForDownload(
   directory: string,
   tools: readonly Tool[],
@@ -70,7 +70,7 @@ export interface DownloadOptions {
   report(line: string): void;
 }
 
-/** Downloads what is missing, one after the other. Two processes may do it at once: the first to finish wins. */
+/** Downloads the missing tools, one after the other. Two processes may do it at once: the first to finish wins. */
 export async function download(tools: readonly Tool[], options: DownloadOptions): Promise<void> {
   for (const tool of tools) {
     const target = toolFolder(options.directory, tool);
@@ -97,7 +97,7 @@ async function maven(
   seconds: () => string,
 ): Promise<void> {
   const child = spawn(onPath('mvn', options.env) ?? 'mvn', ['-B', ...tool.mavenArguments(target)], {
-    cwd: target, // where no other pom.xml is
+    cwd: target, // a folder without another pom.xml
     env: options.env,
     stdio: ['ignore', 'pipe', 'pipe'],
     signal: options.signal,
