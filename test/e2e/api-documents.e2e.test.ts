@@ -64,7 +64,7 @@ describe('the API documents of a running service', function () {
     }
   }
 
-  it('OpenAPI has every answer of exports that complete, are cancelled and fail', async () => {
+  it('describes in OpenAPI every answer of exports that complete, are cancelled or fail', async () => {
     const { statusUrl, ended } = await follow('/$export');
     assert.equal(ended.status, 200);
     const { output } = (await ended.json()) as Manifest;
@@ -77,7 +77,7 @@ describe('the API documents of a running service', function () {
       assert.equal((await ask(headwater.settings.publicUrl + path)).status, 200);
   });
 
-  it('AsyncAPI has every event that a subscriber reads, with its headers and the schema in the registry', async () => {
+  it('describes in AsyncAPI every event, with its headers and its schema in the registry', async () => {
     const { log, settings } = headwater;
     const { messages, schemas } = topic.components;
     const received: KafkaMessage[] = [];

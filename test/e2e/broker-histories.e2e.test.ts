@@ -12,7 +12,7 @@ import { Random } from './random.ts';
 const HISTORIES = Number(process.env['HEADWATER_TEST_BROKER_HISTORIES'] ?? 3);
 const seeds = historySeeds(HISTORIES);
 
-describe('what comes out of $export is what was committed, while brokers of a cluster fail', function () {
+describe('$export returns exactly what was committed while brokers of a cluster fail', function () {
   this.timeout(600_000);
   const faults = new Map<string, number>();
   let brokers: Brokers;
@@ -63,10 +63,10 @@ describe('what comes out of $export is what was committed, while brokers of a cl
     });
   }
 
-  it('is announced to subscribers, each thing once', async () => {
+  it('announces each event to subscribers once', async () => {
     await inSync(brokers);
     await assertAllAnnounced(headwater, play);
   });
 
-  it('has job tables that come out of the log again', () => assertTablesEqualRebuild(headwater));
+  it('has job tables that equal a rebuild from the log', () => assertTablesEqualRebuild(headwater));
 });

@@ -123,7 +123,7 @@ describe(`cohorts as clients keep them, with HEADWATER_TEST_COHORTS_SEED=${SEED}
       for (const result of checked) if (result.status === 'rejected') throw result.reason;
     });
 
-  it('organized output has for each patient a block, with whom it is of first, and headers are not counted', async () => {
+  it('organizes output in one block for each patient, patient first, and does not count headers', async () => {
     const one: Request = { level: 'patient', types: ['Appointment', 'Observation', 'Patient'] };
     const rows = new Map(source.rows);
     const found = await outcome(await request(headwater.base, { ...one, organized: true }, false));
@@ -139,7 +139,7 @@ describe(`cohorts as clients keep them, with HEADWATER_TEST_COHORTS_SEED=${SEED}
       if (rows.has(`Patient/${owner}`)) assert.equal(keyOf(first), `Patient/${owner}`);
   });
 
-  it('stays so when compaction has taken old versions away: of a group every version is kept', async () => {
+  it('stays exact after compaction of old versions, and keeps every version of a group', async () => {
     const put = (type: string, id: string, resource: Json): Write => ({ type, id, resource });
     const observation = (n: number): Write[] =>
       ['p1', 'p2', 'p3'].map((id) =>

@@ -69,7 +69,7 @@ describe('the files of an export', function () {
     };
   }
 
-  it('hold, of patients, what is in their compartments and all Provenance of it, but no Binary', async () => {
+  it('hold the compartments of patients and their Provenance, but no Binary', async () => {
     const { keys, errors } = await exported('/Patient/$export');
     assert.deepEqual(keys, [
       'DocumentReference/d',
@@ -82,20 +82,20 @@ describe('the files of an export', function () {
     assert.deepEqual(errors, []);
   });
 
-  it('hold no other Binary of patients than those behind a DocumentReference', async () => {
+  it('hold only the Binary of patients that a DocumentReference points to', async () => {
     const { keys } = await exported('/Patient/p/$export?_type=Patient,DocumentReference,Binary');
     assert.deepEqual(keys, ['Binary/letter', 'DocumentReference/d', 'Patient/p']);
     assert.deepEqual((await exported('/Patient/$export?_type=Binary')).keys, []);
   });
 
-  it('are filtered first; what goes with resources is what goes with those that are left', async () => {
+  it('hold associated resources only of the resources that pass the filter', async () => {
     const { keys } = await exported(
       '/Patient/$export?_type=Observation,Practitioner&_typeFilter=Observation%3Fstatus%3Dfinal&includeAssociatedData=RelevantProvenanceResources',
     );
     assert.deepEqual(keys, ['Observation/final', 'Practitioner/known', 'Provenance/of-final']);
   });
 
-  it('have a warning, and no error, for each thing that lenient handling ignored', async () => {
+  it('have a warning and no error for each parameter that lenient handling ignores', async () => {
     const { keys, errors } = await exported(
       '/$export?_type=Patient,Shoe&colour=red',
       'respond-async, handling=lenient',

@@ -38,7 +38,7 @@ const seeds = historySeeds(HISTORIES);
 for (const [parity, column] of ['text', 'jsonb'].entries()) {
   const own = seeds.filter((seed) => seed % 2 === parity);
   if (own.length === 0) continue;
-  describe(`what comes out of $export is what was committed (bodies as ${column})`, function () {
+  describe(`$export returns exactly what was committed (bodies as ${column})`, function () {
     this.timeout(240_000);
     let headwater: Headwater;
     let ledger: Ledger;
@@ -75,7 +75,7 @@ for (const [parity, column] of ['text', 'jsonb'].entries()) {
       it(`history with HEADWATER_TEST_SEED=${seed}`, () => play.history(randomHistory(seed)));
     }
 
-    it('has large bodies that updates of other columns left alone, also under a mark of deletion', async () => {
+    it('exports large bodies that updates of other columns did not touch, also after a mark of deletion', async () => {
       const key = { type: 'Condition', id: 'left-alone' };
       const body: BodySpec = { nonce: 'left-alone', filler: 40_000, flavour: 'plain' };
       const statements: readonly Statement[] = [
@@ -89,7 +89,7 @@ for (const [parity, column] of ['text', 'jsonb'].entries()) {
       await play.steps(statements.flatMap((one) => [committed([one]), FULL_EXPORT]));
     });
 
-    it('names what cannot be exported, and goes on', async () => {
+    it('names the resources that it cannot export, and exports the others', async () => {
       const put = (id: string, filler: number, flavour: BodySpec['flavour']): Statement => {
         return { kind: 'put', type: 'Flag', id, body: { nonce: id, filler, flavour } };
       };
@@ -111,7 +111,7 @@ for (const [parity, column] of ['text', 'jsonb'].entries()) {
       assert.equal(received.output.length, 1);
     });
 
-    it('stays so when compaction has taken old versions away', async () => {
+    it('stays exact after compaction of old versions', async () => {
       const type = 'Basic'; // of small records only, so that it is soon read
       const many = committed([putMany(type, MANY)]);
       await play.steps([many, many, { ...FULL_EXPORT, wait: true }]); // then capture has written them
@@ -126,8 +126,8 @@ for (const [parity, column] of ['text', 'jsonb'].entries()) {
       await play.steps(exportsSinceEverything());
     });
 
-    it('is announced to subscribers, each thing once', () => assertAllAnnounced(headwater, play));
+    it('announces each event to subscribers once', () => assertAllAnnounced(headwater, play));
 
-    it('has job tables that come out of the log again', () => assertTablesEqualRebuild(headwater));
+    it('has job tables that equal a rebuild from the log', () => assertTablesEqualRebuild(headwater));
   });
 }

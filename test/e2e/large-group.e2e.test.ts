@@ -22,16 +22,16 @@ describe('a Group of very many members', function () {
 
   after(() => headwater?.remove());
 
-  it('is loaded and exported: 500 000 members, 44 MB', async () => {
+  it('loads and exports a group of 500 000 members, 44 MB', async () => {
     assert.deepEqual(await exported(), new Map([['loaded', sha256(bodyOf('loaded', 500_000, 'a'))]]));
   });
 
-  it('is followed and exported: 500 000 members replaced', async () => {
+  it('follows and exports the replacement of 500 000 members', async () => {
     await write('loaded', bodyOf('loaded', 500_000, 'b'));
     assert.equal((await exported()).get('loaded'), sha256(bodyOf('loaded', 500_000, 'b')));
   });
 
-  it('lets the process answer while 200 000 members are replaced', async () => {
+  it('answers requests while 200 000 members are replaced', async () => {
     const [old, body] = [bodyOf('followed', 200_000, 'a'), bodyOf('followed', 200_000, 'b')];
     await write('followed', old);
     assert.equal((await exported()).get('followed'), sha256(old));

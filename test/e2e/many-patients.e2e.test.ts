@@ -48,7 +48,7 @@ describe('an export of 100 000 patients that the request names', function () {
     });
   }
 
-  it('returns their resources and nobody else’s, and its tasks do not carry the names', async () => {
+  it('returns only their resources, and its tasks do not carry the names', async () => {
     const names = Array.from({ length: NAMED }, (_, i) => idOf(i + 1));
     const response = await kickOff(names);
     assert.equal(response.status, 202, await response.text());
@@ -74,7 +74,7 @@ describe('an export of 100 000 patients that the request names', function () {
     await assertSameAgain(headwater, jobId);
   });
 
-  it('is a 404 that names the one who is not there', async () => {
+  it('is a 404 that names the missing patient', async () => {
     const names = Array.from({ length: NAMED - 1 }, (_, i) => idOf(i + 1));
     const response = await kickOff([...names, 'nobody']);
     let text = await response.text();

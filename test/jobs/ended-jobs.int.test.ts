@@ -36,7 +36,7 @@ describe('ended jobs', () => {
     return ended;
   }
 
-  it('knows at its start what ended before', async () => {
+  it('knows after its start which jobs ended before it', async () => {
     const [a, b, c] = ['a', 'b', 'c'].map((id) => jobEvents(id, Date.now()));
     assert.ok(a && b && c);
     await servers.append(a.planned(1), a.cancelled(), b.planned(1), b.completed('0001', 'Patient'));
@@ -52,7 +52,7 @@ describe('ended jobs', () => {
     assert.equal(ended.signalFor('a').aborted, true);
   });
 
-  it('tells of an end as soon as it is in the log, also by a task that was started too often', async () => {
+  it('reports an end as soon as the log has it, also of a job whose task was started too often', async () => {
     const ended = await start();
     const [a, b] = [jobEvents('a', Date.now()), jobEvents('b', Date.now())];
     const signals = [ended.signalFor('a'), ended.signalFor('b')];
@@ -63,7 +63,7 @@ describe('ended jobs', () => {
     assert.deepEqual([ended.isEnded('a'), ended.isEnded('b')], [true, true]);
   });
 
-  it('goes on past a record that nobody can read, at its start and later', async () => {
+  it('continues after an unreadable record, at its start and later', async () => {
     const [a, b] = [jobEvents('a', Date.now()), jobEvents('b', Date.now())];
     await servers.appendGarbage('a');
     await servers.append(a.planned(1), a.cancelled());
@@ -84,7 +84,7 @@ describe('ended jobs', () => {
     assert.equal(signal.aborted, false);
   });
 
-  it('forgets the oldest jobs, so that it stays small', async () => {
+  it('forgets the oldest jobs beyond its maximum', async () => {
     const ended = await start({ maxJobs: 3 });
     for (const id of ['a', 'b', 'c', 'd', 'e']) {
       const make = jobEvents(id, Date.now());

@@ -100,7 +100,7 @@ describe('fold', () => {
     assert.equal(progressOf(job), 1);
   });
 
-  it('3, 4: a job may end before it is planned; 13: a plan that comes later changes nothing but what is known', () => {
+  it('3, 4, 13: a job may end before it is planned, and a later plan only adds its facts', () => {
     for (const [end, state] of [
       [failed, 'failed'],
       [cancelled, 'cancelled'],
@@ -112,7 +112,7 @@ describe('fold', () => {
     }
   });
 
-  it('5: the first sign of work is announced once', () => {
+  it('5: the first work on a job is announced once', () => {
     assert.equal(run(planned(1, 1), started('1'), started('2'), started('1')).kinds, 'accepted started');
     assert.equal(run(planned(1, 1), progressed('1', 0.5), started('2')).kinds, 'accepted started');
     assert.equal(run(planned(1, 1), completed('1')).kinds, 'accepted started file-ready');
@@ -128,13 +128,13 @@ describe('fold', () => {
     assert.equal(run(planned(1, 1), ...starts, completed('1'), started('1')).job?.state, 'running');
   });
 
-  it('7: progress is by bytes and never goes back', () => {
+  it('7: progress is weighted by bytes and never decreases', () => {
     const { job } = run(planned(999, 2_999), progressed('2', 0.5), progressed('2', 0.1), started('2'));
     assert.ok(job);
     assert.equal(progressOf(job), 0.375);
   });
 
-  it('8, 9: the last task completes the job; a task completes once', () => {
+  it('8, 9: a task completes once, and the last task completes the job', () => {
     const half = run(planned(1, 1), started('1'), completed('1'), completed('1', 20));
     assert.equal(half.job?.state, 'running');
     assert.equal(half.kinds, 'accepted started file-ready');
@@ -167,7 +167,7 @@ describe('fold', () => {
     assert.equal(run(planned(1), failed, cancelled).job?.state, 'failed');
   });
 
-  it('12: completed and failed jobs expire, once; their end stays', () => {
+  it('12: completed and failed jobs expire once and keep their end', () => {
     const { job, kinds } = run(planned(1), completed('1'), expired, expired, cancelled);
     assert.equal(job?.state, 'expired');
     assert.equal(job.endedAt, 13);
@@ -177,7 +177,7 @@ describe('fold', () => {
     assert.equal(run(planned(1), expired).job?.state, 'running');
   });
 
-  it('14: work on a job that is not known, or on a task that it does not have, is nothing', () => {
+  it('14: work on an unknown job or an unknown task changes nothing', () => {
     assert.deepEqual(run(started('1'), progressed('1', 1), completed('1'), taskFailed('1'), expired), {
       job: undefined,
       announced: [],
@@ -196,7 +196,7 @@ describe('fold', () => {
     ),
   );
 
-  it('takes any events in any order: ends are stable, progress grows, each announcement comes once at most', () => {
+  it('keeps ends, grows progress and announces at most once, for any events in any order', () => {
     const next: Readonly<Record<string, readonly string[]>> = {
       running: ['running', 'completed', 'failed', 'cancelled'],
       completed: ['completed', 'cancelled', 'expired'],
@@ -228,7 +228,7 @@ describe('fold', () => {
     );
   });
 
-  it('comes to the same end however the events of the tasks are interleaved and repeated', () => {
+  it("reaches the same end for every interleaving and repetition of the tasks' events", () => {
     const ids = ['1', '2', '3'];
     const ofTask = (id: string, i: number): StatusEvent[] => [
       started(id, 20 + i),

@@ -9,7 +9,7 @@ import { sharedStack } from '../support/stack.ts';
 import { quiet } from './job-servers.ts';
 
 describe('an installation', () => {
-  it('has the schema headwater by default, and any other a schema of its own', () => {
+  it('has the schema headwater by default, and its own schema for any other name', () => {
     assert.equal(schemaOf('headwater'), 'headwater');
     assert.equal(schemaOf('acme'), 'headwater_acme');
     const names = [
@@ -42,12 +42,12 @@ describe('an installation', () => {
       await pool.end();
     });
 
-    it('keeps its id, whoever asks and however often', async () => {
+    it('keeps its id when it claims the schema again', async () => {
       const ids = await Promise.all(Array.from({ length: 8 }, () => claimSchema(pool, tables, name)));
       assert.equal(new Set(ids).size, 1);
     });
 
-    it('is refused the schema of another one, by name', async () => {
+    it('cannot claim the schema of another installation, and the error names that one', async () => {
       await claimSchema(pool, tables, name);
       await assert.rejects(claimSchema(pool, tables, 'another'), {
         code: 'bad-config',

@@ -127,7 +127,7 @@ describe('janitor', () => {
     assert.equal((await servers.pool.query(text, [jobId, at])).rowCount, 1);
   }
 
-  it('fails a planned job without progress for too long, once, and no other', async () => {
+  it('fails only the planned job that has no progress for too long, and only once', async () => {
     startProjector();
     const [idle, busy] = [jobEvents('idle', NOW), jobEvents('busy', NOW)];
     await servers.append(idle.planned(1), idle.started('0001'), busy.planned(1), busy.started('0001'));
@@ -151,7 +151,7 @@ describe('janitor', () => {
     assert.equal(await state('busy'), 'running');
   });
 
-  it('gives jobs two minutes after an outage, in which they could not move', async () => {
+  it('gives jobs two more minutes after an outage', async () => {
     startProjector();
     const idle = jobEvents('idle', NOW);
     await servers.append(idle.planned(1), idle.started('0001'));
@@ -183,7 +183,7 @@ describe('janitor', () => {
     });
   }
 
-  it('times a running job again whose movement a crash of PostgreSQL has emptied', async () => {
+  it("starts a running job's deadline again after a crash of PostgreSQL has emptied its movement", async () => {
     startProjector();
     const make = jobEvents('running', NOW);
     await servers.append(make.planned(1), make.started('0001'));
@@ -209,7 +209,7 @@ describe('janitor', () => {
     await reaches('queued', 'failed');
   });
 
-  it('fails a job whose tasks are gone from the log, whatever other jobs do', async () => {
+  it('fails a job whose tasks are missing from the log while other jobs move', async () => {
     startProjector();
     const lost = jobEvents('lost', NOW - 30 * MINUTE);
     const later = jobEvents('later', NOW - 12 * MINUTE);
@@ -220,7 +220,7 @@ describe('janitor', () => {
     await reaches('lost', 'failed');
   });
 
-  it('lets a request wait for its plan as long as an export may take, not longer', async () => {
+  it('lets a request wait for its plan as long as an export may take, and no longer', async () => {
     startProjector();
     await request('waiting', NOW - 23 * HOUR);
     await request('too-long', NOW - 25 * HOUR);
@@ -280,7 +280,7 @@ describe('janitor', () => {
     assert.equal((await statusOf('old')).filter(({ kind }) => kind === 'ExportExpired').length, 1);
   });
 
-  it('removes the files of a cancelled job at once, and again what a late worker writes', async () => {
+  it('removes the files of a cancelled job at once, and later the files of a late worker', async () => {
     startProjector();
     startJanitor();
     const make = jobEvents('gone', NOW - MINUTE);
@@ -300,7 +300,7 @@ describe('janitor', () => {
     await part.abort();
   });
 
-  it('finds by its inventory what a worker wrote long after', async () => {
+  it('finds by its inventory the files that a worker wrote long after the end', async () => {
     startProjector();
     startJanitor();
     const make = jobEvents('gone', NOW - MINUTE);
@@ -316,7 +316,7 @@ describe('janitor', () => {
     await until('all files to go', async () => (await keys('')).length === 0);
   });
 
-  it('removes folders of no job when they are a day old, and nothing that is not its own', async () => {
+  it('removes folders without a job after a day, and keeps folders with other names', async () => {
     const anHourAgo = new Date(NOW - HOUR).toISOString().replaceAll(/[-:]|\.\d+/g, '');
     const kept = [
       `${anHourAgo}_unknown`,

@@ -48,7 +48,7 @@ describe(`requests after ${String(PAST)} past jobs`, function () {
     return { p50: taken[ASKED / 2] ?? 0, p99: taken[Math.floor(ASKED * 0.99)] ?? 0 };
   }
 
-  it('cost as if there had been none', async () => {
+  it('cost the same as without past jobs', async () => {
     const jobs = new JobRequests({
       pool,
       tables,

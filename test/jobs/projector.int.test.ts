@@ -78,7 +78,7 @@ describe('projector', () => {
     assert.deepEqual(new Map([...published].sort()), new Map([...announced].sort()));
   }
 
-  it('goes on past a record that nobody can read, and names it once', async () => {
+  it('continues after an unreadable record, and reports it once', async () => {
     const a = jobEvents('a', Date.now());
     await servers.append(a.planned(1));
     await servers.appendGarbage('a');
@@ -92,7 +92,7 @@ describe('projector', () => {
     assert.equal(servers.unreadable[0]?.offset, 1);
   });
 
-  it('folds the log into the tables and announces each thing once, in order', async () => {
+  it('folds the log into the tables and announces each event once, in order', async () => {
     running.start((signal) => makeProjector(servers).run(signal));
     const make = jobEvents('job-1');
     await servers.append(make.planned(10, 20), make.started('0001'), make.progressed('0001', 0.5));
@@ -113,7 +113,7 @@ describe('projector', () => {
     assert.equal(events[2]?.file?.bytes, 2 ** 40);
   });
 
-  it('keeps progress beside the tables that a rebuild makes again', async () => {
+  it('keeps progress through a rebuild of the tables', async () => {
     const projector = new Running();
     projector.start((signal) => makeProjector(servers).run(signal));
     const make = jobEvents('job-1');
@@ -154,7 +154,7 @@ describe('projector', () => {
     await until('progress to be removed', async () => (await told()).length === 0);
   });
 
-  it('folds events when there is no topic of progress', async () => {
+  it('folds events when the progress topic is missing', async () => {
     const { topics } = servers;
     const without = { ...servers, topics: { ...topics, progress: `${topics.progress}.missing` } };
     running.start((signal) => makeProjector(without).run(signal));
@@ -163,7 +163,7 @@ describe('projector', () => {
     await check();
   });
 
-  it('says whose a job was that failed before it was planned', async () => {
+  it('names the client of a job that failed before its plan', async () => {
     running.start((signal) => makeProjector(servers).run(signal));
     await servers.pool.query(
       `INSERT INTO ${servers.tables.request} VALUES ('job-1', 'somebody', 'http://x/fhir/$export', '{}', 1, NULL)`,
@@ -179,7 +179,7 @@ describe('projector', () => {
     assert.deepEqual(event?.failure, { code: 'deadline', message: 'late' });
   });
 
-  it('goes on where it was, and announces exactly once, when its session is killed again and again', async () => {
+  it('continues and announces exactly once when its session is killed repeatedly', async () => {
     const history = randomHistory(40, 7);
     let stop = false;
     let ended = 0;
@@ -207,7 +207,7 @@ describe('projector', () => {
     await check();
   });
 
-  it('forgets jobs whose files are gone, with their requests, and a rebuild does not bring them back', async () => {
+  it('forgets jobs without files, with their requests, and a rebuild does not restore them', async () => {
     const day = 86_400_000;
     const old = Date.now() - 100 * day;
     const [gone, kept, busy] = [
@@ -255,7 +255,7 @@ describe('projector', () => {
     assert.deepEqual(await ids(servers.tables.request), ['kept', 'running']);
   });
 
-  it('leaves the plan of a job alone when there is only progress', async () => {
+  it('does not rewrite the plan of a job when only its progress changes', async () => {
     running.start((signal) => makeProjector(servers).run(signal));
     const make = jobEvents('job-1');
     await servers.append(make.planned(10, 20));
@@ -267,7 +267,7 @@ describe('projector', () => {
     assert.deepEqual(rows, [{ mark: '1' }]);
   });
 
-  it('works alone: another one stands by until the first is gone', async () => {
+  it('stands by while another projector leads, and leads when that one ends', async () => {
     const [first, second] = [new Running(), new Running()];
     first.start((signal) => makeProjector(servers).run(signal));
     await until('one leader', async () => (await leaders()).length === 1);
@@ -298,7 +298,7 @@ describe('projector', () => {
     await check();
   });
 
-  it('ends with an error, for its supervisor to try again, while its topic is not there', async () => {
+  it('ends with a retryable error while its topic is missing', async () => {
     const nowhere = { ...servers, topics: { ...servers.topics, status: `${servers.prefix}.none` } };
     await assert.rejects(
       makeProjector(nowhere).run(running.signal),
@@ -316,7 +316,7 @@ describe('projector', () => {
       announced: { topic: servers.topics.announced, codec: servers.codecs.announced },
     });
 
-    it('makes the same tables from the log alone, and announces nothing again', async () => {
+    it('makes the same tables from the log, and announces nothing again', async () => {
       for (const seed of [1, 2, 3]) await servers.append(...renamed(randomHistory(15, seed), seed));
       const projector = new Running();
       projector.start((signal) => makeProjector(servers).run(signal));
@@ -343,7 +343,7 @@ describe('projector', () => {
       await check();
     });
 
-    it('takes the lead from a running projector, which then goes on', async () => {
+    it('takes the lead from a running projector, which continues afterwards', async () => {
       running.start(async (signal) => {
         while (!signal.aborted)
           await makeProjector(servers)
@@ -374,7 +374,7 @@ describe('projector', () => {
       assert.equal(await servers.dump(), before);
     });
 
-    it('publishes what was not yet announced, once', async () => {
+    it('publishes the pending announcements once', async () => {
       await servers.append(...randomHistory(10, 5));
       await rebuild(options(), running.signal);
       running.start((signal) => makeProjector(servers).run(signal));

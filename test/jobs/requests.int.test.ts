@@ -88,7 +88,7 @@ describe('requests', () => {
     }
   }
 
-  it('makes the tables once, however many processes begin together', async () => {
+  it('makes the tables once when several processes start together', async () => {
     const others = jobTables(uniqueIdentifier('requests'));
     await Promise.all(Array.from({ length: 8 }, () => migrate(pool, others)));
     await migrate(pool, others);
@@ -116,7 +116,7 @@ describe('requests', () => {
     ]);
   });
 
-  it('takes the times of requests from the database, whatever the clock of the gateway says', async () => {
+  it("takes the times of requests from the database when the gateway's clock is wrong", async () => {
     const real = Date.now;
     const began = await databaseTime(pool);
     const ids = new Map<string, number>();
@@ -145,7 +145,7 @@ describe('requests', () => {
     assert.equal((await pool.query(`SELECT FROM ${tables.request}`)).rowCount, 1);
   });
 
-  it('shows an accepted job to its client and to nobody else', async () => {
+  it('shows an accepted job only to its client', async () => {
     const jobs = requests();
     const id = await jobs.submit(REQUEST);
     assert.deepEqual(await jobs.find(id, 'me'), {
@@ -169,7 +169,7 @@ describe('requests', () => {
     }
   });
 
-  it('shows what the projection has, files by type, task and number', async () => {
+  it('shows the projected job, with files ordered by type, task and number', async () => {
     const jobs = requests();
     const id = await jobs.submit(REQUEST);
     const make = jobEvents(id);
@@ -191,7 +191,7 @@ describe('requests', () => {
     assert.deepEqual((await jobs.find(id, 'me'))?.failure, { code: 'deadline', message: 'late' });
   });
 
-  it('shows the progress that workers told of, but none beyond a task', async () => {
+  it('shows the progress that workers report, at most 1 for each task', async () => {
     const jobs = requests();
     const id = await jobs.submit(REQUEST);
     const make = jobEvents(id);
@@ -201,7 +201,7 @@ describe('requests', () => {
     assert.equal((await jobs.find(id, 'me'))?.progress, 0.75);
   });
 
-  it('cancels once, only for its client, and says so at once', async () => {
+  it('cancels a job once, only for its client, and shows it at once', async () => {
     const jobs = requests();
     const id = await jobs.submit(REQUEST);
     assert.equal(await jobs.cancel(id, 'you'), false);
@@ -215,7 +215,7 @@ describe('requests', () => {
     ]);
   });
 
-  it('lets completed and failed jobs be cancelled, but not expired ones', async () => {
+  it('cancels completed and failed jobs, but not expired ones', async () => {
     const jobs = requests();
     const ends = { completed: true, failed: true, expired: false };
     for (const [state, possible] of Object.entries(ends)) {
@@ -228,7 +228,7 @@ describe('requests', () => {
     }
   });
 
-  it('keeps the limits exactly, whoever asks at the same time', async () => {
+  it('keeps the limits exactly when many clients ask at the same time', async () => {
     const jobs = requests({ limits: { perClient: 3, inAll: 5 } });
     const ask = (clientId: string): Promise<string>[] =>
       Array.from({ length: 12 }, () => jobs.submit({ ...REQUEST, clientId }));
@@ -259,7 +259,7 @@ describe('requests', () => {
     await jobs.submit(REQUEST);
   });
 
-  it('counts the unfinished requests of a release that had no table of them', async () => {
+  it('counts the unfinished requests of an earlier release without their table', async () => {
     const jobs = requests({ limits: { perClient: 5, inAll: 5 } });
     await jobs.submit(REQUEST);
     await jobs.cancel(await jobs.submit(REQUEST), 'me');
@@ -307,7 +307,7 @@ describe('requests', () => {
         FOR EACH ROW EXECUTE FUNCTION ${schema}.see()`);
   }
 
-  it('is not held up by a process that is frozen inside a transaction of another kick-off', async () => {
+  it('accepts a kick-off while another process is frozen inside its own', async () => {
     const frozen = await pool.connect();
     await frozen.query('BEGIN');
     await frozen.query(`SELECT pg_advisory_xact_lock(hashtextextended($1, 0))`, [
@@ -336,7 +336,7 @@ describe('requests', () => {
     assert.equal(texts.length, 2, 'one statement to the server for each request');
   });
 
-  it('is unavailable while the tables are not there', async () => {
+  it('is unavailable while the tables are missing', async () => {
     const jobs = requests({ tables: jobTables(uniqueIdentifier('missing')) });
     const unavailable = { code: 'unavailable' };
     await assert.rejects(jobs.submit(REQUEST), unavailable);
@@ -344,7 +344,7 @@ describe('requests', () => {
     await assert.rejects(jobs.cancel('x', 'me'), unavailable);
   });
 
-  it('counts what is unfinished without looking at what has ended', async () => {
+  it('counts unfinished requests without reading ended jobs', async () => {
     const jobs = requests({ limits: { perClient: 1, inAll: 1 } });
     for (const end of ['failed', 'completed', 'cancelled'] as const) {
       const id = await jobs.submit(REQUEST);
@@ -356,7 +356,7 @@ describe('requests', () => {
     assert.equal((await pool.query(`SELECT FROM ${tables.unfinished}`)).rowCount, 0);
   });
 
-  it('says why a job was refused as soon as its plan has failed, and nothing of one that has a plan', async () => {
+  it('returns why a job was refused as soon as its plan fails, and nothing if it has a plan', async () => {
     const jobs = requests();
     const [refused, planned, late] = await Promise.all([1, 2, 3].map(() => jobs.submit(REQUEST)));
     const [a, b, c] = [refused, planned, late].map((id) =>
@@ -371,7 +371,7 @@ describe('requests', () => {
     ]);
   });
 
-  it('accepts also when the database goes away before the plan is there', async () => {
+  it('accepts a job when the database goes away before its plan exists', async () => {
     const own = openPool({ url: sharedStack().postgresUrl, size: 1 }, quiet);
     const jobs = requests({ pool: own });
     const id = await jobs.submit(REQUEST);
@@ -391,7 +391,7 @@ describe('requests', () => {
     assert.equal(await jobs.hasFiles(second), false);
   });
 
-  it('is unavailable, in time, when the database is away or says nothing', async () => {
+  it('is unavailable within its time limit when the database is away or silent', async () => {
     const silent = createServer(() => undefined).listen(0, '127.0.0.1');
     await new Promise((resolve) => silent.once('listening', resolve));
     const open = (silent.address() as AddressInfo).port;
@@ -411,7 +411,7 @@ describe('requests', () => {
     silent.close();
   });
 
-  it('is unavailable when the session is ended from outside, and works again with the next request', async () => {
+  it('is unavailable when its session is terminated, and works again at the next request', async () => {
     const own = openPool({ url: sharedStack().postgresUrl, size: 1 }, quiet);
     const jobs = requests({ pool: own });
     await jobs.submit(REQUEST);

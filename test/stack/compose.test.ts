@@ -8,18 +8,18 @@ import { DEFAULT_PORTS } from '../../src/stack/ports.ts';
 const text = readFileSync(composeFile, 'utf8');
 
 describe('compose.yaml', () => {
-  it('has the images the tests use, pinned', () => {
+  it('has the same pinned images as the tests', () => {
     for (const image of Object.values(IMAGES)) assert.ok(text.includes(`image: ${image}\n`), image);
     assert.doesNotMatch(text, /image: (?!.*:\d+\.\d+)/);
   });
 
-  it('takes every port by the name the stack gives it, with the same default', () => {
+  it("reads every port from the stack's variable, with the same default", () => {
     for (const [name, value] of Object.entries(composeEnvironment(DEFAULT_PORTS, {}))) {
       assert.ok(text.includes(`127.0.0.1:\${${name}:-${value ?? ''}}:`), name);
     }
   });
 
-  it('configures Kafka as the tests have it', () => {
+  it('configures Kafka like the tests', () => {
     const places = /LISTENER|VOTERS/; // these name hosts
     for (const [name, value] of Object.entries(kafkaContainerEnvironment(9055))) {
       if (!places.test(name)) assert.match(text, new RegExp(`${name}: '?${value}'?\\n`), name);
@@ -28,7 +28,7 @@ describe('compose.yaml', () => {
 });
 
 describe('the image', () => {
-  it('serves: the stack is given, and nobody waits for an export at a terminal', () => {
+  it('runs the command serve with a given stack', () => {
     const dockerfile = readFileSync(join(dirname(composeFile), 'Dockerfile'), 'utf8');
     assert.match(dockerfile, /^CMD \["node", "src\/main\/headwater\.ts", "serve"\]$/m);
   });

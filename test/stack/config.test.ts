@@ -6,7 +6,7 @@ import { postgresSettings } from '../../src/stack/local/postgres.ts';
 import { registryEnvironment } from '../../src/stack/local/registry.ts';
 
 describe('the configuration of local servers', () => {
-  it('of PostgreSQL allows logical decoding, and is durable for people only', () => {
+  it('lets PostgreSQL decode its log, and makes it durable only for people', () => {
     const settings = postgresSettings(5455, 'people');
     assert.equal(settings['wal_level'], 'logical');
     assert.equal(settings['max_replication_slots'], '16');
@@ -15,7 +15,7 @@ describe('the configuration of local servers', () => {
     assert.equal(postgresSettings(5455, 'tests')['fsync'], 'off');
   });
 
-  it('of Kafka takes large messages and makes no topic by itself', () => {
+  it('lets Kafka take large messages and creates no topic automatically', () => {
     const text = kafkaProperties({ port: 9055, controllerPort: 9056, data: '/data', purpose: 'people' });
     const lines = text.split('\n');
     assert.ok(lines.includes('message.max.bytes=33554432'));
@@ -25,16 +25,16 @@ describe('the configuration of local servers', () => {
     assert.ok(!text.includes('broker.session.timeout.ms'));
   });
 
-  it('of Kafka survives backslashes and letters beyond Latin in a path', () => {
+  it('escapes backslashes and letters beyond Latin in a path of Kafka', () => {
     assert.equal(properties({ 'log.dirs': 'C:\\Дата' }), 'log.dirs=C:\\\\\\u0414\\u0430\\u0442\\u0430\n');
   });
 
-  it('of Kafka has a cluster id that is no option of the command that takes it', () => {
+  it('gives Kafka a cluster id that does not begin with a dash', () => {
     for (let byte = 0; byte < 256; byte++)
       assert.match(clusterId(Buffer.alloc(16, byte)), /^[A-Za-f][\w-]{21}$/);
   });
 
-  it('of the registry writes every schema to its file at once', () => {
+  it('makes the registry write every schema to its file at once', () => {
     const env = registryEnvironment({ port: 8055, data: '/data' });
     assert.equal(env['QUARKUS_HTTP_HOST'], '127.0.0.1');
     assert.match(env['APICURIO_DATASOURCE_URL'] ?? '', /^jdbc:h2:file:\/data\/registry;WRITE_DELAY=0/);
@@ -56,7 +56,7 @@ describe('what this machine has', () => {
     });
   }
 
-  it('is an account of /etc/passwd, by its whole name', () => {
+  it('finds an account of /etc/passwd by its whole name', () => {
     const passwd =
       'root:x:0:0:root:/root:/bin/sh\npostgres2:x:7:7::/:/bin/sh\npostgres:x:106:114::/var:/bin/sh\n';
     assert.deepEqual(parseAccount(passwd, 'postgres'), { name: 'postgres', uid: 106, gid: 114 });

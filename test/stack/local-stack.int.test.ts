@@ -34,7 +34,7 @@ describe('a stack of local processes', function () {
     rmSync(directory, { recursive: true, force: true });
   });
 
-  it('keeps ports and data when its servers are killed and started again, and leaves nothing after stop', async () => {
+  it('keeps ports and data over restarts after a kill, and leaves nothing after stop', async () => {
     const stack = await startStack(options);
     try {
       await query(stack, 'CREATE TABLE kept AS SELECT 42 AS n');
@@ -57,7 +57,7 @@ describe('a stack of local processes', function () {
     assert.deepEqual(readdirSync(directory), ['tools']);
   });
 
-  it('that cannot start ends what had started', async () => {
+  it('ends the servers that it started when another one cannot start', async () => {
     const port = await freePort();
     // Kafka refuses to listen twice on one port.
     await assert.rejects(
@@ -67,7 +67,7 @@ describe('a stack of local processes', function () {
     assert.deepEqual(readdirSync(directory), ['tools']);
   });
 
-  it('of a killed process is ended by the next start', async () => {
+  it('ends the stack of a killed process at the next start', async () => {
     const code = `
       const { startStack } = await import(${JSON.stringify(join(import.meta.dirname, '../../src/stack/stack.ts'))});
       const stack = await startStack({ directory: ${JSON.stringify(directory)}, purpose: 'tests', report() {} });

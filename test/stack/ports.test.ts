@@ -11,18 +11,18 @@ import {
 } from '../../src/stack/ports.ts';
 
 describe('the ports of the stack', () => {
-  it('are fixed for people who say nothing', () => {
+  it('are fixed for people without settings', () => {
     assert.deepEqual(portsForPeople({}), DEFAULT_PORTS);
   });
 
-  it('are taken from the environment, and from the caller before that', () => {
+  it('come from the caller, else from the environment', () => {
     const env = { HEADWATER_STACK_POSTGRES_PORT: '6001', HEADWATER_STACK_KAFKA_CONTROLLER_PORT: '6002' };
     assert.deepEqual(portsForPeople(env), { ...DEFAULT_PORTS, postgres: 6001, controller: 6002 });
     assert.equal(portsForPeople(env, { postgres: 6003 }).postgres, 6003);
   });
 
   for (const text of ['0', '65536', 'x', '12.5', '-1']) {
-    it(`are refused by the setting's name when they are "${text}"`, () => {
+    it(`names the setting when a port is "${text}"`, () => {
       assert.throws(
         () => portsForPeople({ HEADWATER_STACK_REGISTRY_PORT: text }),
         /HEADWATER_STACK_REGISTRY_PORT is .* 1 to 65535/,
@@ -30,7 +30,7 @@ describe('the ports of the stack', () => {
     });
   }
 
-  it('of tests are free, differ, and lie below those of outgoing connections', async () => {
+  it('finds free, different ports below those of outgoing connections for tests', async () => {
     const ports = await freePorts();
     assert.equal(new Set(Object.values(ports)).size, PORT_NAMES.length);
     for (const name of PORT_NAMES) {
@@ -39,7 +39,7 @@ describe('the ports of the stack', () => {
     }
   });
 
-  it('in use are named in one line with their settings', async () => {
+  it('names the ports in use and their settings in one line', async () => {
     const port = await freePort();
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));

@@ -23,7 +23,7 @@ describe('the store on a directory', () => {
   });
   afterEach(() => rm(root, { recursive: true, force: true }));
 
-  it('leaves only hidden files while writing and no others after', async () => {
+  it('has only hidden files while it writes, and none after that', async () => {
     const writer = await new FsStore(root).create('job/a');
     await writer.write(Buffer.from('x'));
     const [hidden, ...others] = await readdir(join(root, 'job'));
@@ -33,7 +33,7 @@ describe('the store on a directory', () => {
     assert.deepEqual(await readdir(join(root, 'job')), ['a']);
   });
 
-  it('begins a file while its folder is removed again and again', async () => {
+  it('begins a file while its folder is removed repeatedly', async () => {
     const store = new FsStore(root);
     let done = false;
     const sweeping = Promise.all(
@@ -49,7 +49,7 @@ describe('the store on a directory', () => {
     }
   });
 
-  it('is opened by a file URL, and by no other', async () => {
+  it('opens for a file URL only', async () => {
     const writer = await openStore(pathToFileURL(root).href).create('job/a', 'text/plain');
     await writer.finish();
     assert.deepEqual(await readdir(join(root, 'job')), ['a']);

@@ -15,7 +15,7 @@ describe('the owner of a store', () => {
   });
   afterEach(() => rm(root, { recursive: true }));
 
-  it('is who claims it first, once, and may come again', async () => {
+  it('is the installation that claims it first, and may claim it again', async () => {
     await Promise.all(Array.from({ length: 8 }, () => claimStorage(store(), { name: 'a', id: '1' })));
     assert.deepEqual(await readdir(join(root, 'files')), [OWNER_KEY]);
     assert.deepEqual(JSON.parse(await readFile(join(root, 'files', OWNER_KEY), 'utf8')), {
@@ -25,7 +25,7 @@ describe('the owner of a store', () => {
     await checkStorage(store(), 'a');
   });
 
-  it('is found by who may only read', async () => {
+  it('is found without a right to write', async () => {
     await claimStorage(store(), { name: 'a', id: '1' });
     const readable = {
       claim: (key: string, text?: string): Promise<string> =>
@@ -34,14 +34,14 @@ describe('the owner of a store', () => {
     await claimStorage(readable, { name: 'a', id: '1' });
   });
 
-  it('is never another installation, which is refused by name', async () => {
+  it('cannot be another installation, and the error names the owner', async () => {
     await claimStorage(store(), { name: 'a', id: '1' });
     const refused = { code: 'bad-config', message: /HEADWATER_STORAGE_URL belongs to the installation "a"/ };
     await assert.rejects(claimStorage(store(), { name: 'b', id: '2' }), refused);
     await assert.rejects(checkStorage(store(), 'b'), refused);
   });
 
-  it('is never an installation of the same name with another database', async () => {
+  it('cannot be an installation of the same name with another database', async () => {
     await claimStorage(store(), { name: 'a', id: '1' });
     await assert.rejects(claimStorage(store(), { name: 'a', id: '2' }), {
       code: 'bad-config',
@@ -49,18 +49,18 @@ describe('the owner of a store', () => {
     });
   });
 
-  it('is one of two that claim it at the same moment', async () => {
+  it('is one of two installations that claim it at the same moment', async () => {
     const results = await Promise.allSettled(
       ['a', 'b'].map((name) => claimStorage(store(), { name, id: name })),
     );
     assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
   });
 
-  it('is waited for by a process that does not know the database', async () => {
+  it('makes a process without the database wait until it is recorded', async () => {
     await assert.rejects(checkStorage(store(), 'a'), { code: 'unavailable' });
   });
 
-  it('is unknown when the object does not say it, which is refused', async () => {
+  it('is an error when the object does not name one', async () => {
     await claimStorage(store(), { name: 'a', id: '1' });
     await writeFile(join(root, 'files', OWNER_KEY), 'null');
     await assert.rejects(claimStorage(store(), { name: 'a', id: '1' }), { code: 'bad-config' });
