@@ -8,13 +8,13 @@ import { PATIENCE_MS, until } from '../support/until.ts';
 import type { Headwater } from './headwater.ts';
 import type { Play } from './play.ts';
 
-/** Records of a type that a later one of the same key has made needless. */
+/** Number of a type's records that a later record of the same key supersedes. */
 export async function supersededRecords({ log }: Headwater, type: string): Promise<number> {
   const records = await recordsOf(log.reader, log.names.resource(type));
   return records.length - new Set(records.map(({ key }) => key.toString())).size;
 }
 
-/** Every event of `headwater.exports` by job, once each of the ended jobs has its last. */
+/** Every event of `headwater.exports` by job. Waits until each ended job has its last event. */
 export async function announcements(
   { log }: Headwater,
   ended: ReadonlySet<string>,
@@ -26,9 +26,9 @@ export async function announcements(
     const events = new Map(
       [...byJob].map(([jobId, of]) => [jobId, of.map(({ value }) => control.exportEvent.decode(value))]),
     );
-    const told = (jobId: string): boolean =>
+    const hasEnd = (jobId: string): boolean =>
       ['completed', 'cancelled'].includes(events.get(jobId)?.at(-1)?.kind ?? '');
-    return [...ended].every(told) ? events : undefined;
+    return [...ended].every(hasEnd) ? events : undefined;
   });
 }
 
@@ -64,14 +64,14 @@ function assertAnnouncedOnce(events: readonly ExportEvent[]): void {
   assert.deepEqual(kinds, ['accepted', 'started', ...files.map(() => 'file-ready'), 'completed']);
 }
 
-/** A cancel may come at any time, and is told once, at the end. */
+/** No event repeats, and the last one is the cancel. */
 export function assertCancelledOnce(events: readonly ExportEvent[]): void {
-  const told = events.map(({ kind, file }) => `${kind} ${file?.key ?? ''}`);
-  assert.equal(new Set(told).size, told.length, told.join(', '));
-  assert.equal(events.at(-1)?.kind, 'cancelled', told.join(', '));
+  const announced = events.map(({ kind, file }) => `${kind} ${file?.key ?? ''}`);
+  assert.equal(new Set(announced).size, announced.length, announced.join(', '));
+  assert.equal(events.at(-1)?.kind, 'cancelled', announced.join(', '));
 }
 
-/** Everything the projection holds, once it has folded the whole log. */
+/** The projection as text, after the projector has folded the whole log. */
 export async function jobTablesText({ pool, log, tables }: Headwater): Promise<string> {
   return until('the projector to fold and announce the whole log', async () => {
     const { rows } = await pool.query<{ partition: number; next: string }>(

@@ -23,12 +23,12 @@ import { sharedStack } from '../support/stack.ts';
 
 export const MAX_RESOURCE_BYTES = 5_200_000;
 const READY_MS = PATIENCE_MS;
-/** Longer than any export here may take: what its cut points at must not be compacted away meanwhile. */
+/** Longer than any export of these tests, so that compaction does not remove versions at an export's cut. */
 const LAG_MS = 1.25 * PATIENCE_MS;
 /** kafkajs's ConfigResourceTypes.TOPIC, which it has in its types only. */
 const TOPIC = 2;
 
-/** What runs and stops together. */
+/** Roles that start and stop together. */
 const PARTS = {
   gateway: ['gateway'],
   capture: ['capture'],
@@ -41,7 +41,7 @@ interface Running {
   readonly ended: Promise<void>;
 }
 
-/** A whole Headwater in this process, with a database, topics and files of its own. */
+/** A whole Headwater in this process, with its own database, topics and files. */
 export class Headwater {
   readonly settings: Settings;
   readonly jsonb: boolean;
@@ -51,7 +51,7 @@ export class Headwater {
   readonly directory: string;
   /** Warnings and errors, newest last. */
   readonly trouble: string[] = [];
-  /** min.compaction.lag.ms by topic, where it was set here. */
+  /** min.compaction.lag.ms of each topic for which this class set it. */
   readonly #lags = new Map<string, number>();
   readonly #running = new Map<Part, Running>();
 
@@ -90,7 +90,7 @@ export class Headwater {
       HEADWATER_STORAGE_URL: pathToFileURL(join(directory, 'files')).href,
       HEADWATER_HTTP_PORT: String(await freePort()),
       HEADWATER_URL_SECRET: 'a secret of tests that signs nothing else',
-      HEADWATER_EXPORT_BINARY: 'true', // the histories write Binary too, and look for everything
+      HEADWATER_EXPORT_BINARY: 'true', // the histories also write Binary and expect all types
       HEADWATER_RESOURCE_PARTITIONS: '3',
       HEADWATER_MAX_RESOURCE_BYTES: String(MAX_RESOURCE_BYTES),
       HEADWATER_MAX_JOBS: '1000',
@@ -115,7 +115,7 @@ export class Headwater {
     return `${this.settings.publicUrl}/fhir`;
   }
 
-  /** All but capture, so that requests are accepted before there is a load. */
+  /** Starts all roles except capture, so that requests come before the first load. */
   async startServing(): Promise<void> {
     await this.#start('gateway');
     await this.#start('work');
@@ -161,7 +161,7 @@ export class Headwater {
     for (const name of names) this.#lags.set(name, lagMs);
   }
 
-  /** A connection of its own. */
+  /** A new connection. */
   async connect(): Promise<pg.Client> {
     const client = new pg.Client({ connectionString: this.settings.sourceUrl });
     await client.connect();
@@ -206,7 +206,7 @@ export class Headwater {
     await running?.ended;
   }
 
-  /** A connection that was ended is active until PostgreSQL has noticed. */
+  /** A slot stays active until PostgreSQL notices that its connection has ended. */
   async #dropSlot(): Promise<boolean> {
     await this.pool.query(
       'SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = $1 AND NOT active',

@@ -1,8 +1,8 @@
 import { Random } from './random.ts';
 
-/** What a body is made from, so that a history stays small however large its resources are. */
+/** Recipe of a body, so that a history stays small even if its resources are large. */
 export interface BodySpec {
-  /** In the body, so that no two writes have the same one. */
+  /** Part of the body, so that no two writes have the same body. */
   readonly nonce: string;
   /** Bytes of incompressible text in it; from about 2 kB on PostgreSQL keeps it apart (TOAST). */
   readonly filler: number;
@@ -34,7 +34,7 @@ export interface ExportSpec {
 
 export type Statement =
   | (Key & { readonly kind: 'put'; readonly body: BodySpec })
-  /** Other columns only. */
+  /** Changes only other columns. */
   | (Key & { readonly kind: 'touch' })
   | (Key & { readonly kind: 'delete' })
   /** The column `deleted`. */
@@ -69,7 +69,7 @@ export interface History {
 
 export const LOADED_TYPES = ['Patient', 'Observation', 'Encounter', 'Group'] as const;
 export const TYPES = [...LOADED_TYPES, 'Condition', 'Procedure', 'Binary', 'Medication'] as const;
-/** Few, so that histories meet the same keys again and again, and the same ids under several types. */
+/** Few, so that histories use the same keys often, and the same ids under several types. */
 const IDS = ['a', 'b', 'c', 'd', 'e', 'f', 'A', 'x.y-1', 'größe', '\u{1f600}'] as const;
 export const LOADED_IDS = Array.from({ length: 12 }, (_, i) => `loaded-${i}`);
 
@@ -91,7 +91,7 @@ export function randomHistory(seed: number): History {
   };
 }
 
-/** What came before the first load: steps of one writer that leave rows behind. */
+/** Steps of one writer before the first load. They leave rows behind. */
 export function historyBeforeLoad(seed: number): Step[] {
   const random = new Random(seed);
   const mood: Mood = { random, large: true, truncate: false, many: true, restart: false };
@@ -141,7 +141,7 @@ export function randomTransactions(seed: number, count: number): Step[] {
   return random.list(count, () => randomTransaction(mood, []));
 }
 
-/** What may happen in one history, so that rare things are rare and yet come together. */
+/** Traits of one history. Rare events are absent from most histories and happen together in a few. */
 interface Mood {
   readonly random: Random;
   readonly large: boolean;

@@ -9,7 +9,7 @@ export interface Change {
   readonly type: string;
   readonly id: string;
   readonly live: boolean;
-  /** Lives, but has no body that could be exported. */
+  /** The resource exists, but its body cannot be exported. */
   readonly bad: boolean;
   /** Of the body as a line, hex. */
   readonly sha: string | null;
@@ -27,7 +27,7 @@ export interface Change {
  */
 export class Ledger {
   readonly #pool: pg.Pool;
-  /** What was deleted before is not in the log. */
+  /** The log does not hold earlier deletes. */
   loadedAt: Place | undefined;
 
   constructor(pool: pg.Pool) {
@@ -38,7 +38,7 @@ export class Ledger {
     await this.#pool.query(definition(maxResourceBytes));
   }
 
-  /** The table of requests has to be there. */
+  /** The table of requests must exist. */
   async orderKickOffs({ request }: JobTables): Promise<void> {
     await this.#pool.query(`
       CREATE FUNCTION oracle.kick_off() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -106,7 +106,7 @@ export class Ledger {
     );
   }
 
-  /** Adds who wrote what a difference names, by its checksum or its key. */
+  /** Adds the writer of each difference, found by its checksum or its key. */
   async explain(text: string): Promise<string> {
     const { rows } = await this.#pool.query<{ type: string; id: string; live: boolean; place: string }>(
       `SELECT type, id, live, place FROM oracle.change JOIN oracle.place USING (xid) WHERE strpos($1, sha) > 0 OR strpos($1 || ' ', format(' %s/%s ', type, id)) > 0`,
@@ -116,7 +116,7 @@ export class Ledger {
     return [text, ...known].join('; ');
   }
 
-  /** The oracle itself: it must say what the table says. Nobody may be writing. */
+  /** Checks the oracle itself: it must equal the table. No writer may be active. */
   async check(): Promise<void> {
     const { rows } = await this.#pool.query(
       `WITH kept AS (

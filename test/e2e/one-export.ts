@@ -15,11 +15,11 @@ export interface Asked {
 export interface Accepted {
   readonly jobId: string;
   readonly statusUrl: string;
-  /** As the server has to repeat it in the manifest. */
+  /** The request URL, which the manifest must repeat. */
   readonly requestUrl: string;
 }
 
-/** Everything a client gets of one export, each line as what it stands for. */
+/** The content that a client receives from one export. */
 export interface Received {
   readonly manifest: Manifest;
   /** `Type sha256` of each line of output. */
@@ -28,7 +28,7 @@ export interface Received {
   readonly deleted: readonly string[];
   /** `Type/id` */
   readonly errors: readonly string[];
-  /** Diagnostics of what is only a warning. */
+  /** Diagnostics of the warnings. */
   readonly warnings: readonly string[];
 }
 
@@ -72,7 +72,7 @@ export async function manifestOnceComplete(statusUrl: string): Promise<Manifest>
       Date.now() < deadline,
       `after ${PATIENCE_MS / 1000} s the export is at ${response.headers.get('x-progress')}`,
     );
-    await delay(15); // there is no event for a client to wait for
+    await delay(15); // a client has no event to wait for
   }
 }
 

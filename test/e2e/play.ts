@@ -10,7 +10,7 @@ import type { Accepted, Asked } from './one-export.ts';
 import { assertSameAgain } from './same-again.ts';
 import { Writer } from './writer.ts';
 
-/** What a later `_since` can name, and where in the order of commits it lies. */
+/** An instant for a later `_since`, and its place in the order of commits. */
 interface Point {
   readonly time: string;
   readonly place: Place;
@@ -42,7 +42,7 @@ export class Play {
     this.#ledger = ledger;
   }
 
-  /** A history begins without what earlier ones left behind, so that its seed alone says what happens in it. */
+  /** Removes the state of earlier histories, so that a history depends only on its seed. */
   async history({ writers }: History): Promise<void> {
     await this.#headwater.compactEagerly();
     await this.#ledger.forgetOlder();
@@ -170,7 +170,7 @@ export class Play {
   }
 }
 
-/** As Promise.all, but nothing goes on when it ends. */
+/** Like Promise.all, but waits for every promise before it rejects. */
 async function all(promises: readonly Promise<void>[]): Promise<void> {
   const failed = (await Promise.allSettled(promises)).find((one) => one.status === 'rejected');
   if (failed) throw failed.reason;

@@ -1,4 +1,4 @@
-/** Numbers that look random and are always the same for a seed (mulberry32). */
+/** Pseudo-random numbers, always the same for one seed (mulberry32). */
 export class Random {
   #state: number;
 

@@ -16,17 +16,17 @@ export type BrokerFault = (typeof BROKER_FAULTS)[number];
 
 /** Partitions that move in one fault. */
 const MOVES = 3;
-/** Longer than a session of a broker, so that the others take its leaders over; in ms. */
+/** ms; longer than a broker's session, so that the others take over its leaders. */
 const AWAY: readonly [number, number] = [4_000, 12_000];
 
 export interface Scene {
   readonly brokers: Brokers;
   readonly random: Random;
-  /** Beginning of the names of the topics whose leaders move. */
+  /** Prefix of the topics whose leaders move. */
   readonly prefix: string;
 }
 
-/** Resolves when the fault is over; what it broke may still be mending itself. Begins with all copies in sync. */
+/** Waits until all copies are in sync, then plays the fault. Resolves when the fault is over; the cluster may still be recovering. */
 export async function play(fault: BrokerFault, { brokers, random, prefix }: Scene): Promise<void> {
   await inSync(brokers);
   const id = random.pick(BROKER_IDS);

@@ -20,11 +20,11 @@ import { SourceWriter } from './source-writer.ts';
 const SEED = Number(process.env['HEADWATER_TEST_BROKERS_SEED'] ?? randomInt(2 ** 30));
 const BIG = 3_000;
 const SMALL = ['Patient', 'Basic'];
-/** Exports at most while one fault lasts, and ms between them. */
-const MOST = 12;
+/** Maximum number of exports during one fault, and ms between them. */
+const MAX_EXPORTS = 12;
 const PAUSE = 300;
 
-/** Two workers, so that one can take over what the other's broker holds back. */
+/** Two workers, so that one can take over the tasks of the other if its broker does not answer. */
 const PROCESSES: readonly (readonly Role[])[] = [
   ['gateway', 'projector', 'janitor'],
   ['capture'],
@@ -68,7 +68,7 @@ describe(`brokers of a cluster under running exports and writes, with HEADWATER_
   });
 
   for (const fault of shuffled(Array.from({ length: rounds(1) }, () => BROKER_FAULTS).flat())) {
-    it(`loses and doubles nothing when ${fault}`, async () => {
+    it(`loses and repeats nothing when ${fault}`, async () => {
       const { server } = headwater;
       const base = await ended(await submit({ server }));
       const from = assertSnapshot(base, writer.history);
@@ -88,10 +88,10 @@ describe(`brokers of a cluster under running exports and writes, with HEADWATER_
     });
   }
 
-  it('leaves no request without its export, tables that equal a rebuild, and every event once', () =>
+  it('completes every request, leaves tables that equal a rebuild, and announces every event once', () =>
     assertSettled(headwater, jobs));
 
-  it('leaves processes that end by themselves within 10 s of SIGTERM, while a broker is frozen', async () => {
+  it('ends its processes within 10 s of SIGTERM while a broker is frozen', async () => {
     const id = random.pick(BROKER_IDS);
     brokers.freeze(id);
     const codes = await Promise.allSettled(processes.splice(0).map(({ process }) => process.terminate()));
@@ -109,7 +109,7 @@ describe(`brokers of a cluster under running exports and writes, with HEADWATER_
     return { process, probes };
   }
 
-  /** No process has ended, and each still answers: its event loop turns. */
+  /** Every process runs and answers. */
   async function alive(): Promise<void> {
     for (const { process, probes } of processes) {
       assert.ok(process.running, `it ended: ${process.lines.slice(-5).join('\n')}`);
@@ -123,13 +123,13 @@ describe(`brokers of a cluster under running exports and writes, with HEADWATER_
     return exported;
   }
 
-  /** Kicks small exports off, one after the other, until the fault is over. Resolves when each is checked. */
+  /** Kicks off small exports, one after the other, until the fault is over. Resolves when all are checked. */
   async function exportsDuring(fault: Promise<void>): Promise<void> {
     let going = true;
     const over = fault.finally(() => (going = false));
     over.catch(() => undefined); // it is awaited below
     const checks: Promise<unknown>[] = [];
-    while (going && checks.length < MOST) {
+    while (going && checks.length < MAX_EXPORTS) {
       const url = await submit({ server: headwater.server, types: SMALL });
       const check = ended(url).then((exported) => assertSnapshot(exported, writer.history, SMALL));
       checks.push(check);

@@ -35,7 +35,7 @@ describe('an export that does not come to its end', function () {
     await headwater?.remove();
   });
 
-  it('cancelled while its files are written: gone at once for its client, then its files and its work', async () => {
+  it('is gone for its client at once when cancelled in the middle, then its files and work', async () => {
     const statusUrl = await submit({ server: headwater.server });
     await until('some files', async () => (await filesOf(statusUrl)).length > 3, { everyMs: 1 });
     await cancelled(statusUrl);
@@ -51,7 +51,7 @@ describe('an export that does not come to its end', function () {
     );
   });
 
-  it('cancelled before it is planned: it leaves nothing', async () => {
+  it('leaves nothing when it is cancelled before its plan', async () => {
     await fleet.kill('planner');
     const statusUrl = await submit({ server: headwater.server });
     await cancelled(statusUrl);
@@ -66,7 +66,7 @@ describe('an export that does not come to its end', function () {
     assert.equal((await events(statusUrl)).filter((event) => event === 'cancelled').length, 1);
   });
 
-  it('without any worker: failed by its deadline, and its client hears why', async () => {
+  it('fails by its deadline without a worker, and its client gets the reason', async () => {
     await fleet.kill('worker', 'janitor');
     const strict = headwater.start(['janitor'], { HEADWATER_JOB_DEADLINE: '0.1' });
     const statusUrl = await submit({ server: headwater.server });

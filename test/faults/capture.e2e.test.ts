@@ -29,7 +29,7 @@ describe('killing capture', function () {
 
   const inTransaction = rounds(3);
   const atRandom = rounds(4);
-  it(`loses and doubles nothing: ${inTransaction} times inside a large transaction, ${atRandom} times between small ones`, async () => {
+  it(`loses and repeats nothing over ${inTransaction} kills in a large transaction and ${atRandom} in small ones`, async () => {
     const { server, log } = headwater;
     await writer.commit(new Map([['Patient/first', 'put']]));
     let capture = headwater.start(['capture']);
@@ -42,7 +42,7 @@ describe('killing capture', function () {
     await writer.bulk('Observation', 'big-', BIG);
     for (let i = 0; i < inTransaction; i++) {
       const start = await headwater.writtenTo(observations);
-      // The first flush is enough to be inside; a later one lies in the transaction's second Kafka transaction.
+      // After the first flush, capture is inside the transaction. A later flush belongs to its second Kafka transaction.
       const inside = Math.max(1, Math.random() * 0.8 * BIG);
       await until(
         'the transaction to be half in the log',
@@ -91,7 +91,7 @@ describe('killing capture', function () {
       );
       await capture.kill();
       assert.equal((await headwater.position())?.pending, 'first-load', 'the load was not over');
-      // What the next load finds is not what this one found.
+      // The next load must find other rows than this one.
       await writer.commit(
         new Map([
           ['Observation/big-1', 'delete'],
@@ -104,7 +104,7 @@ describe('killing capture', function () {
     assert.equal(assertSnapshot(exported, writer.history), writer.history.length);
   });
 
-  it('is taken over by a capture that stands by, and cannot do harm when it comes back', async () => {
+  it('is replaced by a standby, and does no harm when it returns', async () => {
     const { server } = headwater;
     const first = headwater.start(['capture']);
     headwater.start(OTHERS);
@@ -123,7 +123,7 @@ describe('killing capture', function () {
     await first.kill();
     await next();
 
-    // A machine that was cut off: its sessions are gone, the process does not know yet.
+    // Simulates a disconnected machine: its sessions have ended, and the process does not know yet.
     second.freeze();
     await endCapture(headwater);
     const third = headwater.start(['capture']);
@@ -140,7 +140,7 @@ describe('killing capture', function () {
   });
 });
 
-/** Ends capture's sessions in the database, as a network that was cut does. */
+/** Ends capture's sessions in the database, like a network failure. */
 async function endCapture(headwater: Deployment): Promise<void> {
   await headwater.query(
     `SELECT pg_terminate_backend(pid) FROM pg_stat_activity

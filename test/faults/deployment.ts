@@ -22,10 +22,10 @@ import { until } from '../support/until.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
 
-/** All roles but capture, for tests that kill capture alone. */
+/** All roles except capture, for tests that kill only capture. */
 export const OTHERS: readonly Role[] = ROLES.filter((role) => role !== 'capture');
 
-/** A Headwater of one test's own: a database, topics, a folder and processes that nobody else has. */
+/** The Headwater of one test, with its own database, topics, folder and processes. */
 export class Deployment {
   readonly settings: Settings;
   /** Reads (and, at the end, removes) the topics. */
@@ -77,7 +77,7 @@ export class Deployment {
     return this.settings.sourceUrl;
   }
 
-  /** Where the export files lie. */
+  /** Folder of the export files. */
   get folder(): string {
     return this.#folder;
   }
@@ -92,7 +92,7 @@ export class Deployment {
     return started;
   }
 
-  /** Every service in the gateway's process does its work. */
+  /** Resolves when every service in the gateway's process is ready. */
   async ready(): Promise<void> {
     await until('readiness', async () => (await fetch(`${this.settings.publicUrl}/readyz`)).ok);
   }
@@ -100,7 +100,7 @@ export class Deployment {
   /** One statement on the source database. */
   async query<Row extends pg.QueryResultRow>(text: string, values: unknown[] = []): Promise<Row[]> {
     const client = new pg.Client({ connectionString: this.databaseUrl });
-    client.on('error', () => undefined); // the query tells
+    client.on('error', () => undefined); // the query reports it
     await client.connect();
     try {
       return (await client.query<Row>(text, values)).rows;
@@ -109,14 +109,14 @@ export class Deployment {
     }
   }
 
-  /** Where a topic's partitions end together, counting what is not committed yet. 0 when there is no such topic. */
+  /** Sum of the end offsets of a topic's partitions, including uncommitted records. 0 if the topic is missing. */
   async writtenTo(topic: string): Promise<number> {
     const admin = await this.#connectedAdmin();
     const partitions = await admin.fetchTopicOffsets(topic).catch(() => []);
     return partitions.reduce((sum, { high }) => sum + Number(high), 0);
   }
 
-  /** How far capture is, as the log has it. */
+  /** Capture's position in the log. */
   async position(): Promise<Position | undefined> {
     return resourceLog(this.log, await this.log.codecs(), this.settings.topicPrefix).positions.read();
   }
@@ -130,7 +130,7 @@ export class Deployment {
     await Promise.all(this.#processes.map((one) => one.end()));
   }
 
-  /** Ends every process that still runs, and removes all that was made. */
+  /** Ends every process that still runs, and removes everything that the deployment made. */
   async remove(): Promise<void> {
     await this.end();
     await this.#removeTopics();
@@ -138,7 +138,7 @@ export class Deployment {
     await this.dropDatabase();
   }
 
-  /** All that `remove` does but slot and topics, for a deployment that shares them with another. */
+  /** Removes everything except slot and topics, for a deployment that shares them with another one. */
   async dropDatabase(): Promise<void> {
     await this.log.close();
     const name = new URL(this.databaseUrl).pathname.slice(1);
@@ -165,7 +165,7 @@ export class Deployment {
   }
 }
 
-/** Drops a slot as soon as its reader, if there is one, has gone. */
+/** Drops a slot as soon as it has no reader. */
 export async function dropSlot(client: pg.Client, slot: string): Promise<void> {
   await until('the slot to be free', async () => {
     const { rows } = await client.query<{ active: boolean }>(

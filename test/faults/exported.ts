@@ -10,7 +10,7 @@ import { until } from '../support/until.ts';
 
 const PATIENCE = 120_000;
 
-/** An export as its client has it. */
+/** An export as its client received it. */
 export interface Exported {
   readonly statusUrl: string;
   readonly transactionTime: string;
@@ -27,12 +27,12 @@ export interface Request {
   readonly types?: readonly string[];
 }
 
-/** Kicks off, however often it takes while servers are away. Returns the status URL. */
+/** Kicks off an export and tries again while servers are away. Returns the status URL. */
 export function submit(request: Request): Promise<string> {
   return until('a kick-off', () => kickOff(request, AbortSignal.timeout(PATIENCE)), { timeoutMs: PATIENCE });
 }
 
-/** The manifest of a job that must complete, whatever is killed meanwhile. Throws when the job fails, and when it hangs. */
+/** The manifest of a job that must complete in spite of kills. Throws if the job fails or hangs. */
 export async function manifestOf(statusUrl: string): Promise<ReceivedManifest> {
   const options = { signal: AbortSignal.timeout(PATIENCE), clock: systemClock, pollMs: 50 };
   const answer = await until(
@@ -55,7 +55,7 @@ export async function exportNow(request: Request): Promise<Exported> {
   return download(await submit(request));
 }
 
-/** Waits for the job's end and takes its files. Every line once, every file as the manifest says. */
+/** Waits for the job's end and downloads its files. Checks that no line repeats and that files match the manifest. */
 export async function download(statusUrl: string): Promise<Exported> {
   const manifest = await manifestOf(statusUrl);
   assert.deepEqual(manifest.error, [], 'nothing is missing');
@@ -93,7 +93,7 @@ async function linesOf(file: ReceivedFile, sums: Map<string, string>): Promise<s
   return lines;
 }
 
-/** I1: the export is the state after one of the transactions. Returns which. */
+/** I1: the export is the state after one of the transactions. Returns the number of this transaction. */
 export function assertSnapshot(
   { output, deleted }: Exported,
   history: History,
@@ -107,7 +107,7 @@ export function assertSnapshot(
   return n;
 }
 
-/** I3: the export holds what was changed after transaction `from`, up to its own cut, and nothing else. Returns where that is. */
+/** I3: the export holds exactly the changes after transaction `from`, up to its cut. Returns the number of the cut. */
 export function assertChanges(exported: Exported, history: History, from: number): number {
   const to = markerOf(exported.output) ?? from;
   const changes = history.changes(from, to);
@@ -121,7 +121,7 @@ export function assertChanges(exported: Exported, history: History, from: number
   return to;
 }
 
-/** What a client has that had `before` and applied the export to it. */
+/** The state of a client that had `before` and applied the export to it. */
 export function applied(
   before: ReadonlyMap<string, string>,
   { output, deleted }: Exported,

@@ -21,7 +21,7 @@ describe('a source that fails over', function () {
     await pair?.remove();
   });
 
-  it('to a standby that lacks what the log has is loaded again, and the exports have what it has', async () => {
+  it('is loaded again after a failover to a standby that lacks commits, and exports match it', async () => {
     const database = new URL(headwater.databaseUrl).pathname.slice(1);
     const promotedUrl = `postgresql://headwater@127.0.0.1:${String(pair.standby.port)}/${database}`;
     await headwater.query(`CREATE TABLE resource (type text, id text, version bigint, last_updated timestamptz, body text,

@@ -9,7 +9,7 @@ export class Fleet {
   readonly #env: Readonly<Record<string, string>>;
   readonly #processes = new Map<Role, RoleProcess>();
 
-  /** @param env for the processes, beside the deployment's settings */
+  /** @param env of the processes, in addition to the deployment's settings */
   constructor(deployment: Deployment, env: Readonly<Record<string, string>> = {}) {
     this.#deployment = deployment;
     this.#env = env;

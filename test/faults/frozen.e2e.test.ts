@@ -19,7 +19,7 @@ import type { RoleProcess } from './role-process.ts';
 import { SourceWriter } from './source-writer.ts';
 import { until } from '../support/until.ts';
 
-/** The lease is 15 s; a slow machine needs some more until the next one works. */
+/** The lease is 15 s. On a slow machine the next leader needs more time. */
 const TAKEN_OVER = 60_000;
 
 describe('a process that is frozen', function () {
@@ -49,7 +49,7 @@ describe('a process that is frozen', function () {
     await headwater?.remove();
   });
 
-  it('as the leading capture is replaced, and nothing is lost or repeated when it wakes', async () => {
+  it('is replaced if it is the leading capture, and nothing is lost or repeated when it wakes', async () => {
     const { server } = headwater;
     const zombie = capture;
     capture = await standby('capture');
@@ -72,7 +72,7 @@ describe('a process that is frozen', function () {
     await zombie.end();
   });
 
-  it('as the leading projector is replaced, and nothing is announced twice when it wakes', async () => {
+  it('is replaced if it is the leading projector, and announces nothing twice when it wakes', async () => {
     const zombie = projector;
     projector = await standby('projector');
     zombie.freeze();
@@ -91,7 +91,7 @@ describe('a process that is frozen', function () {
     await zombie.end();
   });
 
-  it('as a gateway inside kick-offs holds up no other, and its sessions stay few', async () => {
+  it('blocks no other gateway if it freezes inside kick-offs, and its sessions stay few', async () => {
     const port = String(await freePort());
     headwater.start(['gateway'], { HEADWATER_HTTP_PORT: port });
     const server = `http://127.0.0.1:${port}/fhir`;

@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 
-/** Version of a resource after a transaction; null when the transaction deleted it. */
+/** Version of a resource after a transaction; null if the transaction deleted it. */
 export type Changes = ReadonlyMap<string, number | null>;
 
-/** In every transaction, with the transaction's number as its version: so an export tells of itself where its cut fell. */
+/** Every transaction writes this resource with its own number as the version, so the version in an export shows its cut. */
 export const MARKER = 'Basic/marker';
 
-/** How often the filler is repeated, by the beginning of the id: how large a resource is. */
+/** Number of repeats of the filler, by prefix of the id. It sets the size of a resource. */
 const REPEATS: readonly (readonly [prefix: string, repeats: number])[] = [
   ['big-', 90],
   ['huge-', 160_000],
@@ -17,7 +17,7 @@ export function repeatsOf(id: string): number {
   return REPEATS.find(([prefix]) => id.startsWith(prefix))?.[1] ?? 1;
 }
 
-/** The same text as the database's own `fault_body` makes; whatever else comes out of an export is wrong. */
+/** The text that the database function `fault_body` makes. Any other text in an export is wrong. */
 export function bodyOf(key: string, version: number): string {
   const [type = '', id = ''] = key.split('/');
   const filler = createHash('md5').update(`${key}/${version}`).digest('hex').repeat(repeatsOf(id));
@@ -29,7 +29,7 @@ export const BODY_FUNCTION = `
     SELECT format('{"resourceType":"%s","id":"%s","meta":{"versionId":"%s"},"text":{"div":"%s"}}',
       type, id, version, repeat(md5(type || '/' || id || '/' || version), repeats)) $$`;
 
-/** What one writer committed, in order: the oracle of every export. */
+/** The transactions that one writer committed, in order: the oracle of every export. */
 export class History {
   readonly #transactions: Changes[] = [];
 
@@ -49,7 +49,7 @@ export class History {
     return state;
   }
 
-  /** What the transactions after the nth changed, up to the mth, each key with what became of it. */
+  /** The keys that the transactions after the nth, up to the mth, changed, with their last version. */
   changes(n: number, m: number): Map<string, number | null> {
     const changed = new Map<string, number | null>();
     for (const changes of this.#transactions.slice(n, m)) {

@@ -10,7 +10,7 @@ import { SourceWriter } from './source-writer.ts';
 
 const ENTRY = join(import.meta.dirname, '..', '..', 'src', 'main', 'headwater.ts');
 
-/** As pg_restore --clean does it: a new table with the same rows. */
+/** A new table with the same rows, as pg_restore --clean makes it. */
 const recreated = `CREATE TABLE resource (LIKE old INCLUDING ALL); INSERT INTO resource SELECT * FROM old; DROP TABLE old`;
 
 describe('the identity of log and source', function () {
@@ -38,7 +38,7 @@ describe('the identity of log and source', function () {
     await headwater?.remove();
   });
 
-  it('a second installation with another slot is refused, and no topic is deleted', async () => {
+  it('refuse a second installation with another slot, and no topic is deleted', async () => {
     const before = await headwater.writtenTo(headwater.log.names.resource('Patient'));
     await capture.kill();
     const other = headwater.start(['capture'], { HEADWATER_SLOT: `${headwater.settings.slot}_2` });
@@ -94,7 +94,7 @@ describe('the identity of log and source', function () {
     });
   }
 
-  it('a resource topic that is deleted while capture runs is named, and a reset begins a new epoch', async () => {
+  it('name a resource topic that is deleted while capture runs, and a reset begins a new epoch', async () => {
     const topic = headwater.log.names.resource('Patient');
     const since = (await exportNow({ server: headwater.server })).transactionTime;
     const admin = headwater.log.kafka.admin();

@@ -7,7 +7,7 @@ import type { StoredRecord } from '../../src/log/log.ts';
 import type { Deployment } from './deployment.ts';
 import { until } from '../support/until.ts';
 
-/** Everything committed to a topic, partition by partition. */
+/** All committed records of a topic, by partition. */
 export async function recordsOf({ log }: Deployment, topic: string): Promise<StoredRecord[][]> {
   const { signal } = new AbortController();
   const ends = await log.reader.ends(topic);
@@ -39,13 +39,13 @@ export async function announced(deployment: Deployment): Promise<Map<string, str
   );
 }
 
-/** Each event of a completed job exactly once, and the job's ends at its end. */
+/** Each event of a completed job exists once: `accepted` and `started` first, `completed` last. */
 export function assertAnnouncedOnce(events: readonly string[] | undefined, files: number): void {
   assert.ok(events, 'nothing was announced');
   assert.deepEqual(events.slice(0, 2), ['accepted', 'started']);
   assert.equal(events.at(-1), 'completed');
   assert.equal(events.length, files + 3);
-  assert.equal(new Set(events).size, events.length, 'nothing was announced twice');
+  assert.equal(new Set(events).size, events.length, 'no event is announced twice');
 }
 
 /**
@@ -89,7 +89,7 @@ export async function projection(deployment: Deployment): Promise<string> {
   return JSON.stringify(await deployment.query(`SELECT ${text.join(', ')}`));
 }
 
-/** `headwater rebuild`, beside a projector that may run. */
+/** Runs `headwater rebuild`. A projector may run at the same time. */
 export function rebuild(deployment: Deployment): void {
   const entry = join(import.meta.dirname, '..', '..', 'src', 'main', 'headwater.ts');
   const { status, stderr } = spawnSync(process.execPath, [entry, 'rebuild'], {

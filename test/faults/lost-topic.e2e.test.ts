@@ -23,7 +23,7 @@ describe('a resource topic that is deleted', function () {
     await headwater?.remove();
   });
 
-  it('fails an export that was planned before, by name, and /readyz names the topic', async () => {
+  it('fails an earlier planned export, and the error and /readyz name the topic', async () => {
     const worker = headwater.start(['worker']);
     const others = headwater.start(['capture', ...OTHERS.filter((role) => role !== 'worker')]);
     await exportNow({ server: headwater.server });

@@ -16,12 +16,12 @@ process.on('exit', () => {
 
 let killed = 0;
 
-/** Processes killed by all tests of this run so far. */
+/** Number of processes that the tests of this run have killed. */
 export function kills(): number {
   return killed;
 }
 
-/** Some roles in a process of their own, so that they can be killed. */
+/** Runs roles in a separate process that a test can kill. */
 export class RoleProcess {
   readonly #child: ChildProcess;
   readonly #lines: string[] = [];
@@ -60,7 +60,7 @@ export class RoleProcess {
     );
   }
 
-  /** SIGKILL. Resolves when it is gone. */
+  /** Sends SIGKILL. Resolves when the process has ended. */
   async kill(): Promise<void> {
     if (!this.running) throw new Error(`It ended before it was killed: ${this.#lines.slice(-5).join('\n')}`);
     killed++;
@@ -72,7 +72,7 @@ export class RoleProcess {
     return this.#child.pid ?? 0;
   }
 
-  /** Resolves to the exit code when it has ended by itself. */
+  /** Resolves to the exit code when the process has ended by itself. */
   async exit(withinMs = 60_000): Promise<number | null> {
     const late = AbortSignal.timeout(withinMs);
     await Promise.race([this.#exited, once(late, 'abort')]);
@@ -80,13 +80,13 @@ export class RoleProcess {
     throw new Error(`It still runs after ${withinMs} ms: ${this.#lines.slice(-10).join('\n')}`);
   }
 
-  /** SIGTERM. Resolves to its exit code; throws when it does not end in time. */
+  /** Sends SIGTERM. Resolves to the exit code. Throws if the process does not end in time. */
   async terminate(withinMs = 10_000): Promise<number | null> {
     this.#child.kill('SIGTERM');
     return this.exit(withinMs);
   }
 
-  /** Stops and goes on, as a machine that was suspended. */
+  /** Stops the process, like a suspended machine, until `thaw`. */
   freeze(): void {
     this.#child.kill('SIGSTOP');
   }
@@ -95,13 +95,13 @@ export class RoleProcess {
     this.#child.kill('SIGCONT');
   }
 
-  /** However it takes, and without counting. */
+  /** Ends the process if it runs. Does not count as a kill. */
   async end(): Promise<void> {
     if (this.running) this.#child.kill('SIGKILL');
     await this.#exited;
   }
 
-  /** The most memory it ever had, in MiB. Linux only. */
+  /** Peak memory in MiB. Linux only. */
   peakMemory(): number {
     const status = readFileSync(`/proc/${this.pid}/status`, 'utf8');
     return Math.round(Number(/VmHWM:\s+(\d+) kB/.exec(status)?.[1] ?? NaN) / 1024);

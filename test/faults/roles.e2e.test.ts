@@ -19,7 +19,7 @@ describe('killing the other roles', function () {
   let headwater: Deployment;
   let writer: SourceWriter;
   let fleet: Fleet;
-  /** Every export of these tests, and how many files it has. */
+  /** Every export of these tests, with its number of files. */
   const jobs = new Map<string, number>();
   /** What killed attempts left goes with the job's folder; until then it is no sign of anybody's work. */
   const left = new Set<string>();
@@ -59,7 +59,7 @@ describe('killing the other roles', function () {
     }
     const zombie = fleet.process('worker');
     let halfWritten: readonly string[] = [];
-    // A worker may come to the end of its file before the signal arrives.
+    // A worker may finish its file before the signal arrives.
     for (;;) {
       await insideTask(statusUrl, 0.6 * undisturbed.sums.size);
       zombie.freeze();
@@ -123,7 +123,7 @@ describe('killing the other roles', function () {
     for (const url of since) assertChanges(await ended(url), writer.history, from);
   });
 
-  it('leaves tables that equal a rebuild, and has announced everything once', async () => {
+  it('leaves tables that equal a rebuild, and announces every event once', async () => {
     const before = await projection(headwater);
     rebuild(headwater);
     assert.equal(await projection(headwater), before);

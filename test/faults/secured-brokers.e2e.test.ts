@@ -25,7 +25,7 @@ const ALL_RIGHTS: readonly Grant[] = [
   { kind: 'group', rights: ['Describe', 'Read'] },
   { kind: 'transactional id', rights: ['Describe', 'Write'] },
 ];
-/** The roles that speak to Kafka. */
+/** The roles that use Kafka. */
 const KAFKA_ROLES = ROLES.filter((role) => role !== 'gateway');
 
 describe('brokers that ask for a login', function () {
@@ -135,7 +135,7 @@ describe('brokers that ask for a login', function () {
     });
   });
 
-  /** Starts the role; resolves to what it says that it may not do, or to undefined once it works. */
+  /** Starts the role. Resolves to the refusal that it logs, or to undefined when it works. */
   async function untilReadyOrRefused(role: Role): Promise<string | undefined> {
     const port = await freePort();
     const process = start([role], role, 'plain', 'plain', { HEADWATER_PROBE_PORT: String(port) });
@@ -200,7 +200,7 @@ function socketsOf(process: RoleProcess): number {
     try {
       return readlinkSync(`${folder}/${name}`).startsWith('socket:');
     } catch {
-      return false; // closed meanwhile
+      return false; // it was closed meanwhile
     }
   }).length;
 }

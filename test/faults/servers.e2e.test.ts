@@ -11,10 +11,10 @@ import { rounds } from './rounds.ts';
 import { SourceWriter } from './source-writer.ts';
 import { until } from '../support/until.ts';
 
-/** Types of the exports that are kicked off while a server is away. */
+/** Types of the exports during a restart. */
 const SMALL = ['Patient', 'Basic'];
 const PAUSE = 100;
-const MOST = 20;
+const MAX_KICK_OFFS = 20;
 
 const FAULTS: readonly (readonly [Component, 'term' | 'kill'])[] = [
   ['kafka', 'term'],
@@ -53,7 +53,7 @@ describe('restarting the servers under running exports and writes', function () 
   });
 
   for (const [component, how] of FAULTS) {
-    it(`loses and doubles nothing: ${component}, ${how}`, async () => {
+    it(`loses and repeats nothing when ${component} restarts (${how})`, async () => {
       const { server } = headwater;
       for (let round = 0; round < rounds(1); round++) {
         const base = await exportNow({ server });
@@ -64,7 +64,7 @@ describe('restarting the servers under running exports and writes', function () 
         const since = [await submit({ server, since: base.transactionTime })];
         const small: string[] = [];
         const answers = await during(stack.restart(component, how), () => kickOffOnce(server));
-        // What was answered with 202 must be exported; anything else must be a 503 that left nothing behind.
+        // Every kick-off that got a 202 must complete. Any other answer must be a 503 that left no job.
         for (const { status, location } of answers) {
           if (status === 202 && location !== null) small.push(location);
           else assert.equal(status, 503);
@@ -99,7 +99,7 @@ describe('restarting the servers under running exports and writes', function () 
     });
   }
 
-  it('leaves no request without its export, tables that equal a rebuild, and every event once', () =>
+  it('completes every request, leaves tables that equal a rebuild, and announces every event once', () =>
     assertSettled(headwater, jobs));
 });
 
@@ -115,13 +115,13 @@ async function kickOffOnce(server: string): Promise<Answer> {
   return { status: response.status, location: response.headers.get('content-location') };
 }
 
-/** Does something some times, with a pause, while something else goes on. */
+/** Repeats a call, with a pause, until the work is done. */
 async function during<T>(work: Promise<void>, again: () => Promise<T>): Promise<T[]> {
   const results: T[] = [];
   const over = new AbortController();
   const ended = work.finally(() => over.abort());
   ended.catch(() => undefined);
-  while (!over.signal.aborted && results.length < MOST) {
+  while (!over.signal.aborted && results.length < MAX_KICK_OFFS) {
     results.push(await again());
     await delay(PAUSE, undefined, { signal: over.signal }).catch(() => undefined);
   }

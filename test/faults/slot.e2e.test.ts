@@ -14,7 +14,7 @@ describe('what happens to the source', function () {
   let headwater: Deployment;
   let writer: SourceWriter;
   let capture: RoleProcess;
-  /** What a client has that took every export. */
+  /** The state of a client that applied every export. */
   let client: Exported;
   let at: number;
 
@@ -39,7 +39,7 @@ describe('what happens to the source', function () {
     await headwater?.remove();
   });
 
-  it('a slot that was dropped: all is loaded again, with deletes for what has gone', async () => {
+  it('loads all again after a dropped slot, with deletes for missing rows', async () => {
     await capture.kill();
     await dropped();
     await writer.commit(
@@ -51,7 +51,7 @@ describe('what happens to the source', function () {
     assert.deepEqual(since.deleted, new Set(['Patient/p1', 'Patient/p2']));
   });
 
-  it('a reload that is killed: it starts over', async () => {
+  it('starts a reload over after a kill', async () => {
     await capture.kill();
     await dropped();
     await writer.commit(actions({ 'Patient/p4': 'delete', 'Patient/p5': 'put' }));
@@ -70,7 +70,7 @@ describe('what happens to the source', function () {
     assert.deepEqual(since.deleted, new Set(['Patient/p4', 'Patient/p6']));
   });
 
-  it('REPLICA IDENTITY that is no longer FULL: all is loaded again, nothing is lost', async () => {
+  it('loads all again and loses nothing when REPLICA IDENTITY is no longer FULL', async () => {
     await headwater.query('ALTER TABLE resource REPLICA IDENTITY DEFAULT');
     await writer.commit(actions({ 'Observation/big-1': 'touch', 'Patient/p7': 'delete' }));
     await capture.logged(/REPLICA IDENTITY/);
@@ -83,7 +83,7 @@ describe('what happens to the source', function () {
     assert.equal(table?.identity, 'f');
   });
 
-  it('columns that come, move and go while capture runs', async () => {
+  it('follows columns that are added, moved and dropped while capture runs', async () => {
     const { length } = writer.history;
     await writer.commit(actions({ 'Patient/a': 'put', 'Observation/big-3': 'touch' }));
     await headwater.query(`ALTER TABLE resource ADD note text DEFAULT 'none'`);
@@ -95,7 +95,7 @@ describe('what happens to the source', function () {
     assert.equal(assertSnapshot(exported, writer.history), length + 2);
   });
 
-  it('an idle table in a busy database: the slot lets the log go', async () => {
+  it('releases write-ahead log while the table is idle in a busy database', async () => {
     await headwater.query('CREATE TABLE unrelated (n int)');
     const [before] = await headwater.query<{ lsn: string }>('SELECT pg_current_wal_lsn() AS lsn');
     await until(
@@ -123,7 +123,7 @@ describe('what happens to the source', function () {
     await connection.end();
   }
 
-  /** The client takes what changed since its last export, and must then have what the database has. */
+  /** The client applies the changes since its last export, and must then equal the database. */
   async function taken(): Promise<Exported> {
     const since = await exportNow({ server: headwater.server, since: client.transactionTime });
     const output = applied(client.output, since);

@@ -8,13 +8,13 @@ import { until } from '../support/until.ts';
 /** How a transaction changes one resource. `touch` changes columns beside the body; `mark` deletes by the column `deleted`. */
 export type Action = 'put' | 'touch' | 'delete' | 'mark';
 
-/** ms between transactions: writes under way all the time, and CPU left for what is tested. */
+/** ms between transactions: enough writes at all times, and enough CPU for the system under test. */
 const PACE = 5;
 const TYPES = ['Patient', 'Observation', 'Encounter'];
 const IDS = 40;
 const CHANGES_AT_MOST = 6;
 
-/** The application in front of the source: commits one transaction after the other and remembers each. */
+/** The source's application: commits one transaction after the other and remembers each. */
 export class SourceWriter {
   readonly history = new History();
   /** A place in the write-ahead log after the rows of the last `bulk` and before its commit. */
@@ -42,7 +42,7 @@ export class SourceWriter {
     return writer;
   }
 
-  /** One transaction. Returns its number. When the server goes away, it finds out whether it was committed, and repeats it if not. */
+  /** Commits one transaction and returns its number. If the server goes away, asks whether it was committed, and repeats it if not. */
   async commit(actions: ReadonlyMap<string, Action>): Promise<number> {
     return this.#commit(this.#effect(actions), async (client) => {
       for (const [key, action] of actions) await this.#apply(client, key, action);
@@ -73,7 +73,7 @@ export class SourceWriter {
         await delay(PACE);
       }
     })();
-    this.#running.catch(() => undefined); // `pause` tells
+    this.#running.catch(() => undefined); // `pause` throws it
   }
 
   async pause(): Promise<void> {
@@ -115,7 +115,7 @@ export class SourceWriter {
     return number;
   }
 
-  /** The connection broke during a transaction: only the database knows what became of it. */
+  /** After a broken connection, asks the database whether the transaction was committed. */
   async #wasCommitted(number: number): Promise<boolean> {
     return until('the database to say what it has', async () => {
       const client = await this.#connected();

@@ -68,7 +68,7 @@ describe('two installations on one database', function () {
     ],
   ];
   for (const [what, setting, refusal] of shared) {
-    it(`refuses the second by name when it would share ${what}`, async () => {
+    it(`refuses a second installation that shares ${what}, and names the setting`, async () => {
       const second = first.start(ROLES, { ...own, [setting]: first.env[setting] ?? '' });
       await second.logged(refusal);
       assert.notEqual(await second.exit(), 0);
@@ -85,7 +85,7 @@ describe('two installations on one database', function () {
     await first.query(`UPDATE ${installation} SET name = $1`, [row?.name]);
   });
 
-  it('refuses one of the same name on another database', async () => {
+  it('refuses an installation of the same name on another database', async () => {
     const other = await Deployment.create(sharedStack(), {
       HEADWATER_TOPIC_PREFIX: first.settings.topicPrefix,
       HEADWATER_SLOT: first.settings.slot,
@@ -101,7 +101,7 @@ describe('two installations on one database', function () {
     }
   });
 
-  it('gives each client the patients of its own installation, in the folder of its own', async () => {
+  it("gives each client the patients of its installation, in that installation's folder", async () => {
     first.start(ROLES, own);
     const base = `http://127.0.0.1:${own['HEADWATER_HTTP_PORT'] ?? ''}`;
     await until('readiness', async () => (await fetch(`${base}/readyz`)).ok);

@@ -43,14 +43,14 @@ describe('zones, on a log that is followed', function () {
 
   after(() => headwater?.remove());
 
-  it('a patient’s export is exact, and most of what is others’ is not read', async () => {
+  it('make a patient’s export exact and skip most resources of others', async () => {
     const { exported, planned } = await exportOf({ patients: ['p7'] });
     await assertIs(exported, 'p7');
     const { planned: whole } = await exportOf({ allPatients: true });
     assert.ok(planned < 0.3 * whole, `${planned} of ${whole} bytes are read`);
   });
 
-  it('what moves to another patient is there, and no longer here, however often it changes after that', async () => {
+  it('report a move as a delete to the old patient, and return it for the new one', async () => {
     const { exported: before } = await exportOf({ patients: ['p7'] });
     await move('o7', 'p30');
     await touch(10, 29);
@@ -66,7 +66,7 @@ describe('zones, on a log that is followed', function () {
     assert.deepEqual(applied(before.output, since), here.output);
   });
 
-  it('what moved while nobody followed is no longer here after a reload', async () => {
+  it('return each resource for its new patient after a reload of missed moves', async () => {
     await capture.kill();
     const client = new pg.Client({ connectionString: headwater.databaseUrl });
     await client.connect();

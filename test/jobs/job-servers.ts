@@ -29,7 +29,7 @@ export const PARTITIONS = 3;
 /** Events of tests are older than any history that is kept; those of this century are not forgotten. */
 const HISTORY = 50 * 365 * 86_400_000;
 
-/** A schema and topics of a test's own. */
+/** A schema and topics of one test. */
 export interface JobServers {
   readonly databaseUrl: string;
   readonly pool: Pool;
@@ -41,11 +41,11 @@ export interface JobServers {
   readonly prefix: string;
   readonly topics: Readonly<Record<'status' | 'progress' | 'exports' | 'announced', string>>;
   append(...events: StatusEvent[]): Promise<void>;
-  /** Into the progress topic. */
+  /** Appends to the progress topic. */
   tell(...events: StatusEvent[]): Promise<void>;
-  /** Appends what is no event. */
+  /** Appends a record that is not an event. */
   appendGarbage(jobId: string): Promise<void>;
-  /** Records that were left out, and whoever is told of them. */
+  /** Unreadable records that were skipped, and the callback that collects them. */
   readonly unreadable: UnreadablePlace[];
   readonly onUnreadable: (place: UnreadablePlace) => void;
   /** Every record of a topic, partition by partition. */
@@ -56,7 +56,7 @@ export interface JobServers {
   remove(): Promise<void>;
 }
 
-/** The codecs with schema ids as a registry would give them. */
+/** Codecs with fixed schema ids, so that no registry is needed. */
 const codecs: ControlCodecs = controlCodecs(
   new Map(
     allTopics.map(({ subject, schema }, i) => [subject, { id: i + 1, writers: new Map([[i + 1, schema]]) }]),
@@ -176,7 +176,7 @@ export class Running {
     return this.#stop.signal;
   }
 
-  /** A failure ends up in `failure`, so that a test which expects one can see it. */
+  /** Stores a failure in `failure`, for tests that expect one. */
   start(run: (signal: AbortSignal) => Promise<unknown>): { failure: unknown; readonly ended: Promise<void> } {
     const state: { failure: unknown; ended: Promise<void> } = {
       failure: undefined,

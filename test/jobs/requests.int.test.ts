@@ -191,7 +191,7 @@ describe('requests', () => {
     assert.deepEqual((await jobs.find(id, 'me'))?.failure, { code: 'deadline', message: 'late' });
   });
 
-  it('shows the progress that workers report, at most 1 for each task', async () => {
+  it('shows the progress that workers report, and 1 for a completed task', async () => {
     const jobs = requests();
     const id = await jobs.submit(REQUEST);
     const make = jobEvents(id);

@@ -56,7 +56,7 @@ describe('the owner of a store', () => {
     assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
   });
 
-  it('makes a process without the database wait until it is recorded', async () => {
+  it('is unavailable to a process without the database until it is recorded', async () => {
     await assert.rejects(checkStorage(store(), 'a'), { code: 'unavailable' });
   });
 
