@@ -113,7 +113,7 @@ export function parseConsumerPerformance(output: string): Consumed {
   return consumed;
 }
 
-/** Runs a program to its end; throws with what it complained of. */
+/** Runs a program to its end. Throws its error output if it fails. */
 async function run(
   file: string,
   parameters: readonly string[],

@@ -19,7 +19,7 @@ import type { Measured } from './usage.ts';
 export const benchDirectory = join(headwaterDirectory, 'bench');
 const LOGS = join(benchDirectory, 'logs');
 const FILES = join(benchDirectory, 'files');
-/** Whatever the shell's settings say, the benchmark runs on servers of its own. */
+/** The benchmark runs on its own servers and ignores the shell's settings for these. */
 const LOCAL = { ...process.env, HEADWATER_STACK: 'local' };
 
 /** The servers and Headwater's processes, of one benchmark. */
@@ -81,7 +81,7 @@ export class BenchSystem {
     return FILES;
   }
 
-  /** What runs now. */
+  /** The processes that run now. */
   readonly measured = (): readonly Measured[] => [
     ...[...this.roles.pids].map(([name, pid]) => ({ name, pid })),
     ...this.#servers,
@@ -127,7 +127,7 @@ async function environmentFor(stack: Stack): Promise<NodeJS.ProcessEnv> {
   };
 }
 
-/** What a benchmark that was killed, or one with --keep, has left. Refuses while another one runs. */
+/** Removes the leftovers of a killed benchmark or of one with --keep. Throws while another benchmark runs. */
 async function clearLeftovers(report: (line: string) => void): Promise<void> {
   const { data } = await stackStatus({ directory: benchDirectory, env: LOCAL });
   if (data.kind !== undefined && data.until !== 'stack down')

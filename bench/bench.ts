@@ -50,7 +50,7 @@ try {
   say(messageOf(error));
   process.exitCode = 1;
 }
-// What a phase that ran into its limit has left open must not keep this process.
+// A phase that reached its limit may have left work open; it must not keep this process running.
 process.exit();
 
 async function benchmark(options: Options, signal: AbortSignal): Promise<Result> {

@@ -172,7 +172,7 @@ async function sinceOnePercent(system: BenchSystem, phases: Phases): Promise<Rep
   const { sourceUrl } = system.settings;
   const { manifest } = await timedExport(system, GROUP, phases.signal);
   const changed = await phases.run('changing 1 %', () => changeShare(sourceUrl, ...SINCE_SHARE));
-  await timeToCut(system, phases.signal); // the export is measured, not how capture catches up
+  await timeToCut(system, phases.signal); // so that capture has caught up, and only the export is measured
   const since = await repeated(system, phases, '_since', { since: manifest.transactionTime });
   if (since.resources !== changed) throw new Error(`_since has ${since.resources} of ${changed} resources`);
   return since;

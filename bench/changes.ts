@@ -23,7 +23,7 @@ export async function withClient<T>(url: string, work: (client: pg.Client) => Pr
   }
 }
 
-/** Hint bits, statistics and dirty pages of the load just done must not be paid by whoever reads first. */
+/** Without this, the first reader would pay for hint bits, statistics and dirty pages of the load. */
 export async function settleSource(url: string): Promise<void> {
   await withClient(url, async (client) => {
     await client.query('VACUUM (ANALYZE) resource');

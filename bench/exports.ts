@@ -28,7 +28,7 @@ export type Wanted = Omit<ExportRequest, 'server'> & {
   readonly ofPatient?: string;
 };
 
-/** One export; what could not be exported is an error here. */
+/** One export. Throws if a resource could not be exported. */
 export async function timedExport(
   { server }: Pick<BenchSystem, 'server'>,
   { ofPatient, ...wanted }: Wanted,
@@ -85,7 +85,7 @@ export interface ReplayTime {
   readonly threads: number;
 }
 
-/** Follows what the workers tell, to know how long the replay of each job took. */
+/** Follows the workers' events, to measure the replay time of each job. */
 export class ReplayTimes {
   readonly #log: LogAccess;
   readonly #from: readonly Offset[];

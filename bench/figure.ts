@@ -5,7 +5,7 @@ export interface Figure {
   readonly name: string;
   /** As people read it. */
   readonly value: string;
-  /** What the target is compared with; also what later runs are compared by. */
+  /** The number to compare with the target and with later runs. */
   readonly number: number;
   readonly unit: 's' | 'ms' | 'MB/s' | 'resources/s' | 'MB' | 'ratio';
   readonly target?: string;

@@ -9,7 +9,7 @@ const LOAD_RATE: Target = { atLeast: 15_000, words: '≥ 15 000 resources/s' };
 const WORKER_MEMORY: Target = { atMost: 400, words: '< 400 MB' };
 const CAPTURE_MEMORY: Target = { atMost: 300, words: '< 300 MB' };
 
-/** The measurements beside what was asked for. Pure. */
+/** The measurements beside their targets. Pure. */
 export function figuresOf(found: Measurements, phases: readonly PhaseUsage[]): readonly Figure[] {
   return [
     ...loads(found),

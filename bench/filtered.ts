@@ -9,7 +9,7 @@ const ALL =
   'Observation?status=final,amended,corrected,preliminary,registered,entered-in-error,unknown,cancelled';
 export const LABORATORY = 'Observation?category=laboratory&date=ge2015';
 
-/** The same bytes with a filter and without, and what a client might ask for. */
+/** The same bytes with a filter and without, and a typical filter of a client. */
 export async function filteredExports(system: BenchSystem, phases: Phases): Promise<Filtered> {
   const types = ['Observation'];
   const runs = await byTurns(system, phases, {

@@ -4,7 +4,7 @@ import { findJava } from '../src/stack/local/java.ts';
 import { KAFKA_VERSION } from '../src/stack/local/tools.ts';
 import { withClient } from './changes.ts';
 
-/** Where figures were measured. */
+/** The machine on which the figures were measured. */
 export interface Machine {
   readonly cpu: string;
   readonly cores: number;

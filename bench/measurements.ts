@@ -29,7 +29,7 @@ export interface Narrow {
 /** Exports of one type; CPU is told by phase. */
 export interface Filtered {
   readonly plain: Repeated;
-  /** By a filter that every resource fits. */
+  /** With a filter that every resource passes. */
   readonly everything: Repeated;
   readonly laboratory: Repeated;
 }
@@ -47,7 +47,7 @@ export interface StreamRate {
   readonly seconds: number;
 }
 
-/** Everything one benchmark finds out, but CPU and memory. Sizes in bytes, times in seconds, latencies in ms. */
+/** All results of one benchmark except CPU and memory. Sizes in bytes, times in seconds, latencies in ms. */
 export interface Measurements {
   readonly patients: number;
   readonly resources: number;

@@ -3,7 +3,7 @@ import type { UsageMeter } from './usage.ts';
 
 export interface PhasesOptions {
   readonly meter: UsageMeter;
-  /** Ends the benchmark: Ctrl-C, or a role that died. */
+  /** Fires when the benchmark must end: Ctrl-C, or a role has died. */
   readonly signal: AbortSignal;
   /** Of every phase. */
   readonly limitMs: number;
@@ -18,7 +18,7 @@ export class Phases {
     this.#options = options;
   }
 
-  /** For what is done between phases. */
+  /** Signal for work between phases. */
   get signal(): AbortSignal {
     return AbortSignal.any([this.#options.signal, AbortSignal.timeout(this.#options.limitMs)]);
   }
@@ -50,7 +50,7 @@ export class Phases {
   }
 }
 
-/** Also work that does not listen to its signal is waited for no longer. */
+/** Stops waiting at the limit, even if the work does not listen to its signal. */
 async function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   let abort: () => void = () => undefined;
   const aborted = new Promise<never>((_, reject) => {

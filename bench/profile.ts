@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
-/** What of a V8 CPU profile is read here. */
+/** The fields of a V8 CPU profile that this file reads. */
 interface CpuProfile {
   readonly nodes: readonly {
     readonly id: number;

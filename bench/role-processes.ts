@@ -33,7 +33,7 @@ export class RoleProcesses {
     });
   }
 
-  /** Fires when a process ends that was not told to. */
+  /** Fires when a process ends unexpectedly. */
   get failed(): AbortSignal {
     return this.#failed.signal;
   }
@@ -112,7 +112,7 @@ function linesOf(log: string): LogLine[] {
   });
 }
 
-/** Ends what a benchmark that was killed left running. */
+/** Ends the processes of a killed benchmark. */
 export async function endLeftRoles(directory: string): Promise<void> {
   let left: ServerProcess[] = [];
   try {

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { createGunzip } from 'node:zlib';
 
-/** Providers that patients share: written once, and all copies refer to them. */
+/** Providers that patients share. They are written once, and all copies refer to them. */
 const SHARED: ReadonlySet<string> = new Set(['Organization', 'Location', 'Practitioner', 'PractitionerRole']);
 const UUID = /[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}/g;
 const OWN_ID = /^\{"resourceType":"\w+","id":"([^"]+)/gm;

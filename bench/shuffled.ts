@@ -35,14 +35,14 @@ export async function shuffledGroup(
   await firstLoad(system, phases, { phase: 'first load, shuffled', resources, nodeOptions });
   await startOthers(system, phases, nodeOptions);
   const times = await ReplayTimes.from(system.log);
-  // What a worker does for the first time takes longer, and that would be the exports with zones.
+  // A worker's first export is slower. Without this one, it would count for the exports with zones.
   await discard(system, await timedExport(system, GROUP_EXPORT, phases.signal), phases.signal);
   const phase = 'Group of 1 %, shuffled';
   const { zoned } = await byTurns(system, phases, { zoned: { phase, wanted: GROUP_EXPORT } });
   return besideUnzoned(system, phases, { phase: `${phase}, no zones`, times, zoned });
 }
 
-/** Slot and job tables of the log there was. */
+/** Removes the slot and the job tables of the first log. */
 async function forgetLog(
   { url, slot, prefix }: { readonly url: string; readonly slot: string; readonly prefix: string },
   signal: AbortSignal,

@@ -7,7 +7,7 @@ import type { Phases } from './phases.ts';
 /** A small type. */
 export const GROUP: Wanted = { types: ['Group'] };
 
-/** Further parameters of Node, for the processes that are to be profiled. */
+/** Node parameters for the processes to profile. */
 export type NodeOptions = (role: 'capture' | 'worker') => readonly string[];
 
 /** Starts capture and waits until it has loaded everything. */
@@ -31,7 +31,7 @@ export async function firstLoad(
   });
 }
 
-/** Ready when they have exported something. */
+/** Resolves after a first export, when the roles are ready. */
 export async function startOthers(
   system: BenchSystem,
   phases: Phases,

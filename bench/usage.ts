@@ -27,7 +27,7 @@ const TICKS_PER_SECOND = 100; // USER_HZ of every Linux Node runs on
 const SAMPLE_MS = 500;
 
 /**
- * Tells what the processes used while something ran. Linux only; elsewhere all of it is NaN. A phase that runs several times
+ * Measures what the processes used during a phase. Linux only; elsewhere all of it is NaN. A phase that runs several times
  * adds up its CPU and keeps its highest memory.
  */
 export class UsageMeter {
@@ -101,7 +101,7 @@ function cpuSecondsOf({ pid, children = false }: Measured): number {
   const own = statOf(pid);
   if (!own) return NaN;
   if (!children) return (own.user + own.system) / TICKS_PER_SECOND;
-  // What ended was waited for by its parent and is in the parent's own sums.
+  // The parent's own sums include the children that have ended.
   const living = childrenOf(pid).map((child) => statOf(child));
   const ticks = living.reduce((total, stat) => total + (stat ? stat.user + stat.system : 0), 0);
   return (own.user + own.system + own.ended + ticks) / TICKS_PER_SECOND;
@@ -148,7 +148,7 @@ function forgetPeak(pid: number): void {
   try {
     writeFileSync(`/proc/${pid}/clear_refs`, '5'); // resets VmHWM, see proc(5)
   } catch {
-    // it ended, or it is another user's: then its peak is that of its whole life
+    // it has ended, or it belongs to another user: then its peak covers its whole life
   }
 }
 

@@ -4,26 +4,21 @@ import type { ErrorCode, Remedy } from '../../src/base/errors.ts';
 import { clientMessage, probeMessage } from '../../src/base/public-message.ts';
 
 describe('remedyFor', () => {
-  const expected: Record<ErrorCode, Remedy> = {
-    'bad-request': 'fail',
-    'not-found': 'fail',
-    'too-many': 'retry',
-    'bad-config': 'stop',
-    refused: 'stop',
-    blocked: 'stop',
-    unavailable: 'retry',
-    fenced: 'retry',
-    conflict: 'stop',
-    corrupt: 'fail',
-    gone: 'fail',
-    unsupported: 'fail',
-    limit: 'fail',
-    internal: 'fail',
-  };
-  for (const [code, remedy] of Object.entries(expected)) {
-    it(`answers ${remedy} to ${code}`, () => {
-      assert.equal(remedyFor(new HeadwaterError(code as ErrorCode, 'x')), remedy);
-    });
+  const EXPECTED = {
+    retry: ['too-many', 'unavailable', 'fenced'],
+    stop: ['bad-config', 'refused', 'blocked', 'conflict'],
+    fail: ['bad-request', 'not-found', 'corrupt', 'gone', 'unsupported', 'limit', 'internal'],
+  } as const satisfies Record<Remedy, readonly ErrorCode[]>;
+  // Does not compile if EXPECTED lacks a code.
+  const all = (code: ErrorCode): (typeof EXPECTED)[Remedy][number] => code;
+  assert.equal(all('internal'), 'internal');
+
+  for (const [remedy, codes] of Object.entries(EXPECTED)) {
+    for (const code of codes) {
+      it(`answers ${remedy} to ${code}`, () => {
+        assert.equal(remedyFor(new HeadwaterError(code, 'x')), remedy);
+      });
+    }
   }
 
   it('retries a network or a disk that may recover, also inside another error', () => {

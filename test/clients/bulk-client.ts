@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 
-/** A Bulk Data client, used as its own users use it. Each is told the server's FHIR base and nothing about Headwater. */
+/** A Bulk Data client, used like its users do. It gets the server's FHIR base and no setting for Headwater. */
 export interface BulkClient {
   readonly name: string;
-  /** The types it can ask for, when it knows fewer than FHIR has. */
+  /** The types that it can request, if it does not know all types of FHIR. */
   readonly types?: readonly string[];
-  /** Those it can export besides the whole system. */
+  /** The levels that it can export, besides the whole system. */
   readonly levels: readonly ('Patient' | 'Group')[];
   /** Whether it has `_typeFilter`. */
   readonly filters: boolean;
@@ -14,7 +14,7 @@ export interface BulkClient {
   readonly keepsDeletions: boolean;
   /** Installs it, where it is not part of this repository. Resolves to what this machine lacks for it, if anything. */
   prepare(): Promise<string | undefined>;
-  /** An export into an empty directory. Rejects with what the client tells its user. */
+  /** Exports into an empty directory. Rejects with the client's message to its user. */
   export(request: ClientRequest): Promise<void>;
 }
 

@@ -42,7 +42,7 @@ export const bulkExport: BulkClient = {
     return undefined;
   },
   async export({ server, directory, level, types, since, typeFilter }) {
-    await rm(directory, { recursive: true }); // it insists on making it
+    await rm(directory, { recursive: true }); // the client must create it itself
     const classes = join(toolFolder(headwaterDirectory, tool), '*');
     const program = join(FOLDER, 'Export.java');
     const parameters = [

@@ -122,7 +122,7 @@ function isActive(line: string): boolean {
   return clinicalStatus?.coding.some(({ code }) => code === 'active') ?? false;
 }
 
-/** A patient is updated, an observation made, a device deleted. */
+/** Updates a patient, creates an observation and deletes a device. */
 async function change(
   headwater: Deployment,
   keys: readonly string[],

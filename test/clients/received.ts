@@ -3,7 +3,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
-/** What is in a folder of NDJSON files. */
+/** Content of a folder of NDJSON files. */
 export interface Received {
   /** `Type/id` to its line. */
   readonly resources: ReadonlyMap<string, string>;

@@ -7,7 +7,7 @@ import { onPath } from '../../src/stack/local/java.ts';
 import { runProgram } from './bulk-client.ts';
 import type { BulkClient } from './bulk-client.ts';
 
-/** As in requirements.txt, where everything it needs is pinned too. */
+/** The version in requirements.txt, which also pins its dependencies. */
 const VERSION = '1.0.3';
 const FOLDER = join(headwaterDirectory, 'tools', `smart-fetch-${VERSION}`);
 const REQUIREMENTS = join(import.meta.dirname, 'smart-fetch', 'requirements.txt');

@@ -34,7 +34,7 @@ export function objectStoreContract(name: string, open: () => Promise<StoreUnder
       (await collect(store.list(prefix))).map((info) => info.key).sort();
     const folders = async (): Promise<string[]> => (await collect(store.folders())).sort();
 
-    it('gives back what was written, with its size', async () => {
+    it('returns the bytes that were written, with their size', async () => {
       await put('job/a.ndjson', 'one\n', 'two\n');
       assert.equal(await get('job/a.ndjson'), 'one\ntwo\n');
       const info = await store.head('job/a.ndjson');
@@ -53,7 +53,7 @@ export function objectStoreContract(name: string, open: () => Promise<StoreUnder
       assert.equal((await store.head('job/a'))?.bytes, 200_000);
     });
 
-    it('leaves nothing behind when a writer aborts, and keeps what was there', async () => {
+    it('leaves nothing when a writer aborts, and keeps the earlier object', async () => {
       await put('job/a', 'old');
       for (const key of ['job/a', 'job/b']) {
         const writer = await store.create(key, NDJSON);
@@ -85,13 +85,13 @@ export function objectStoreContract(name: string, open: () => Promise<StoreUnder
       assert.equal(await get('job/a'), '2'.repeat(50_050));
     });
 
-    it('holds one of the versions, whole, whatever order writers finish in', async () => {
+    it('holds one whole version for every order in which writers finish', async () => {
       const versions = Array.from({ length: 8 }, (_, i) => String(i).repeat(10_000 + i));
       await Promise.all(versions.map((version) => put('job/a', version)));
       assert.ok(versions.includes(await get('job/a')));
     });
 
-    it('lets a reader go on with the version it opened', async () => {
+    it('lets a reader finish the version that it opened', async () => {
       const old = randomBytes(3_000_000);
       const writer = await store.create('job/a', NDJSON);
       await writer.write(old);
@@ -124,7 +124,7 @@ export function objectStoreContract(name: string, open: () => Promise<StoreUnder
       assert.equal(await get('job/empty'), '');
     });
 
-    it('says not-found of what is not there', async () => {
+    it('throws not-found for a missing object', async () => {
       await put('job/a', 'x');
       for (const key of ['nothing', 'job/nothing', 'other/a', 'job', 'job/a/b']) {
         assert.equal(await store.head(key), undefined, key);

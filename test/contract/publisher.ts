@@ -8,7 +8,7 @@ export interface PublisherHarness {
 }
 
 export function publisherContract(harness: () => PublisherHarness): void {
-  it('has stored what it has resolved', async () => {
+  it('has stored every record whose promise is resolved', async () => {
     const topic = await harness().newTopic(3);
     await harness().publisher.append([{ topic, key: 'k', value: Buffer.from('v') }]);
     const found = await harness().committed(topic);
@@ -48,9 +48,9 @@ export function publisherContract(harness: () => PublisherHarness): void {
     assert.ok(new Set(found.map(({ partition }) => partition)).size > 1);
   });
 
-  it('takes nothing for nothing', () => harness().publisher.append([]));
+  it('appends an empty list without an error', () => harness().publisher.append([]));
 
-  it('goes on after a failure', async () => {
+  it('continues after a failure', async () => {
     const topic = await harness().newTopic(1);
     const absent = `${topic}-absent`;
     await assert.rejects(harness().publisher.append([{ topic: absent, key: 'k', value: Buffer.from('v') }]));

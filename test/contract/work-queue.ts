@@ -131,7 +131,7 @@ export function workQueueContract(harness: () => QueueHarness): void {
     await Promise.allSettled(members.map((member) => member.stop()));
   });
 
-  it('handles what was there before it came and what comes later, in order within a partition', async () => {
+  it('handles earlier and later records, in order within a partition', async () => {
     await given(3);
     const keys = Array.from({ length: 90 }, (_, i) => String(i).padStart(2, '0'));
     const records = keys.map((key, i) => ({ key, partition: i % 3 }));
@@ -160,7 +160,7 @@ export function workQueueContract(harness: () => QueueHarness): void {
     assert.deepEqual(await outcomesWhen(90), keys);
   });
 
-  it('goes on after the last committed record when it comes again', async () => {
+  it('continues after the last committed record when it starts again', async () => {
     await given(1);
     await publish({ key: 'a' }, { key: 'b' });
     const first = join((record) => Promise.resolve(outcomeOf(record)));
@@ -172,7 +172,7 @@ export function workQueueContract(harness: () => QueueHarness): void {
     assert.deepEqual(second.handled, ['c']);
   });
 
-  it('moves on past a record that leads to nothing', async () => {
+  it('continues after a record without an outcome', async () => {
     await given(1);
     await publish({ key: 'a' }, { key: 'b' }, { key: 'c' });
     const done = latch(3);
@@ -263,7 +263,7 @@ export function workQueueContract(harness: () => QueueHarness): void {
     assert.equal(found.find(({ key }) => key === 'large')?.value, 'too large');
   });
 
-  it('stops when a person has to change something, and the record comes again', async () => {
+  it('stops when a person must change something, and handles the record again later', async () => {
     await given(1);
     await publish({ key: 'a' });
     const refused = new HeadwaterError('refused', 'grant this user Read');
@@ -273,7 +273,7 @@ export function workQueueContract(harness: () => QueueHarness): void {
     assert.deepEqual(await outcomesWhen(1), ['a']);
   });
 
-  it('stops with the error of a handler, and the record comes again', async () => {
+  it('stops with the error of a handler, and handles the record again later', async () => {
     await given(1);
     await publish({ key: 'a' }, { key: 'bad' }, { key: 'c' });
     const failing = join((record) => {
@@ -309,7 +309,7 @@ export function workQueueContract(harness: () => QueueHarness): void {
     assert.deepEqual(await outcomesWhen(1), ['a']);
   });
 
-  it('stops at any moment of its start, and leaves nobody behind for whom the group waits', async () => {
+  it('stops at any moment of its start, and leaves no member that the group waits for', async () => {
     await given(2);
     for (const ms of [0, 1, 5, 10, 20, 25, 30, 35, 40, 60, 100, 200]) {
       const member = join(() => Promise.resolve([]));

@@ -3,8 +3,8 @@ import { runOnce } from '../../src/stack/local/run-once.ts';
 import { KEY_STORE_PASSWORD, keyStore } from './broker-properties.ts';
 
 /**
- * Makes a certificate authority of the test's own and, signed by it, the brokers' key store for 127.0.0.1. By Java's
- * keytool, which is there wherever a broker runs. Returns the authority's certificate as a file, for NODE_EXTRA_CA_CERTS.
+ * Makes a certificate authority for the test and the brokers' key store for 127.0.0.1, which it signs. Uses Java's keytool,
+ * which exists on every machine that runs a broker. Returns the authority's certificate as a file, for NODE_EXTRA_CA_CERTS.
  */
 export async function makeCertificates(folder: string, java: string): Promise<string> {
   const authority = join(folder, 'authority.p12');

@@ -16,7 +16,7 @@ export interface Security {
   readonly users: readonly BrokerUser[];
   /** Life of a login in milliseconds: the broker ends the connection of a client that does not log in again. */
   readonly maxReauthMs?: number;
-  /** Users have only the rights that ACLs give them. Without it everybody may do everything. */
+  /** Users have only the rights that ACLs give them. Without it, every user has all rights. */
   readonly authorize?: boolean;
 }
 
@@ -70,7 +70,7 @@ export function brokerProperties(id: BrokerId, layout: ClusterLayout): Record<st
     'transaction.state.log.min.isr': '2',
     'share.coordinator.state.topic.replication.factor': '3',
     'share.coordinator.state.topic.min.isr': '2',
-    // Leaders move when a test moves them.
+    // Only a test moves leaders.
     'auto.leader.rebalance.enable': 'false',
     'replica.lag.time.max.ms': '5000',
     'controlled.shutdown.retry.backoff.ms': '500',
@@ -109,7 +109,7 @@ function securityProperties(security: Security, folder: string): Record<string, 
     'ssl.keystore.password': KEY_STORE_PASSWORD,
     ...(security.authorize === true && {
       'authorizer.class.name': 'org.apache.kafka.metadata.authorizer.StandardAuthorizer',
-      // Whoever comes by the plain listener: the brokers themselves, and the test.
+      // The users of the plain listener: the brokers themselves and the test.
       'super.users': 'User:ANONYMOUS',
     }),
   };

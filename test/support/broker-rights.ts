@@ -2,7 +2,7 @@ import kafkajs from 'kafkajs';
 import type { AclEntry } from 'kafkajs';
 import type { Brokers } from './brokers.ts';
 
-// kafkajs has its enums in its types only.
+// kafkajs exports its enums only as types.
 const KINDS = { topic: 2, group: 3, cluster: 4, 'transactional id': 5 } as const;
 const RIGHTS: Readonly<Record<string, number>> = {
   Read: 3,

@@ -41,8 +41,8 @@ interface State {
 }
 
 /**
- * Three Kafka brokers of a test's own, as processes of this machine. Their folder names them and their owner, so the next
- * cluster ends and removes those whose test run was killed.
+ * Three Kafka brokers of one test, as processes of this machine. Their folder names them and their owner, so the next
+ * cluster ends and removes the brokers of killed test runs.
  */
 export class Brokers {
   /** The plain listeners, in the order of the ids. */
@@ -88,11 +88,11 @@ export class Brokers {
     }
   }
 
-  /** Ends and removes the clusters whose test run is gone without having done so. */
+  /** Ends and removes the clusters of killed test runs. */
   static async sweep(): Promise<void> {
     for (const name of globSync(`${PREFIX}*/${STATE}`, { cwd: headwaterDirectory })) {
       const file = join(headwaterDirectory, name);
-      if (!existsSync(file)) continue; // another run sweeps as well
+      if (!existsSync(file)) continue; // another run removes it at the same time
       const { owner, processes } = JSON.parse(readFileSync(file, 'utf8')) as State;
       if (isAlive(owner)) continue;
       for (const server of Object.values(processes)) await endServer(server, 'SIGKILL');
@@ -133,7 +133,7 @@ export class Brokers {
     await Promise.all(ids.map((id) => this.#answers(id)));
   }
 
-  /** Ends a broker and waits until it is gone: SIGKILL as a machine that lost power, SIGTERM as an operator does it. */
+  /** Ends a broker and waits until it is gone: SIGKILL like a power failure, SIGTERM like an operator. */
   async end(id: BrokerId, signal: 'SIGKILL' | 'SIGTERM'): Promise<void> {
     const server = this.#processes[id];
     if (server) await endServer(server, signal, 60_000);
@@ -145,7 +145,7 @@ export class Brokers {
     await this.run(id);
   }
 
-  /** Its connections stay open, and nothing answers on them. */
+  /** Stops a broker: its connections stay open, and it does not answer. */
   freeze(id: BrokerId): void {
     this.#signal(id, 'SIGSTOP');
     this.#frozen.add(id);
@@ -156,7 +156,7 @@ export class Brokers {
     this.#frozen.delete(id);
   }
 
-  /** Ends a broker and removes its data: what runs next in its place is a new machine. */
+  /** Ends a broker and removes its data, so that the next one in its place is like a new machine. */
   async lose(id: BrokerId): Promise<void> {
     await this.end(id, 'SIGKILL');
     await this.#empty(id);

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
 
-/** A name nobody else uses, for topics, groups, databases, slots and buckets: `orders-3f9a01c2`. */
+/** A unique name, for topics, groups, databases, slots and buckets: `orders-3f9a01c2`. */
 export function uniqueName(prefix: string): string {
   return `${prefix}-${randomBytes(4).toString('hex')}`;
 }
 
-/** The same for names that may hold no dash: databases, tables, slots, publications. */
+/** A unique name without a dash, for databases, tables, slots, publications. */
 export function uniqueIdentifier(prefix: string): string {
   return `${prefix}_${randomBytes(4).toString('hex')}`;
 }

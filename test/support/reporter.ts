@@ -1,6 +1,6 @@
 import Mocha from 'mocha';
 
-/** How many tests ended how; sent to the process that runs Mocha. */
+/** Numbers of tests by result; sent to the process that runs Mocha. */
 export interface TestCounts {
   readonly passed: number;
   readonly failed: number;
@@ -9,7 +9,7 @@ export interface TestCounts {
 
 const LEAK_MS = 10_000;
 
-/** Mocha's own report, plus the counts for `run.ts` and a line about whatever keeps the process from ending. @public */
+/** Mocha's own report, plus the counts for `run.ts` and a line about the resources that keep the process running. @public */
 export default class Reporter extends Mocha.reporters.Spec {
   constructor(runner: Mocha.Runner, options: Mocha.MochaOptions) {
     super(runner, options);

@@ -1,4 +1,4 @@
-// `npm test`: starts the servers once, runs Mocha over test/, ends the servers whatever happened.
+// `npm test`: starts the servers once, runs Mocha over test/, always ends the servers.
 // Parameters go to Mocha: `npm test -- --grep cut`, `npm test -- test/log/offsets.test.ts`.
 import { fork } from 'node:child_process';
 import { join } from 'node:path';

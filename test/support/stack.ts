@@ -1,7 +1,7 @@
 import { addressesFromEnvironment } from '../../src/stack/environment.ts';
 import { startStack, type Stack, type StackAddresses } from '../../src/stack/stack.ts';
 
-/** The servers all tests of one run share. A test makes what it needs under a name of its own, and removes it. */
+/** The servers that all tests of one run share. A test uses unique names, and removes what it made. */
 export function sharedStack(): StackAddresses {
   const addresses = addressesFromEnvironment('tests', process.env);
   if (addresses) return addresses;
@@ -9,7 +9,7 @@ export function sharedStack(): StackAddresses {
 }
 
 /**
- * Servers of one test's own, for those that kill and restart them. The test stops them.
+ * Starts separate servers for a test that kills and restarts them. The test stops them.
  * @public
  */
 export function privateStack(): Promise<Stack> {

@@ -61,7 +61,7 @@ export class RunningServers {
   pids(): Partial<Record<Component, number>> {
     return Object.fromEntries(
       aliveComponents(this.#state).map((component) => [component, this.processOf(component)?.pid]),
-    ) as Partial<Record<Component, number>>;
+    );
   }
 }
 
