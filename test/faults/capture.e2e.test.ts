@@ -29,7 +29,7 @@ describe('killing capture', function () {
 
   const inTransaction = rounds(3);
   const atRandom = rounds(4);
-  it(`loses and repeats nothing over ${inTransaction} kills in a large transaction and ${atRandom} in small ones`, async () => {
+  it(`loses nothing over ${inTransaction} kills in a large transaction and ${atRandom} in small ones`, async () => {
     const { server, log } = headwater;
     await writer.commit(new Map([['Patient/first', 'put']]));
     let capture = headwater.start(['capture']);

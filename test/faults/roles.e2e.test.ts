@@ -45,7 +45,7 @@ describe('killing the other roles', function () {
   });
 
   const inTask = rounds(2);
-  it(`gives the same bytes: a worker killed ${inTask} times inside a task, one that wakes up after another took its work`, async () => {
+  it(`gives the same bytes after ${inTask} kills inside a task, and when a replaced worker wakes up`, async () => {
     const { server } = headwater;
     const undisturbed = await ended(await submit({ server }));
     assertSnapshot(undisturbed, writer.history);

@@ -45,7 +45,7 @@ describe('brokers that ask for a login', function () {
 
     after(removed);
 
-    it('serve the whole product over TLS with SCRAM-SHA-512, over many lives of a login and with no more sockets', async () => {
+    it('serve all roles over TLS with SCRAM-SHA-512, over many logins and without more sockets', async () => {
       const roles = start(ROLES, 'product', 'scram-sha-512', 'tls');
       await headwater.ready();
       let base = await exportNow({ server: headwater.server });

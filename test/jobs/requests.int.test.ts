@@ -276,7 +276,7 @@ describe('requests', () => {
     ['remote_write', 'on'],
     ['remote_apply', 'remote_apply'],
   ] as const) {
-    it(`commits with synchronous_commit = ${then} when the role has ${set}, so that no crash takes back an answer`, async () => {
+    it(`commits with synchronous_commit = ${then} when the role has ${set}`, async () => {
       const role = await testRole();
       await role.set({ synchronous_commit: set });
       await recordAtCommit();
