@@ -7,6 +7,7 @@ import { PatientBlocks } from './patient-blocks.ts';
 import type { Block } from './patient-blocks.ts';
 import { replayRanges } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
+import { selectionOf } from './task-run.ts';
 import type { TaskRun } from './task-run.ts';
 import type { Lines } from './shape.ts';
 
@@ -15,14 +16,18 @@ import type { Lines } from './shape.ts';
  * (https://hl7.org/fhir/uv/bulkdata, "organizeOutputBy"). A resource of several patients is in the block of each. The task
  * has its share of the patients, and reads everything once.
  */
-export async function replayOrganized(run: TaskRun, organized: Organized): Promise<ExportFile[]> {
+export async function replayOrganized(
+  run: TaskRun,
+  organized: Organized,
+  blockBytes?: number,
+): Promise<ExportFile[]> {
   const { task, signal } = run;
-  const files = run.filesOf(organized.by);
-  const blocks = new PatientBlocks(run.blockBytes);
+  const files = run.files.of(organized.by);
+  const blocks = new PatientBlocks(blockBytes);
   const mine = (text: string): boolean => hash32(text) % organized.of === organized.slice;
   try {
     await replayRanges(run, task.ranges, ({ type }) => ({
-      selection: run.selectionOf(type),
+      selection: selectionOf(run, type),
       sink: intoBlocks(run, type, { files, blocks, mine }),
       byPatients: true,
     }));
@@ -38,7 +43,7 @@ export async function replayOrganized(run: TaskRun, organized: Organized): Promi
 }
 
 function intoBlocks(
-  { codec, cohort, shapeOf }: TaskRun,
+  { log, cohort, shapeOf }: TaskRun,
   type: string,
   out: { readonly files: FileSet; readonly blocks: PatientBlocks; readonly mine: (text: string) => boolean },
 ): Sink {
@@ -51,7 +56,7 @@ function intoBlocks(
   });
   return {
     returned: (change, key) => {
-      const { patients } = codec.decode(change.bytes);
+      const { patients } = log.codec.decode(change.bytes);
       const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
       // Also without a block of its own this task has to find out whether there is something to report.
       return shaped(shape, owners.length > 0 ? linesOf(owners, key) : NOWHERE, change);

@@ -3,13 +3,13 @@ import { partsOf } from '../events/task-range.ts';
 import type { OffsetRange, TaskRange } from '../events/tasks.ts';
 import type { RecordBatch } from '../log/log.ts';
 import type { Replayed } from './replay-range.ts';
-import type { TaskContext } from './task-run.ts';
+import type { ResourceReading } from './task-run.ts';
 
-/** Parts whose first block is fetched in advance, at most, and how many offsets they may hold together: their blocks are in memory. */
-const MOST_AHEAD = 8;
+/** The most parts whose first block is fetched in advance, and the most offsets in them, since their blocks are in memory. */
+const MAX_AHEAD = 8;
 const OFFSETS_AHEAD = 8_192;
 
-type Source = Pick<TaskContext, 'reader' | 'topicOf' | 'signal'>;
+type Source = Pick<ResourceReading, 'reader' | 'topicOf'>;
 
 interface Part {
   readonly range: TaskRange;
@@ -23,17 +23,19 @@ interface Opened {
 }
 
 /**
- * Reads ranges one after the other, each newest first and without its gaps. While one is handled, the first blocks of some
- * that follow are fetched already: an export of little is mostly many small reads, and each costs a round trip.
+ * Reads ranges one after the other, each newest first and without its gaps. While one is handled, the first blocks of the next few
+ * are fetched already: a small export consists of many small reads, and each costs a round trip.
  */
 export class RangesReader {
   readonly #source: Source;
+  readonly #signal: AbortSignal;
   readonly #parts: readonly Part[];
   readonly #opened: Opened[] = [];
   #next = 0;
 
-  constructor(source: Source, ranges: readonly TaskRange[]) {
+  constructor(source: Source, ranges: readonly TaskRange[], signal: AbortSignal) {
     this.#source = source;
+    this.#signal = signal;
     this.#parts = ranges.flatMap((range) => partsOf(range).map((part) => ({ range, part })));
   }
 
@@ -43,7 +45,7 @@ export class RangesReader {
     const open = (below: number): AsyncIterable<RecordBatch> => {
       if (opened) {
         const again = { ...range, to: offset(Math.min(range.to, below)) };
-        return new RangesReader(this.#source, [again]).#batches(again);
+        return new RangesReader(this.#source, [again], this.#signal).#batches(again);
       }
       opened = true;
       return this.#batches(range);
@@ -69,13 +71,13 @@ export class RangesReader {
   }
 
   #openSome(): void {
-    for (; this.#opened.length <= MOST_AHEAD && this.#next < this.#parts.length; this.#next++) {
+    for (; this.#opened.length <= MAX_AHEAD && this.#next < this.#parts.length; this.#next++) {
       const { range, part } = this.#parts[this.#next] as Part;
       const ahead = this.#opened.reduce((sum, { offsets }) => sum + offsets, 0);
       if (this.#opened.length > 0 && ahead > OFFSETS_AHEAD) return;
-      const { reader, topicOf, signal } = this.#source;
+      const { reader, topicOf } = this.#source;
       const place = { topic: topicOf(range.type), partition: range.partition, ...part };
-      const iterator = reader.readBackward(place, signal)[Symbol.asyncIterator]();
+      const iterator = reader.readBackward(place, this.#signal)[Symbol.asyncIterator]();
       const first = iterator.next();
       first.catch(() => undefined); // it is awaited in its turn
       this.#opened.push({ iterator, first, offsets: part.to - part.from });

@@ -5,6 +5,7 @@ import type { Chosen } from './chosen.ts';
 import { chooseInScope } from './provenance-in-scope.ts';
 import { chooseByReturned } from './provenance-of-returned.ts';
 import { replayRanges, scanSelected } from './replay-ranges.ts';
+import { isFiltered } from './task-run.ts';
 import type { TaskRun } from './task-run.ts';
 import { AsOf, belongsBefore, Selection } from './selection.ts';
 import type { Selector } from './selection.ts';
@@ -17,12 +18,12 @@ export async function replayRelated(run: TaskRun, related: Related): Promise<Exp
   const { now, before, perhaps } = await choose(run, related);
   const written: ExportFile[] = [];
   for (const [type, ranges] of Map.groupBy(run.task.ranges, (range: TaskRange) => range.type)) {
-    const files = run.filesOf(type);
+    const files = run.files.of(type);
     const selection = new Selection(run.task.filter, {
       now: (id) => now(`${type}/${id}`),
       before: (id) => before(`${type}/${id}`),
       perhaps: (id) => perhaps(`${type}/${id}`),
-      filtered: run.isFiltered(type),
+      filtered: isFiltered(run.task, type),
     });
     const sink = fileSink(files, run.shapeOf(type));
     await replayRanges(run, ranges, () => ({ selection, sink, byPatients: true }));

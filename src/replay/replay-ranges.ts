@@ -8,17 +8,17 @@ import { shaped } from './file-sink.ts';
 import { shapesOf } from './shape.ts';
 import type { Lines } from './shape.ts';
 
-/** Replays ranges one after the other, each with options of its own. */
+/** Replays ranges one after the other, each with its own options. */
 export async function replayRanges(
   run: TaskRun,
   ranges: readonly TaskRange[],
   optionsOf: (range: TaskRange) => Pick<ReplayOptions, 'selection' | 'byPatients' | 'sink'>,
 ): Promise<void> {
-  const { codec, onBatch, signal } = run;
-  const reading = new RangesReader(run, ranges);
+  const { log, onBatch, signal } = run;
+  const reading = new RangesReader(log, ranges, signal);
   try {
     for (const range of ranges) {
-      await replayRange(reading.range(range), { codec, onBatch, ...optionsOf(range) });
+      await replayRange(reading.range(range), { codec: log.codec, onBatch, ...optionsOf(range) });
       signal.throwIfAborted();
     }
   } finally {
@@ -26,14 +26,14 @@ export async function replayRanges(
   }
 }
 
-/** Tells of each resource that a selection picks from these ranges and the filters let pass, its key and its JSON. */
+/** Calls `onSelected` with the key and JSON of each resource that the selection and the filters pick from the ranges. */
 export async function scanSelected(
   run: TaskRun,
   { ranges, selectionOf }: { ranges: readonly TaskRange[]; selectionOf: (type: string) => Selector },
   onSelected: (key: string, body: () => string) => void,
 ): Promise<void> {
   const { typeFilters } = run.task.filter;
-  const shapeOf = shapesOf({ typeFilters, elements: [] }, run.codec, run.references); // whole, whatever elements are returned
+  const shapeOf = shapesOf({ typeFilters, elements: [] }, run.log.codec, run.references); // whole resources, also with _elements
   await replayRanges(run, ranges, ({ type }) => {
     const shape = shapeOf(type);
     const sink: Sink = {

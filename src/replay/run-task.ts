@@ -4,101 +4,103 @@ import type { ExportFile } from '../events/status.ts';
 import { offsetsOf } from '../events/task-range.ts';
 import type { Scope, Task, TaskRange } from '../events/tasks.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
-import { FileSet } from '../files/file-set.ts';
 import { requireTopics } from '../log/require-topics.ts';
 import { fileSink, report } from './file-sink.ts';
 import { replayOrganized } from './organized.ts';
 import { RangesReader } from './ranges-reader.ts';
 import { replayRelated } from './related.ts';
 import { replayRange } from './replay-range.ts';
-import { Selection } from './selection.ts';
-import type { TaskContext, TaskRun } from './task-run.ts';
+import { selectionOf } from './task-run.ts';
+import type { TaskRun, TaskTools } from './task-run.ts';
+import { TaskFiles } from './task-files.ts';
 import { shapesOf } from './shape.ts';
 
-/** Types whose files are being ended while the next one is replayed. */
-const MOST_ENDING = 8;
+/** Types whose files may still be ending while the next type is replayed. */
+const MAX_ENDING = 8;
+
+/** How a caller follows and stops a task. */
+export interface TaskControl {
+  readonly signal: AbortSignal;
+  /** Called with 0 to 1. */
+  readonly onProgress: (fraction: number) => void;
+}
 
 /**
- * A task, from the log to its files. A pure function of the task and an immutable part of the log: whoever runs it again
- * writes the same bytes under the same names. What it throws leaves no file half-written. Throws `gone` when a topic is not the
- * one of the cut, also when that happens while it is read.
+ * Runs a task, from the log to its files. A pure function of the task and an immutable part of the log: each attempt writes the same
+ * bytes under the same names. A failed attempt leaves no unfinished file. Throws `gone` when a topic is not the one of the
+ * cut, also when it is replaced while it is read.
  */
-export async function runTask(task: Task, context: TaskContext): Promise<ExportFile[]> {
-  const { reader, topicOf, signal } = context;
+export async function runTask(task: Task, tools: TaskTools, control: TaskControl): Promise<ExportFile[]> {
+  const { reader, topicOf } = tools.log;
+  const { signal } = control;
   const topics = new Map([...task.topicIds].map(([type, id]) => [topicOf(type), id]));
   const sameTopics = (): Promise<void> => requireTopics(reader, topics, signal);
   await sameTopics();
   try {
-    const files = await replay(task, context);
+    const written = await replay(await begin(task, tools, control), tools.blockBytes);
     await sameTopics();
-    return files;
+    return written;
   } catch (error) {
-    // To a reader, a topic that was deleted looks like a broker that is away.
+    // To a reader, a deleted topic looks like an unreachable broker.
     if (!signal.aborted && remedyFor(error) === 'retry') await sameTopics();
     throw error;
   }
 }
 
-async function replay(task: Task, context: TaskContext): Promise<ExportFile[]> {
-  const { store, codec, signal, onProgress, fileBytes, reader, topicOf, references } = context;
-  const { since } = task.filter;
-  const scope = await wholeScope(task, context);
-  const log = { reader, topicOf, references, decodeChange: (value: Buffer) => codec.decode(value) };
-  const cohort = scope && (await resolveCohort(scope, since, log, signal));
-  const total = [...task.ranges, ...(task.related?.ranges ?? [])].reduce(
-    (sum, range) => sum + offsetsOf(range),
-    0,
-  );
-  const isFiltered = (type: string): boolean =>
-    task.filter.typeFilters.some((query) => query.startsWith(`${type}?`));
+async function begin(task: Task, tools: TaskTools, { signal, onProgress }: TaskControl): Promise<TaskRun> {
+  const { log, references, patientsOf } = tools;
+  const { jobId, filter } = task;
+  const { reader, topicOf, codec } = log;
+  const scope = filter.scope && (await withPatients(filter.scope, jobId, patientsOf, signal));
+  const decodeChange = (value: Buffer): ReturnType<typeof codec.decode> => codec.decode(value);
+  const cohort =
+    scope &&
+    (await resolveCohort(scope, filter.since, { reader, topicOf, references, decodeChange }, signal));
+  const ranges = [...task.ranges, ...(task.related?.ranges ?? [])];
+  const total = ranges.reduce((sum, range) => sum + offsetsOf(range), 0);
   let passed = 0;
-  const sets: FileSet[] = [];
-  const run: TaskRun = {
-    ...context,
-    task,
-    cohort,
-    onBatch: (offsets) => onProgress(Math.min(1, (passed += offsets) / total)),
-    filesOf: (type) => {
-      const files = new FileSet({ ...task, store, fileBytes }, type);
-      sets.push(files);
-      return files;
-    },
-    selectionOf: (type) => Selection.ofCohort(task.filter, cohort, type, isFiltered(type)),
-    isFiltered,
-    shapeOf: shapesOf(task.filter, codec, references),
-  };
+  const onBatch = (offsets: number): void => onProgress(Math.min(1, (passed += offsets) / total));
+  const shapeOf = shapesOf(filter, codec, references);
+  const files = new TaskFiles(task, tools);
+  return { task, cohort, log, references, files, shapeOf, onBatch, signal };
+}
+
+/** A scope with all patients that the request names, which may stand in its command. */
+async function withPatients(
+  scope: Scope,
+  jobId: string,
+  patientsOf: TaskTools['patientsOf'],
+  signal: AbortSignal,
+): Promise<Scope> {
+  if (scope.command === undefined) return scope;
+  return { ...scope, patients: await patientsOf(jobId, scope.command, signal), command: undefined };
+}
+
+async function replay(run: TaskRun, blockBytes?: number): Promise<ExportFile[]> {
+  const { organized, related } = run.task;
   try {
-    const written: ExportFile[] = [];
-    if (task.organized) written.push(...(await replayOrganized(run, task.organized)));
-    else if (task.related) written.push(...(await replayRelated(run, task.related)));
-    else written.push(...(await replayTypes(run)));
-    written.push(...(await warnings(run)));
-    return written;
+    const written = organized
+      ? await replayOrganized(run, organized, blockBytes)
+      : related
+        ? await replayRelated(run, related)
+        : await replayTypes(run);
+    return [...written, ...(await warnings(run))];
   } catch (error) {
-    await Promise.all(sets.map((files) => files.abort()));
+    await run.files.abort();
     throw error;
   }
 }
 
-/** With all its patients. */
-async function wholeScope(
-  { jobId, filter: { scope } }: Task,
-  context: TaskContext,
-): Promise<Scope | undefined> {
-  if (scope?.command === undefined) return scope;
-  return { ...scope, patients: await context.patientsOf(jobId, scope.command), command: undefined };
-}
-
 async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
-  const { task, signal, codec, cohort } = run;
-  const reading = new RangesReader(run, task.ranges);
+  const { task, signal, log, cohort } = run;
+  const reading = new RangesReader(log, task.ranges, signal);
   const ending: Promise<ExportFile[]>[] = [];
   try {
     for (const [type, ranges] of Map.groupBy(task.ranges, (range: TaskRange) => range.type)) {
-      const files = run.filesOf(type);
+      const files = run.files.of(type);
       const options = {
-        codec,
-        selection: run.selectionOf(type),
+        codec: log.codec,
+        selection: selectionOf(run, type),
         byPatients: cohort !== undefined,
         sink: fileSink(files, run.shapeOf(type)),
         onBatch: run.onBatch,
@@ -110,7 +112,7 @@ async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
       const ended = files.finish();
       ended.catch(() => undefined); // it is awaited below
       ending.push(ended);
-      await ending.at(-1 - MOST_ENDING);
+      await ending.at(-1 - MAX_ENDING);
     }
     return (await Promise.all(ending)).flat();
   } catch (error) {
@@ -120,10 +122,10 @@ async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
   }
 }
 
-/** What was not done as asked, one OperationOutcome each; `warning`, since to some clients an error means that all failed. */
-async function warnings({ task, filesOf }: TaskRun): Promise<ExportFile[]> {
+/** Writes an OperationOutcome for each warning of the request; its severity is `warning`, since some clients take an error for a failed export. */
+async function warnings({ task, files: all }: TaskRun): Promise<ExportFile[]> {
   if (task.warnings.length === 0) return [];
-  const files = filesOf('OperationOutcome');
+  const files = all.of('OperationOutcome');
   for (const warning of task.warnings)
     report(files, 'error', operationOutcome('warning', 'not-supported', warning));
   return files.finish();

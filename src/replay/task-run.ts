@@ -2,41 +2,56 @@ import type { Cohort } from '../cohort/cohort.ts';
 import type { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { CommandPlace, Task } from '../events/tasks.ts';
 import type { References } from '../fhir/reference.ts';
-import type { FileSet } from '../files/file-set.ts';
 import type { LogReader } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
-import type { Selection } from './selection.ts';
+import { Selection } from './selection.ts';
 import type { Shape } from './shape.ts';
+import type { TaskFiles } from './task-files.ts';
 
-export interface TaskContext {
+/** The resource topics, and how to read their records. */
+export interface ResourceReading {
   readonly reader: Pick<LogReader, 'readBackward' | 'topics'>;
-  readonly store: ObjectStore;
-  readonly codec: ResourceChangeCodec;
   readonly topicOf: (type: string) => string;
-  readonly references: References;
-  /** Whom the command of a job names. */
-  readonly patientsOf: (jobId: string, place: CommandPlace) => Promise<readonly string[]>;
-  /** Raw bytes of a file. */
-  readonly fileBytes: number;
-  /** Memory for organized output; what is usual when absent. */
-  readonly blockBytes?: number;
-  readonly signal: AbortSignal;
-  /** 0 to 1. */
-  readonly onProgress: (fraction: number) => void;
+  readonly codec: ResourceChangeCodec;
 }
 
-/** What the ways to run a task share. */
-export interface TaskRun extends TaskContext {
+/** The servers and settings that a process runs its tasks with. */
+export interface TaskTools {
+  readonly log: ResourceReading;
+  readonly store: ObjectStore;
+  readonly references: References;
+  /** Returns the patients that the command of a job names. */
+  readonly patientsOf: (
+    jobId: string,
+    place: CommandPlace,
+    signal: AbortSignal,
+  ) => Promise<readonly string[]>;
+  /** Raw bytes of a file. */
+  readonly fileBytes: number;
+  /** Memory for organized output, in bytes. */
+  readonly blockBytes?: number;
+}
+
+/** One attempt to run a task: its place between the log and the files. */
+export interface TaskRun {
   readonly task: Task;
   /** undefined = the whole system. */
   readonly cohort: Cohort | undefined;
-  /** Offsets passed. */
-  readonly onBatch: (offsets: number) => void;
-  /** Opens the files of a type; they are ended, or removed, with the task. */
-  readonly filesOf: (type: string) => FileSet;
-  readonly selectionOf: (type: string) => Selection;
-  /** Whether `_typeFilter` chooses among the resources of the type. */
-  readonly isFiltered: (type: string) => boolean;
-  /** What is made of a returned resource of the type. */
+  readonly log: ResourceReading;
+  readonly references: References;
+  readonly files: TaskFiles;
+  /** Returns how to shape the returned resources of a type. */
   readonly shapeOf: (type: string) => Shape;
+  /** Called with the number of offsets that were passed. */
+  readonly onBatch: (offsets: number) => void;
+  readonly signal: AbortSignal;
+}
+
+/** Whether `_typeFilter` chooses among the resources of the type. */
+export function isFiltered({ filter }: Task, type: string): boolean {
+  return filter.typeFilters.some((query) => query.startsWith(`${type}?`));
+}
+
+export function selectionOf({ task, cohort }: TaskRun, type: string): Selection {
+  return Selection.ofCohort(task.filter, cohort, type, isFiltered(task, type));
 }

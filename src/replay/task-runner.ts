@@ -6,12 +6,12 @@ import type { Task } from '../events/tasks.ts';
 import { References } from '../fhir/reference.ts';
 import type { ClusterOptions } from '../log/kafka/wire/cluster.ts';
 import { RangeReader } from '../log/kafka/read/range-reader.ts';
-import type { ObjectStore } from '../storage/object-store.ts';
 import { openStore } from '../storage/open-store.ts';
 import { NamedPatients } from './named-patients.ts';
 import { runTask } from './run-task.ts';
+import type { TaskTools } from './task-run.ts';
 
-/** All that running a task needs, as plain data: it can be sent to a thread. */
+/** The settings for running tasks, as plain data that can be sent to a thread. */
 export interface TaskRunnerOptions {
   readonly kafka: ClusterOptions;
   readonly schemaIds: SchemaIds;
@@ -23,7 +23,7 @@ export interface TaskRunnerOptions {
 }
 
 export interface TaskRunner {
-  /** @param onProgress told 0 to 1 */
+  /** @param onProgress called with 0 to 1 */
   run(
     task: Task,
     signal: AbortSignal,
@@ -32,26 +32,25 @@ export interface TaskRunner {
   close(): Promise<void>;
 }
 
-/** Runs tasks where it is, with a reader and a store of its own. */
+/** Runs tasks in this thread, with a reader and a store of its own. */
 export class LocalRunner implements TaskRunner {
-  readonly #options: TaskRunnerOptions;
   readonly #reader: RangeReader;
-  readonly #store: ObjectStore;
-  readonly #codec: ResourceChangeCodec;
-  readonly #references: References;
-  readonly #named: NamedPatients;
+  readonly #tools: TaskTools;
 
-  constructor(options: TaskRunnerOptions) {
-    this.#options = options;
-    this.#reader = new RangeReader(options.kafka);
-    this.#store = openStore(options.storageUrl);
-    this.#references = new References(options.baseUrls);
-    this.#codec = new ResourceChangeCodec(options.schemaIds, this.#references);
-    this.#named = new NamedPatients({
-      reader: this.#reader,
-      topic: `${options.topicPrefix}.commands`,
-      codec: controlCodecs(options.schemaIds).command,
-    });
+  constructor({ kafka, schemaIds, topicPrefix, baseUrls, storageUrl, fileBytes }: TaskRunnerOptions) {
+    const reader = (this.#reader = new RangeReader(kafka));
+    const references = new References(baseUrls);
+    const codec = new ResourceChangeCodec(schemaIds, references);
+    const topicOf = (type: string): string => `${topicPrefix}.resources.${type}`;
+    const commands = { topic: `${topicPrefix}.commands`, codec: controlCodecs(schemaIds).command };
+    const named = new NamedPatients({ reader, ...commands });
+    this.#tools = {
+      log: { reader, topicOf, codec },
+      store: openStore(storageUrl),
+      references,
+      patientsOf: (jobId, place, signal) => named.of(jobId, place, signal),
+      fileBytes,
+    };
   }
 
   run(
@@ -59,17 +58,7 @@ export class LocalRunner implements TaskRunner {
     signal: AbortSignal,
     onProgress: (fraction: number) => void,
   ): Promise<readonly ExportFile[]> {
-    return runTask(task, {
-      reader: this.#reader,
-      store: this.#store,
-      codec: this.#codec,
-      references: this.#references,
-      patientsOf: (jobId, place) => this.#named.of(jobId, place, signal),
-      topicOf: (type) => `${this.#options.topicPrefix}.resources.${type}`,
-      fileBytes: this.#options.fileBytes,
-      signal,
-      onProgress,
-    });
+    return runTask(task, this.#tools, { signal, onProgress });
   }
 
   close(): Promise<void> {

@@ -273,15 +273,15 @@ export class World {
   }
 
   #run(task: Task, store: ObjectStore): Promise<ExportFile[]> {
-    return runTask(task, {
-      reader: this,
+    const tools = {
+      log: { reader: this, codec: this.#codec, topicOf: (type: string) => type },
       store,
-      codec: this.#codec,
-      topicOf: (type) => type,
       references: this.#references,
       patientsOf: () => assert.fail('each task carries so few'),
       fileBytes: 500,
       blockBytes: 400,
+    };
+    return runTask(task, tools, {
       signal: new AbortController().signal,
       onProgress: (fraction) => assert(fraction >= 0 && fraction <= 1),
     });

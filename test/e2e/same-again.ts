@@ -8,6 +8,7 @@ import type { Task } from '../../src/events/tasks.ts';
 import { References } from '../../src/fhir/reference.ts';
 import { NamedPatients } from '../../src/replay/named-patients.ts';
 import { runTask } from '../../src/replay/run-task.ts';
+import type { TaskTools } from '../../src/replay/task-run.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import { PATIENCE_MS } from '../support/until.ts';
 import type { Headwater } from './headwater.ts';
@@ -20,18 +21,16 @@ export async function assertSameAgain(headwater: Headwater, jobId: string): Prom
   const store = openStore(pathToFileURL(directory).href);
   const { control } = await log.codecs();
   const named = new NamedPatients({ reader: log.reader, topic: log.names.commands, codec: control.command });
+  const tools: TaskTools = {
+    log: { reader: log.reader, codec: change, topicOf: (type) => log.names.resource(type) },
+    store,
+    references: new References(settings.sourceBaseUrls),
+    patientsOf: (job, place, signal) => named.of(job, place, signal),
+    fileBytes: settings.fileBytes,
+  };
   for (const task of await tasksOf(headwater, jobId)) {
-    const files = await runTask(task, {
-      reader: log.reader,
-      store,
-      codec: change,
-      references: new References(settings.sourceBaseUrls),
-      patientsOf: (job, place) => named.of(job, place, AbortSignal.timeout(PATIENCE_MS)),
-      topicOf: (type) => log.names.resource(type),
-      fileBytes: settings.fileBytes,
-      signal: AbortSignal.timeout(PATIENCE_MS),
-      onProgress: () => undefined,
-    });
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const files = await runTask(task, tools, { signal, onProgress: () => undefined });
     assert.deepEqual(files, await filesOf(headwater, task), `task ${task.taskId} of ${jobId}, run again`);
   }
   await rm(directory, { recursive: true, force: true });

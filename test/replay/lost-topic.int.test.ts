@@ -33,17 +33,18 @@ describe('a task whose topic is lost', function () {
       ...{ warnings: [], plannedBytes: 1, topicIds: new Map(id === undefined ? [] : [['Patient', id]]) },
     };
     const references = new References([]);
-    return runTask(task, {
-      reader,
+    const codec = new ResourceChangeCodec(
+      new Map([['resources', { id: 1, writers: new Map() }]]),
+      references,
+    );
+    const tools = {
+      log: { reader, codec, topicOf: () => topic },
       store: new MemoryStore(),
-      codec: new ResourceChangeCodec(new Map([['resources', { id: 1, writers: new Map() }]]), references),
-      topicOf: () => topic,
       references,
       patientsOf: () => Promise.resolve([]),
       fileBytes: 1_000,
-      signal: AbortSignal.timeout(150_000),
-      onProgress: () => undefined,
-    });
+    };
+    return runTask(task, tools, { signal: AbortSignal.timeout(150_000), onProgress: () => undefined });
   }
 
   /** A reader during whose first reading something happens. */
