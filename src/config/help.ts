@@ -1,7 +1,7 @@
 import { TABLE } from './table.ts';
 import type { Setting } from './table.ts';
 
-/** The table of settings as Markdown, for the README. */
+/** The table of settings as Markdown, for docs/configure.md. */
 export function settingsAsMarkdown(): string {
   const rows = Object.values<Setting<unknown>>(TABLE).map(
     (setting) =>

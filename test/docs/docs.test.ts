@@ -132,10 +132,9 @@ describe('docs/api', () => {
   });
 });
 
-describe('the README', () => {
-  const text = read('README.md');
-
-  it('has the settings as they are', () => {
+describe('the pages in docs/', () => {
+  it('have the settings as they are', () => {
+    const text = read('docs/configure.md');
     const shown = /<!-- settings:.*?-->\n\n(.*?)\n<!-- end of settings -->/s.exec(text)?.[1];
     assert.equal(
       shown,
@@ -144,7 +143,8 @@ describe('the README', () => {
     );
   });
 
-  it('names every metric, and no other', async () => {
+  it('name every metric, and no other', async () => {
+    const text = read('docs/operate.md');
     const { registry } = processMetrics(() => [], systemClock);
     measureJobs(registry, () => Promise.resolve({ accepted: 0, running: 0 }));
     requestMetrics(registry, systemClock);
