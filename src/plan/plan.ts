@@ -66,9 +66,10 @@ const MOST_CARRIED = 100;
 const UNKNOWN_MEAN_BYTES = 2_000;
 
 /**
- * What has to be read for an export and in which portions. Pure: the same command gives the same tasks, so a planner that
- * crashed and plans again changes nothing. The lane is the job's, not the task's: otherwise the small tasks of large
- * exports would fill the lane in which small exports are not to wait.
+ * Returns the ranges to read for an export, divided into tasks. Pure. The same command, settings and findings give the same tasks; a
+ * planner that plans again may find other zones, or have other settings, and so make other tasks. The plan that counts is the one that is
+ * committed with the command's offset: the work queue commits each command once. The lane is the job's, not the task's: otherwise
+ * small tasks of large exports would fill the lane of small exports.
  */
 export function plan(command: ExportCommand, settings: PlanSettings, at: number, found: Findings = {}): Plan {
   const { parameters, jobId } = command;
