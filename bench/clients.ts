@@ -1,4 +1,4 @@
-// `node bench/clients.ts`: the same append by our producer, kafkajs and @platformatic/kafka, each in a process of its own, by turns.
+// `npm run bench:clients`: the same append by our producer, kafkajs and @platformatic/kafka, each in a process of its own, by turns.
 import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -43,7 +43,7 @@ const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
 
 const [role = '', client = '', topic = '', brokers = '', copies = ''] = process.argv.slice(2);
 async function compare(): Promise<void> {
-  const options = new Command('node bench/clients.ts')
+  const options = new Command('npm run bench:clients --')
     .description(
       'Appends the bundled resources, zstd-compressed and in transactions, with three clients by turns. Prints a table of medians.',
     )
