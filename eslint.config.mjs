@@ -1,5 +1,6 @@
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
+import prose from './scripts/plain-english.mjs';
 
 export default defineConfig(
   globalIgnores(['node_modules/', '.headwater/', 'coverage/', 'bench/data/', 'data/']),
@@ -37,6 +38,11 @@ export default defineConfig(
         { selector: 'ExportAllDeclaration', message: 'No barrels: import from the file that has it.' },
       ],
     },
+  },
+  {
+    files: ['**/*.ts'],
+    plugins: { prose },
+    rules: { 'prose/plain-english': 'error' },
   },
   {
     files: ['src/**/*.ts'],

@@ -26,7 +26,7 @@ export interface Narrow {
   readonly onePatientShare: number;
 }
 
-/** Exports of one type; CPU is told by phase. */
+/** Exports of one type; CPU is measured by phase. */
 export interface Filtered {
   readonly plain: Repeated;
   /** With a filter that every resource passes. */

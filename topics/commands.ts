@@ -81,5 +81,5 @@ export const commands: TopicDeclaration = {
   writers: ['capture'],
   readers: ['planner'],
   why: `Requests in the order of the source's commits, each with its cut; tasks of many named patients refer to them. Kept shorter than the 7 days after which Kafka forgets the
-offsets of a group nobody is in: a service that was off for longer must not find handled commands again.`,
+offsets of a group without members: a service that was off for longer must not find handled commands again.`,
 };

@@ -10,7 +10,7 @@ export interface TopicSettings {
   readonly maxExportHours: number;
   /** Of the largest resource that is captured. */
   readonly maxResourceBytes?: number;
-  /** Hours after which nobody needs the events of a job any more, from its first event on; without it they stay. */
+  /** Hours that the events of a job are needed, from its first event on; without it they stay. */
   readonly jobHistoryHours?: number;
 }
 

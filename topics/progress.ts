@@ -18,6 +18,6 @@ export const progress: TopicDeclaration = {
   }),
   writers: ['worker'],
   readers: ['projector', 'janitor'],
-  why: `TaskProgressed events: how far tasks are that are being worked on, once a second each. Nobody needs them after the task, so they
+  why: `TaskProgressed events: how far tasks are that are being worked on, once a second each. They are not needed after the task, so they
 stay out of the status topic, which is kept for as long as jobs are. An event that is lost costs a number on a screen.`,
 };

@@ -34,7 +34,7 @@ export const zones: TopicDeclaration = {
   writers: ['capture'],
   readers: ['planner'],
   why: `Which patients each stretch of a resource topic is about, so that an export of few patients reads only where they are. Written in
-the Kafka transactions of the records it tells of, or a later one; what no zone covers is read. A zone stays true when its records
+the Kafka transactions of the records it describes, or a later one; readers read every stretch that no zone covers. A zone stays true when its records
 are compacted, since compaction only takes away; none is ever superseded, hence kept and not compacted. It is emptied when a
-first load begins anew with emptied resource topics.`,
+first load begins again with emptied resource topics.`,
 };

@@ -19,7 +19,7 @@ export type ErrorCode =
   | 'internal';
 
 /**
- * What to do about an error, whoever meets it:
+ * Decides what every caller does about an error:
  * - `retry`: a server is away or busy. Do the same again with backoff, however long it takes.
  * - `fail`: the same input fails again. Fail the job that it belongs to; if it names no job, log it and go on.
  * - `stop`: a person has to change a setting, a right or a server. End the process with one line.

@@ -9,7 +9,7 @@ const STATE = TAKEN | WATCHED | DOUBTED;
 const TABLE_BITS = 5;
 const TABLES = 1 << TABLE_BITS;
 const FEWEST_SLOTS = 4;
-const MOST_FILLED = 0.8;
+const MAX_FILLED = 0.8;
 /** Hashes are numbers below this. */
 const HASHES = 2 ** 32;
 
@@ -116,13 +116,13 @@ export class KeySet {
     const index = this.#index;
     const used = (this.#used[index] as number) + 1;
     const slots = this.#table.length / WORDS;
-    if (used > MOST_FILLED * slots) {
+    if (used > MAX_FILLED * slots) {
       this.#grow(index, Math.min(this.#mostSlots, Math.max(FEWEST_SLOTS, 2 * slots)));
       this.#find();
     }
     this.#used[index] = used;
     this.size++;
-    if (used + 1 > MOST_FILLED * this.#mostSlots) this.#isFull = true;
+    if (used + 1 > MAX_FILLED * this.#mostSlots) this.#isFull = true;
   }
 
   /** Copies a table into a larger one. */

@@ -23,7 +23,7 @@ const REFUSED_PATIENCE = 60_000;
 
 export type ServiceState = 'starting' | 'running' | 'waiting';
 
-/** What `/readyz` tells of one service. */
+/** The state of one service, as `/readyz` shows it. */
 export interface ServiceHealth {
   readonly name: string;
   readonly state: ServiceState;

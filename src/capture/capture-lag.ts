@@ -1,8 +1,8 @@
 import type { Clock } from '../base/clock.ts';
 import type { Lsn } from '../base/positions.ts';
 
-/** Probes kept, one a second: of an outage of more than an hour the age is told, whatever it is. */
-const MOST_PROBES = 4_096;
+/** The most probes that are kept, one a second. During a longer outage the oldest one still gives the age. */
+const MAX_PROBES = 4_096;
 
 /** Where the source's log ended at a time. */
 interface Probe {
@@ -101,7 +101,7 @@ export class CaptureLag {
   probed(lsn: Lsn, sourceTime: number): void {
     const at = this.#clock();
     this.#skew = at - sourceTime;
-    if (this.#probes.length < MOST_PROBES) this.#probes.push({ lsn, at });
+    if (this.#probes.length < MAX_PROBES) this.#probes.push({ lsn, at });
   }
 
   #since(): number | undefined {

@@ -22,7 +22,7 @@ export interface KeyedChange {
   readonly problem: string | undefined;
 }
 
-const NOBODY: ReadonlySet<string> = new Set();
+const NO_PATIENTS: ReadonlySet<string> = new Set();
 
 /**
  * What a row means as a change of a resource; null when it means nothing (a row that is marked deleted and was before).
@@ -81,7 +81,7 @@ export function afterReload(
     { owners: new Set(before.patients), known: new Set(known) },
     new Set(change.patients),
   );
-  if (before.patients.includes(MANY_PATIENTS)) left.add(MANY_PATIENTS); // nobody knows which of the many it has left
+  if (before.patients.includes(MANY_PATIENTS)) left.add(MANY_PATIENTS); // it is unknown which of the many it has left
   return left.size > change.leftPatients.length ? { ...change, leftPatients: named(left) } : undefined;
 }
 
@@ -92,7 +92,7 @@ function living(
   { point, rules }: { readonly point: ChangePoint; readonly rules: RowRules },
 ): KeyedChange {
   const read = readRow(row, rules);
-  const left = before ? leftBy(before, row, read.patients, rules) : NOBODY;
+  const left = before ? leftBy(before, row, read.patients, rules) : NO_PATIENTS;
   return {
     type: row.type,
     id: keyId(row.id),
@@ -119,7 +119,7 @@ function leftBy(
   rules: RowRules,
 ): ReadonlySet<string> {
   if (!isCompartmentType(row.type) || !before.body || (row.body && before.body.equals(row.body)))
-    return NOBODY;
+    return NO_PATIENTS;
   const owners = patientsOfRow(before, rules);
   return leftOf(row.type, { owners, known: owners }, patients);
 }
@@ -131,7 +131,7 @@ function leftOf(
   patients: ReadonlySet<string>,
 ): Set<string> {
   const left = new Set([...known].filter((patient) => !patients.has(patient)));
-  // Whoever looks at the version that was nobody's must come by this one as well.
+  // A reader that looks for the version that belonged to no patient must meet this version too.
   if (type === 'Provenance' && owners.size === 0 && patients.size > 0) left.add(UNKNOWN_PATIENT);
   return left;
 }

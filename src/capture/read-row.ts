@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { isObject } from '../base/is-object.ts';
-import { MANY_PATIENTS, MOST_PATIENTS } from '../events/resource-change.ts';
+import { MANY_PATIENTS, MAX_PATIENTS } from '../events/resource-change.ts';
 import { patientsOf } from '../fhir/patient-compartment.ts';
 import { isId } from '../fhir/reference.ts';
 import type { References } from '../fhir/reference.ts';
@@ -27,7 +27,7 @@ const NEWLINE = 10;
 const CARRIAGE_RETURN = 13;
 const SPACE = 32;
 /** A larger body that is not captured is not parsed either. */
-const MOST_PARSED = 64 << 20;
+const MAX_PARSED = 64 << 20;
 
 /** Tests that a row is a resource of FHIR R4: the only place that does. Replay relies on it for every record with a body. */
 export function readRow(row: SourceRow, rules: RowRules): ReadRow {
@@ -55,13 +55,13 @@ export function readRow(row: SourceRow, rules: RowRules): ReadRow {
 export function patientsOfRow(row: SourceRow, { references }: RowRules): Set<string> {
   const { type, body } = row;
   const id = keyId(row.id);
-  if (body && body.length > MOST_PARSED) return new Set([MANY_PATIENTS]);
+  if (body && body.length > MAX_PARSED) return new Set([MANY_PATIENTS]);
   return new Set(patientsOf(type, id, body ? parsed(body) : undefined, references));
 }
 
 /** A record names at most so many patients: in place of more it says that there are many. */
 export function named(patients: ReadonlySet<string>): string[] {
-  return patients.size > MOST_PATIENTS ? [MANY_PATIENTS] : [...patients];
+  return patients.size > MAX_PATIENTS ? [MANY_PATIENTS] : [...patients];
 }
 
 /** An id as part of a key. What is no FHIR id gets a form that is short and printable, and another one for each id. */

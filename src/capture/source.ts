@@ -65,7 +65,8 @@ export class Source {
   }
 
   /**
-   * For the one that leads, of a slot that is its own: whoever reads it has led before, and is frozen, or its host has vanished.
+   * Ends the sessions that read the slot. Only the leader calls it, for its own slot: a remaining reader led before, and is frozen or
+   * its host has vanished.
    */
   async endReaders(signal: AbortSignal): Promise<void> {
     await this.#query(async (client) => {

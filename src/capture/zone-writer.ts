@@ -1,6 +1,6 @@
 import { offset } from '../base/positions.ts';
 import { hash32 } from '../base/hash32.ts';
-import { MANY_PATIENTS, MOST_PATIENTS } from '../events/resource-change.ts';
+import { MANY_PATIENTS, MAX_PATIENTS } from '../events/resource-change.ts';
 import type { Zone } from '../events/zone.ts';
 import type { StoredBatch } from '../log/log.ts';
 
@@ -56,7 +56,7 @@ export class ZoneWriter {
     this.#ends.set(place, to);
     const at = place.lastIndexOf('/');
     // A zone about more patients would save no reads.
-    if (patients.size > MOST_PATIENTS || patients.has(MANY_PATIENTS)) return;
+    if (patients.size > MAX_PATIENTS || patients.has(MANY_PATIENTS)) return;
     this.#write({
       type: place.slice(0, at),
       partition: Number(place.slice(at + 1)),

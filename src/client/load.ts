@@ -164,7 +164,7 @@ class Load {
       this.#changed += changed;
       this.#tell(basename(path), read);
     });
-    this.#writing.catch(() => undefined); // met by whoever awaits it next
+    this.#writing.catch(() => undefined); // the next await throws it
   }
 
   /** Of a batch that PostgreSQL refuses for what it holds, the row to blame is found by halves; the others are stored. */

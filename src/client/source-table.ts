@@ -90,7 +90,7 @@ export class SourceTable {
   }
 }
 
-/** Looked for first: whoever may write to a table may not be allowed to create one. */
+/** Looks for the table first, since a user that may write to it may lack the right to create one. */
 async function createIfMissing(client: Client, quoted: string): Promise<void> {
   const { rows } = await client.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [
     quoted,

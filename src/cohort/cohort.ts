@@ -9,11 +9,11 @@ import type { ResourceLog, Versions } from './versions.ts';
 /** Ids of patients; undefined = every patient there is. */
 export type Patients = ReadonlySet<string> | undefined;
 
-/** Whom an export is of. */
+/** The patients and groups of an export. */
 export interface Cohort {
   /** As of the cut. */
   readonly members: Patients;
-  /** As of `since`: what of theirs the client has. The same set when nobody joined or left, or there is no `since`. */
+  /** As of `since`: what of theirs the client has. The same set if no patient joined or left, or without `since`. */
   readonly before: Patients;
   /** The groups asked for, with those inside them; undefined = this is not about groups. */
   readonly groups: ReadonlySet<string> | undefined;
@@ -99,8 +99,8 @@ class Groups {
   }
 
   /**
-   * Members of a group and of the groups that are its members. A group inside itself adds nothing. Where nobody is a member,
-   * the groups are not exported either: they may list whom they no longer stand for.
+   * Members of a group and of the groups that are its members. A group inside itself adds nothing. If there is no member,
+   * the groups are not exported either: they may list patients that they no longer contain.
    */
   async members(root: string, when: keyof Versions, at: number): Promise<Membership> {
     const patients = new Set<string>();
@@ -119,7 +119,7 @@ class Groups {
         const version = versions.get(id)?.[when];
         const gone = version === undefined || version.operation === 'delete';
         if (!gone) groups.add(id);
-        const members = gone ? NOBODY : groupMembersOf(resourceOf(version), at, this.#log.references);
+        const members = gone ? NO_MEMBERS : groupMembersOf(resourceOf(version), at, this.#log.references);
         if (members.noneBecause !== undefined) warnings.push(adds(id, members.noneBecause));
         if (members.unknown > 0) warnings.push(leavesOut(id, members));
         for (const patient of members.patients) patients.add(patient);
@@ -128,7 +128,7 @@ class Groups {
       level = [...new Set(next)].filter((id) => !groups.has(id));
     }
     if (patients.size > 0) return { patients, groups, warnings };
-    if (warnings.length === 0) warnings.push(adds(root, 'nobody is a member'));
+    if (warnings.length === 0) warnings.push(adds(root, 'it has no member'));
     return { patients, groups: new Set(), warnings };
   }
 }
@@ -142,7 +142,7 @@ function leavesOut(group: string, { unknown, logical }: GroupMembers): string {
   return `Group/${group}: members left out: ${unknown}. They name no resource of this server by its id${how}.`;
 }
 
-const NOBODY = noMembers('there is no such group');
+const NO_MEMBERS = noMembers('there is no such group');
 
 /** Those of the first that are in the second; the first itself, if all are. */
 function within(some: ReadonlySet<string>, all: ReadonlySet<string>): ReadonlySet<string> {
@@ -150,7 +150,7 @@ function within(some: ReadonlySet<string>, all: ReadonlySet<string>): ReadonlySe
   return both.length === some.size ? some : new Set(both);
 }
 
-/** The first, if both have the same patients and groups, so that it can be seen that nobody moved. */
+/** The first, if both have the same patients and groups, so that callers see by identity that no patient moved. */
 function sameAs(now: Membership, before: Membership): Membership {
   const same = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean =>
     a.size === b.size && [...a].every((id) => b.has(id));

@@ -16,7 +16,7 @@ export interface LeadOptions {
   readonly url: string;
   /** Of the lock in this database: what is led, and the installation's name. */
   readonly name: string;
-  /** Ends the session of whoever leads instead of waiting for it; that one starts again and waits. */
+  /** Ends the session of the leader instead of waiting for it. That process starts again and waits. */
   readonly takeOver?: boolean;
   /** Called once when another leads and this one has to wait. */
   readonly onWaiting?: () => void;
@@ -54,7 +54,7 @@ export class Lead {
     this.#timer = setInterval(() => this.#beat(), beat);
   }
 
-  /** Waits until nobody else leads. Throws `unavailable` or `refused`. */
+  /** Waits until no other process leads. Throws `unavailable` or `refused`. */
   static async acquire(options: LeadOptions, signal: AbortSignal): Promise<Lead> {
     const { url, lease, statementMs, name: applicationName } = options;
     const client = await openSession(url, 'lead', {
@@ -115,13 +115,13 @@ const HEARTBEAT = { text: 'SELECT 1', query_timeout: 10_000 };
 async function lock(client: pg.Client, options: LeadOptions, signal: AbortSignal): Promise<void> {
   const { name, takeOver = false, onWaiting, onSilent } = options;
   const silentFor = takeOver ? 0 : (options.lease?.length ?? LEASE);
-  for (let told = false; ; told = true) {
+  for (let reported = false; ; reported = true) {
     const { rows } = await client.query<{ locked: boolean }>(
       'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked',
       [name],
     );
     if (rows[0]?.locked === true) return;
-    if (!told && !takeOver) onWaiting?.();
+    if (!reported && !takeOver) onWaiting?.();
     for (const holder of await endHolders(client, name, { silentFor })) if (!takeOver) onSilent?.(holder);
     await sleep(takeOver ? TAKE_OVER_POLL : POLL, signal);
   }

@@ -22,7 +22,7 @@ export function openPool({ url, size = 8, ...options }: PoolOptions, logger: Log
     // eslint-disable-next-line @typescript-eslint/no-misused-promises -- the pool waits for it, which its type does not say
     onConnect: (client) => pinLate(client, 'pool'),
   });
-  // A connection that breaks while no query is on it has nobody else to tell, and without a listener it would end the process.
+  // If a connection breaks while no query runs on it, only this listener hears of it. Without it the process would end.
   // The pool listens while the connection is idle, and not between the queries of a transaction. It is replaced at its next use.
   pool.on('connect', (client) =>
     client.on('error', (error) => logger.warn({}, `database: ${messageOf(error)}`)),
@@ -33,7 +33,7 @@ export function openPool({ url, size = 8, ...options }: PoolOptions, logger: Log
 
 /**
  * One transaction: all of `work` or nothing. Whatever says that the database is away is thrown as `unavailable`. If the
- * connection breaks during COMMIT itself, nobody can know; it may then have been carried out.
+ * connection breaks during COMMIT, the outcome is unknown: PostgreSQL may have committed.
  */
 export async function transaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   let client: PoolClient | undefined;

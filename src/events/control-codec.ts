@@ -185,11 +185,11 @@ const taskMapping: Mapping<Task, WireTask> = {
 };
 
 /** No patient's id. A worker that knows nothing of commands must not take an empty list for everybody. */
-const NOBODY = '@';
+const NO_PATIENT = '@';
 
 const scopeToWire = (scope: Scope): Wire<Scope> => ({
   ...toWire(scope),
-  patients: scope.command === undefined ? scope.patients : [NOBODY],
+  patients: scope.command === undefined ? scope.patients : [NO_PATIENT],
 });
 const scopeFromWire = (wire: Wire<Scope>): Scope => ({
   ...fromWire<Scope>(wire),

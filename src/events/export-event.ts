@@ -3,7 +3,7 @@ import type { ExportFile } from './status.ts';
 export type ExportEventKind =
   'accepted' | 'started' | 'file-ready' | 'completed' | 'failed' | 'cancelled' | 'expired';
 
-/** What subscribers of `headwater.exports` are told, key = job id, each exactly once. */
+/** An event of `headwater.exports` for subscribers; key = job id; each event exactly once. */
 export interface ExportEvent {
   readonly jobId: string;
   readonly clientId: string;

@@ -4,11 +4,11 @@ import type { Lsn, Stamp } from '../base/positions.ts';
 export type Operation = 'snapshot' | 'create' | 'update' | 'delete';
 
 /**
- * In place of more than `MOST_PATIENTS` patients: of a version with a body, all whom the body names; otherwise perhaps anybody.
+ * In place of more than `MAX_PATIENTS` patients: of a version with a body, all patients that the body names; otherwise any patient.
  * It is no FHIR id. So a record is bounded whatever its resource names.
  */
 export const MANY_PATIENTS = '*';
-export const MOST_PATIENTS = 512;
+export const MAX_PATIENTS = 512;
 
 /** The value of a record in `headwater.resources.<Type>`; its key is `Type/id`. Metadata first, the body last and untouched. */
 export interface ResourceChange {
@@ -24,7 +24,7 @@ export interface ResourceChange {
   readonly problem: string | null;
   /** Ids of the patients in whose compartment this version is; for a delete, of the version that was deleted. */
   readonly patients: readonly string[];
-  /** Ids of the patients whose compartment this version has left; of a Provenance that was nobody's by itself, one empty id. */
+  /** Ids of the patients whose compartment this version has left; of a Provenance that belonged to no patient by itself, one empty id. */
   readonly leftPatients: readonly string[];
   /** The resource's JSON as the source holds it; null for a delete or an oversize body. */
   readonly body: Uint8Array | null;

@@ -86,7 +86,7 @@ export interface TaskFailed extends StatusBase {
 
 /**
  * Everything that ever happens to a job, in `headwater.status`, key = job id. The only truth about a job after its request. Progress is
- * on a topic of its own, since nobody needs it later.
+ * on a topic of its own, since it is not needed later.
  */
 export type StatusEvent =
   | ExportPlanned

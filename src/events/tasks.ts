@@ -81,7 +81,7 @@ export interface Organized {
   readonly of: number;
 }
 
-/** A pure function of an immutable part of the log: whoever runs it, however often, writes the same bytes to the same names. */
+/** A pure function of an immutable part of the log: each attempt writes the same bytes under the same names. */
 export interface Task {
   readonly jobId: string;
   /** Unique in the job, `0001` and up; part of the file names. */

@@ -19,7 +19,7 @@ export interface Zone extends OffsetRange {
  */
 export const UNKNOWN_PATIENT = '';
 
-/** Whom a zone has to name for a record; undefined for a type that is nobody's. */
+/** Returns the patients that a zone must name for a record; undefined for a type that belongs to no patient. */
 export function patientsAbout(
   type: string,
   { patients, leftPatients }: Pick<ResourceChange, 'patients' | 'leftPatients'>,

@@ -40,7 +40,7 @@ export function containedBy(
   );
 }
 
-/** The members that refer to what is contained: without them it would be nobody's, which R4 forbids. */
+/** The members that refer to what is contained: without them no element would refer to it, which R4 forbids. */
 export function referringToContained(bytes: Buffer, members: readonly Member[]): ReadonlySet<Member> {
   const ids = new Set(
     members

@@ -42,7 +42,7 @@ export function groupMembersOf(
     if (referred?.type === 'Patient') patients.add(referred.id);
     if (referred?.type === 'Group') groups.add(referred.id);
   }
-  const noneBecause = patients.size + groups.size === 0 ? 'nobody is a member' : undefined;
+  const noneBecause = patients.size + groups.size === 0 ? 'it has no member' : undefined;
   return { patients: [...patients], groups: [...groups], unknown, logical, noneBecause };
 }
 

@@ -1,6 +1,6 @@
 /** Bytes of a chunk. */
 export const CHUNK_BYTES = 1 << 20;
-const MOST_FREE = 8;
+const MAX_FREE = 8;
 
 const free: Buffer[] = [];
 
@@ -9,7 +9,7 @@ export function takeChunk(least = 0): Buffer {
   return least > CHUNK_BYTES ? Buffer.allocUnsafe(least) : (free.pop() ?? Buffer.allocUnsafe(CHUNK_BYTES));
 }
 
-/** Nobody may look at the chunk any more. */
+/** Gives a chunk back; the caller must not use it again. */
 export function giveChunk(chunk: Buffer): void {
-  if (chunk.length === CHUNK_BYTES && free.length < MOST_FREE) free.push(chunk);
+  if (chunk.length === CHUNK_BYTES && free.length < MAX_FREE) free.push(chunk);
 }

@@ -25,7 +25,7 @@ interface OpenFile {
 
 /**
  * The files of one task and one resource type: lines in, files out, a new one whenever the last is large enough.
- * Names depend on the task alone, so whoever runs it again writes the same bytes under the same names.
+ * Names depend on the task alone, so each attempt writes the same bytes under the same names.
  */
 export class FileSet {
   readonly #options: FileSetOptions;
@@ -62,7 +62,7 @@ export class FileSet {
 }
 
 /** Files that are being ended while the next one is filled. */
-const MOST_ENDING = 2;
+const MAX_ENDING = 2;
 
 /** The files of one kind, one after the other. */
 export class KindFiles {
@@ -95,7 +95,7 @@ export class KindFiles {
     await this.#current.file.drain();
     if (this.#current.file.rawBytes < this.#options.fileBytes) return;
     this.#end(this.#current);
-    await this.#ended.at(-1 - MOST_ENDING);
+    await this.#ended.at(-1 - MAX_ENDING);
   }
 
   async finish(): Promise<readonly ExportFile[]> {
@@ -123,7 +123,7 @@ export class KindFiles {
     this.#current = undefined;
     const type = this.#kind === 'output' ? this.#type : LINE_TYPE[this.#kind];
     const ended = file.finish().then((written) => ({ kind: this.#kind, type, key, ...written }));
-    ended.catch(() => file.abort()); // whoever awaits it hears of it
+    ended.catch(() => file.abort()); // its caller sees the rejection
     this.#ended.push(ended);
   }
 }

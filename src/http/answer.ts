@@ -20,7 +20,7 @@ function jsonTypeFor(ctx: Context): string {
     : fhir;
 }
 
-/** Whatever goes wrong further in, and whatever nobody answered, becomes a status with an OperationOutcome. */
+/** Turns every error of a handler, and every unanswered request, into a status with an OperationOutcome. */
 export function outcomes(logger: Logger): Middleware {
   return async (ctx, next) => {
     try {

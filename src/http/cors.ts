@@ -18,7 +18,7 @@ const EXPOSED = [
 ].join(', ');
 
 /**
- * Lets scripts of web pages call that come from the given origins. Others are not told that they may, so that browsers keep them from
+ * Lets scripts of web pages from the given origins call. Other origins get no CORS headers, so browsers keep them from
  * a kick-off, whose Prefer header they ask about first, and from every answer.
  */
 export function cors(origins: readonly string[]): Middleware {

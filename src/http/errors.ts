@@ -17,7 +17,7 @@ interface Kind {
   readonly retryAfter?: number;
 }
 
-/** The one place where codes become statuses. Every code that is not here is ours alone: 500, and nothing of it is told. */
+/** The one place where codes become statuses. Every other code is internal: the answer is 500 without details. */
 const KINDS: Partial<Record<ErrorCode, Kind>> = {
   'bad-request': { status: 400, issue: 'invalid' },
   'not-found': { status: 404, issue: 'not-found' },
@@ -31,7 +31,7 @@ const OURS: ErrorAnswer = {
   outcome: operationOutcome('error', 'exception', clientMessage('internal', '')),
 };
 
-/** What a client is told of anything thrown. */
+/** Returns what a client may see of an error. */
 export function answerTo(error: unknown): ErrorAnswer {
   if (error instanceof HeadwaterError) {
     const kind = KINDS[error.code];

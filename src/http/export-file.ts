@@ -64,7 +64,7 @@ export async function exportFile(
   ctx.body = gzip ? pipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), () => undefined) : source;
 }
 
-/** Whether the client has it (RFC 9110, 13.2.2); Koa's answer is no to whoever sends no-cache, as fetch does with each condition. */
+/** Whether the client has this version (RFC 9110, 13.2.2); Koa's own check says no to every request with no-cache, which fetch adds to each conditional request. */
 function isKnown(ctx: Context, etag: string, modifiedAt: number): boolean {
   const tags = ctx.get('If-None-Match');
   if (tags !== '') return tags.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')));

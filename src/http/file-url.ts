@@ -8,7 +8,7 @@ export interface UrlSigning {
 }
 
 /**
- * A capability URL: whoever has it may read this one file until `expires` (ms since 1970; kept in whole seconds).
+ * A capability URL: every holder may read this one file until `expires` (ms since 1970; kept in whole seconds).
  * HMAC-SHA256 over the key and the time.
  */
 export function fileUrl(signing: UrlSigning, key: string, expires: number): string {

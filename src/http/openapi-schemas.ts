@@ -82,7 +82,7 @@ const FILE = record(
       type: 'string',
       format: 'uri',
       description:
-        'Good for a limited time for whoever has it, without a token; the manifest asked for again has a new one.',
+        'Valid for a limited time, for every holder, without a token; a manifest that is asked for again has a new one.',
     },
     count: { ...COUNT, description: 'Resources, hence lines; headers of patients are not counted.' },
     extension: record({

@@ -19,7 +19,7 @@ export interface StoredBatch extends Partition {
   readonly to: number;
   /** Of keys and values, before compression. */
   readonly bytes: number;
-  /** Whom the records are about; undefined for records that are about no patient by their kind. */
+  /** The patients that the records are about; undefined for kinds of records that are about no patient. */
   readonly patients: ReadonlySet<string> | undefined;
 }
 
@@ -78,7 +78,7 @@ export type Handle = (record: QueuedRecord, signal: AbortSignal) => Promise<Outc
 
 /**
  * Handles each record of the topics once per group, in order within a partition: the outcome and the consumed offset go
- * into one Kafka transaction. A crash before that commits nothing and the record comes again, perhaps elsewhere.
+ * into one Kafka transaction. A crash before that commits nothing and the record comes again, here or in another process.
  *
  * `remedyFor` says what an error of a handler leads to. `retry`: the record is handled again with backoff, however long it takes,
  * and the rest of its partition waits. `fail`: `giveUp` gives the outcome instead (an error without a code is tried a few

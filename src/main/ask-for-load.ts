@@ -28,7 +28,7 @@ export async function askForLoad(
         'bad-request',
         `${prefix}.resources.${difference.text}, which a reload cannot mend; run headwater reset`,
       );
-    if (pending === 'reload' && (difference || !stored)) await log.admin.emptyTopic(log.names.zones); // they tell of other offsets
+    if (pending === 'reload' && (difference || !stored)) await log.admin.emptyTopic(log.names.zones); // they name other offsets
     const position = positionAsked(stored, { pending, states, lost: difference !== undefined });
     appender.add(positions.topic, positionRecord(positions, position, Date.now()));
     await appender.commit();

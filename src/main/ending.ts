@@ -1,8 +1,8 @@
 import type { Logger } from '../base/service.ts';
 
-/** ms. A process that was told to end, or met a fatal error, has ended by then, whatever hangs. */
+/** ms. A process ends within this time after a signal or a fatal error, even if something hangs. */
 const PATIENCE = 8_000;
-/** ms. What is left when all has ended, such as sockets that nobody closes, is cut off after this. */
+/** ms. After this time the process ends although something is open, such as a socket. */
 const LEFTOVERS = 500;
 
 /** Rejects when the signal fires, so that what cannot be given up is not waited for. */

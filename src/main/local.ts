@@ -17,7 +17,7 @@ const filesIn = (directory: string): string => join(directory, 'files');
 /** Where `headwater start` keeps its export files. */
 export const localFiles = filesIn(headwaterDirectory);
 
-/** All of them, and the note whose they are: without their job tables nobody else would ever remove them. */
+/** Removes all export files and the owner marker: without their job tables no janitor would ever remove them. */
 export function removeLocalFiles(directory = headwaterDirectory): Promise<void> {
   return rm(filesIn(directory), { recursive: true, force: true });
 }

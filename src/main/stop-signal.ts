@@ -1,5 +1,5 @@
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
-/** npm sends a Ctrl-C on to a script that the terminal has told already; in ms. */
+/** npm forwards a Ctrl-C to a script that got it from the terminal already. In ms. */
 const SAME_PRESS = 1_000;
 
 /** Fires at the first Ctrl-C or SIGTERM, for an orderly end. A second one, not the first one's echo, ends the process at once. */

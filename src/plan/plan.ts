@@ -38,7 +38,7 @@ export interface Findings {
   readonly since?: Since | undefined;
   /** ms since 1970; records with a greater stamp are not wanted. */
   readonly until?: number | undefined;
-  /** Whom a patient or group export is of; undefined = the whole system. */
+  /** The cohort of a patient or group export; undefined = the whole system. */
   readonly cohort?: Cohort | undefined;
   /** Parts of a range in which there is nothing of the cohort. */
   readonly empty?: GapsOf | undefined;
@@ -62,7 +62,7 @@ export interface Plan {
 type Draft = Pick<Task, 'ranges' | 'related' | 'organized' | 'plannedBytes'>;
 
 /** So many a task and a plan carry; of more they say where the command is, which is read once for many tasks. */
-const MOST_CARRIED = 100;
+const MAX_CARRIED = 100;
 const UNKNOWN_MEAN_BYTES = 2_000;
 
 /**
@@ -135,7 +135,7 @@ export function plannedTypes(command: ExportCommand): string[] {
 const NOTHING = { related: undefined, organized: undefined };
 
 function isLong({ patients }: ExportParameters): boolean {
-  return patients.length > MOST_CARRIED;
+  return patients.length > MAX_CARRIED;
 }
 
 function filterOf(command: ExportCommand, { since, until, command: place }: Findings): TaskFilter {
@@ -183,7 +183,7 @@ function beforeEpoch({ cut: { epoch } }: ExportCommand, { since }: Findings): st
   ];
 }
 
-/** Who asks for nothing else gets nothing, and is told why. */
+/** Warns a client that asks only for types that come along with others, since it gets nothing. */
 function lonelyContext(command: ExportCommand): string[] {
   const { plain, context, provenanceBy } = typesOf(command);
   if (context.length === 0 || plain.length > 0 || provenanceBy) return [];

@@ -154,7 +154,7 @@ export class Planner implements Service {
     return new Map(from);
   }
 
-  /** Where nobody of the cohort is, and nothing that its client lacks. Everybody is everywhere. */
+  /** Returns the stretches that are about no patient of the cohort, and those in which its client lacks nothing. */
   async #gaps(
     { parameters, cut }: ExportCommand,
     { since, cohort }: Pick<Findings, 'since' | 'cohort'>,

@@ -13,10 +13,10 @@ const UNKNOWN = hash32(UNKNOWN_PATIENT);
 /** When more of a range than that has to be read, it is read whole: where patients lie mixed, that is as fast. */
 const WORTHWHILE_SHARE = 0.5;
 /** Gaps of a range at most: a task carries them. */
-const MOST_GAPS = 1_000;
+const MAX_GAPS = 1_000;
 
 /** Who may be in a zone: `movers` have joined or left since `since`. */
-type Presence = 'nobody' | 'others' | 'movers';
+type Presence = 'none' | 'others' | 'movers';
 
 /** Tells who of a cohort may be in a zone. */
 export class ZoneFilter {
@@ -42,8 +42,8 @@ export class ZoneFilter {
   }
 
   presence({ patients }: Zone): Presence {
-    if (patients.includes(UNKNOWN)) return 'movers'; // whoever they are
-    if (this.#anybody && !patients.some((hash) => this.#anybody?.has(hash))) return 'nobody';
+    if (patients.includes(UNKNOWN)) return 'movers'; // unknown ones
+    if (this.#anybody && !patients.some((hash) => this.#anybody?.has(hash))) return 'none';
     return patients.some((hash) => this.#movers.has(hash)) ? 'movers' : 'others';
   }
 
@@ -58,12 +58,12 @@ function hashes(ids: readonly string[]): ReadonlySet<number> {
   return new Set(ids.map(hash32));
 }
 
-/** The stretches of the resource topics in which nobody of a cohort is, by type and partition. */
+/** The stretches of the resource topics that are about no patient of a cohort, by type and partition. */
 export class ZoneGaps {
   readonly #empty = new Map<string, OffsetRange[]>();
   readonly #known = new Map<string, OffsetRange[]>();
 
-  /** Reads what the log tells of zones now: more than at the cut does no harm. */
+  /** Reads the zones that the log holds now. Zones written after the cut do no harm. */
   static async read(
     log: {
       readonly reader: Pick<LogReader, 'ends' | 'offsetsAt' | 'read'>;
@@ -83,9 +83,8 @@ export class ZoneGaps {
           for (const { value } of records) {
             const zone = decode(value);
             const presence = filter.presence(zone);
-            if (presence === 'nobody') add(found.#empty, zone);
-            if (presence === 'nobody' || (presence === 'others' && filter.isOld(zone)))
-              add(found.#known, zone);
+            if (presence === 'none') add(found.#empty, zone);
+            if (presence === 'none' || (presence === 'others' && filter.isOld(zone))) add(found.#known, zone);
           }
         }
       }),
@@ -93,12 +92,12 @@ export class ZoneGaps {
     return found;
   }
 
-  /** Of a range, those worth leaving out because nobody of the cohort is there. */
+  /** Returns the stretches of a range to skip, since they are about no patient of the cohort. */
   empty(range: TypeRange, meanBytes: number): readonly OffsetRange[] {
     return worthwhile(this.#empty, range, meanBytes);
   }
 
-  /** Those worth leaving out because nobody is there of whom the client lacks anything. */
+  /** Returns the stretches of a range to skip, since the client lacks nothing of the patients there. */
   known(range: TypeRange, meanBytes: number): readonly OffsetRange[] {
     return worthwhile(this.#known, range, meanBytes);
   }
@@ -115,8 +114,8 @@ function worthwhile(all: Gaps, range: TypeRange, meanBytes: number): OffsetRange
   });
   const left = inside.reduce((offsets, gap) => offsets - (gap.to - gap.from), range.to - range.from);
   if (left > WORTHWHILE_SHARE * (range.to - range.from)) return [];
-  if (inside.length <= MOST_GAPS) return inside;
-  const longest = inside.toSorted((a, b) => b.to - b.from - (a.to - a.from)).slice(0, MOST_GAPS);
+  if (inside.length <= MAX_GAPS) return inside;
+  const longest = inside.toSorted((a, b) => b.to - b.from - (a.to - a.from)).slice(0, MAX_GAPS);
   return longest.sort((a, b) => a.from - b.from);
 }
 

@@ -17,7 +17,7 @@ export interface Block {
 const MEMORY_BYTES = 32 << 20;
 const BUCKETS = 64;
 /** So often a bucket that is too large is divided again: enough for 64^4 times the memory. */
-const MOST_LEVELS = 4;
+const MAX_LEVELS = 4;
 /** Of an entry: length of the line, whether it is the patient itself, length of the id. */
 const HEAD_BYTES = 6;
 
@@ -58,7 +58,7 @@ export class PatientBlocks {
 
   /** Spills what is too much for memory. */
   async drain(): Promise<void> {
-    if (this.#heldBytes <= this.#memoryBytes || this.#level >= MOST_LEVELS) return;
+    if (this.#heldBytes <= this.#memoryBytes || this.#level >= MAX_LEVELS) return;
     await this.#spill();
   }
 

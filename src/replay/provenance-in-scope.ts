@@ -4,7 +4,7 @@ import { readProvenance } from './provenance.ts';
 import { IGNORING, replayRanges } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
-import { belongsBefore, belongsNow, perhapsBefore } from './selection.ts';
+import { belongsBefore, belongsNow, maybeBefore } from './selection.ts';
 import type { Belongs, Fate, Selector, Version } from './selection.ts';
 
 type When = 'now' | 'before';
@@ -13,7 +13,7 @@ type When = 'now' | 'before';
 class Found {
   readonly now = new Set<string>();
   readonly before = new Set<string>();
-  readonly perhaps = new Set<string>();
+  readonly maybe = new Set<string>();
   /** Deleted; as they were as of `since`, the log does not hold them. */
   readonly lost = new Set<string>();
   readonly #about: Readonly<Record<When, Map<string, string[]>>> = { now: new Map(), before: new Map() };
@@ -63,12 +63,12 @@ export async function chooseInScope(run: TaskRun, targets: readonly TaskRange[])
   return {
     now: (key) => found.now.has(key),
     before: (key) => found.before.has(key),
-    perhaps: (key) => found.before.has(key) || found.perhaps.has(key) || found.lost.has(key),
+    maybe: (key) => found.before.has(key) || found.maybe.has(key) || found.lost.has(key),
   };
 }
 
 /**
- * Of each Provenance its newest version and, if it changed since, the one as of then. One that was deleted is told of to
+ * Reads of each Provenance the newest version and, if it changed since, the version as of then. A deleted one is reported to
  * everybody when the log no longer has what it was about.
  */
 class ProvenanceReading implements Selector {
@@ -78,9 +78,9 @@ class ProvenanceReading implements Selector {
   readonly #until: number | undefined;
   readonly #now: Belongs;
   readonly #before: Belongs;
-  readonly #perhaps: Belongs;
+  readonly #maybe: Belongs;
   readonly #found: Found;
-  /** What the body that is handed to the sink next tells of. */
+  /** The targets of the body that the sink gets next. */
   #telling: readonly When[] = [];
 
   constructor({ task: { filter }, cohort, references }: TaskRun, found: Found) {
@@ -89,7 +89,7 @@ class ProvenanceReading implements Selector {
     this.#until = filter.until;
     this.#now = belongsNow('Provenance', cohort);
     this.#before = belongsBefore('Provenance', cohort);
-    this.#perhaps = perhapsBefore('Provenance', cohort);
+    this.#maybe = maybeBefore('Provenance', cohort);
     this.#found = found;
     this.sink = {
       ...IGNORING,
@@ -129,14 +129,14 @@ class ProvenanceReading implements Selector {
     if (this.#since !== undefined && version.changedAt > this.#since) return this.#passing(id, version);
     this.#found.lost.delete(keyOf(id));
     if (version.operation === 'delete') return 'nothing';
-    if (this.#perhaps(id, version.patients)) this.#found.perhaps.add(keyOf(id));
+    if (this.#maybe(id, version.patients)) this.#found.maybe.add(keyOf(id));
     this.#telling = ['before'];
     return version.patients.length > 0 ? 'nothing' : 'output';
   }
 
   /** A version between `since` and the newest, or that: what it is in and what it left may have been in before. */
   #passing(id: string, { patients, leftPatients }: Version): Fate {
-    if (this.#perhaps(id, patients) || this.#perhaps(id, leftPatients)) this.#found.perhaps.add(keyOf(id));
+    if (this.#maybe(id, patients) || this.#maybe(id, leftPatients)) this.#found.maybe.add(keyOf(id));
     return 'watch';
   }
 }
@@ -148,7 +148,7 @@ class TargetReading implements Selector {
   readonly #since: number | undefined;
   readonly #now: Belongs;
   readonly #before: Belongs;
-  readonly #perhaps: Belongs;
+  readonly #maybe: Belongs;
   readonly #found: Found;
 
   constructor({ task: { filter }, cohort }: TaskRun, type: string, found: Found) {
@@ -157,7 +157,7 @@ class TargetReading implements Selector {
     this.#since = filter.since;
     this.#now = belongsNow(type, cohort);
     this.#before = belongsBefore(type, cohort);
-    this.#perhaps = perhapsBefore(type, cohort);
+    this.#maybe = maybeBefore(type, cohort);
     this.#found = found;
   }
 
@@ -174,12 +174,12 @@ class TargetReading implements Selector {
     const about = this.#found.about('before', `${this.#type}/${id}`);
     if (about.length === 0) return 'nothing';
     if (changedAt > this.#since) {
-      if (this.#perhaps(id, patients) || this.#perhaps(id, leftPatients))
-        for (const key of about) this.#found.perhaps.add(key);
+      if (this.#maybe(id, patients) || this.#maybe(id, leftPatients))
+        for (const key of about) this.#found.maybe.add(key);
       return 'watch';
     }
-    if (operation === 'delete' || !this.#perhaps(id, patients)) return 'nothing';
-    const had = this.#before(id, patients) ? this.#found.before : this.#found.perhaps;
+    if (operation === 'delete' || !this.#maybe(id, patients)) return 'nothing';
+    const had = this.#before(id, patients) ? this.#found.before : this.#found.maybe;
     for (const key of about) had.add(key);
     return 'nothing';
   }

@@ -32,14 +32,14 @@ export async function chooseByReturned(run: TaskRun, related: Related): Promise<
   const always = { since: undefined, until: undefined };
   const found = await readAll(run, Selection.ofCohort(always, undefined, 'Provenance'));
   const now = await choose(run, related, found, (type) => Selection.ofCohort(always, cohort, type));
-  if (since === undefined) return { now: (key) => now.has(key), before: () => false, perhaps: () => false };
+  if (since === undefined) return { now: (key) => now.has(key), before: () => false, maybe: () => false };
   const then = await readAll(run, new AsOf(since, () => true));
   const had = await choose(run, related, then, (type) => new AsOf(since, belongsBefore(type, cohort)));
   return {
     now: (key) => now.has(key),
     before: (key) => had.has(key),
     // Of a deleted one the log may not have the version of then any more.
-    perhaps: (key) => had.has(key) || now.has(key) || !(found.keys.has(key) || then.keys.has(key)),
+    maybe: (key) => had.has(key) || now.has(key) || !(found.keys.has(key) || then.keys.has(key)),
   };
 }
 

@@ -15,14 +15,14 @@ import type { Selector } from './selection.ts';
  * newest version counts, as everywhere. Memory: the keys of what is chosen.
  */
 export async function replayRelated(run: TaskRun, related: Related): Promise<ExportFile[]> {
-  const { now, before, perhaps } = await choose(run, related);
+  const { now, before, maybe } = await choose(run, related);
   const written: ExportFile[] = [];
   for (const [type, ranges] of Map.groupBy(run.task.ranges, (range: TaskRange) => range.type)) {
     const files = run.files.of(type);
     const selection = new Selection(run.task.filter, {
       now: (id) => now(`${type}/${id}`),
       before: (id) => before(`${type}/${id}`),
-      perhaps: (id) => perhaps(`${type}/${id}`),
+      maybe: (id) => maybe(`${type}/${id}`),
       filtered: isFiltered(run.task, type),
     });
     const sink = fileSink(files, run.shapeOf(type));
@@ -64,11 +64,11 @@ async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Pro
   };
   const always = { since: undefined, until: undefined };
   const all = await referenced((type) => Selection.ofCohort(always, cohort, type));
-  if (since === undefined) return { now: (key) => all.has(key), before: () => false, perhaps: () => false };
+  if (since === undefined) return { now: (key) => all.has(key), before: () => false, maybe: () => false };
   const had = await referenced((type) => new AsOf(since, belongsBefore(type, cohort)));
   return {
     now: (key) => all.has(key),
     before: (key) => had.has(key),
-    perhaps: (key) => had.has(key) || all.has(key), // what referred to it then may have been compacted away
+    maybe: (key) => had.has(key) || all.has(key), // what referred to it then may have been compacted away
   };
 }

@@ -44,7 +44,7 @@ export interface Replayed {
   readonly from: number;
 }
 
-const NOBODY: readonly string[] = [];
+const NO_PATIENTS: readonly string[] = [];
 
 /**
  * Replays one partition, newest first: the first time a key is met is its newest version, and only that counts (unless the
@@ -136,9 +136,9 @@ class Replay implements Visitor {
     const { codec, byPatients, selection } = this.#options;
     const { operation, stamp } = change;
     if (!byPatients && (operation !== 'snapshot' || !selection.timed))
-      return { operation, changedAt: stamp, patients: NOBODY, leftPatients: NOBODY };
+      return { operation, changedAt: stamp, patients: NO_PATIENTS, leftPatients: NO_PATIENTS };
     const { lastUpdated, patients, leftPatients, body } = codec.decode(change.bytes);
-    // Nobody knows when a resource that the first load found was committed: by its own lastUpdated, but not after the load.
+    // The commit time of a resource that the first load found is unknown: by its own lastUpdated, but not after the load.
     const changedAt = operation === 'snapshot' ? Math.min(lastUpdated ?? stamp, stamp) : stamp;
     const unread = operation !== 'delete' && body === null && patients.length === 0;
     return { operation, changedAt, patients, leftPatients, unread };

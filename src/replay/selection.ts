@@ -9,7 +9,7 @@ export interface Version {
   readonly changedAt: number;
   readonly patients: readonly string[];
   readonly leftPatients: readonly string[];
-  /** It lives, but nobody can tell whose it is. */
+  /** It lives, but its patients are unknown. */
   readonly unread?: boolean;
 }
 
@@ -45,7 +45,7 @@ export interface Selector {
 }
 
 /**
- * Which resources an export returns, and which it reports as gone. Pure. `in` is about whom the export is of (the whole
+ * Which resources an export returns, and which it reports as gone. Pure. `in` is about the cohort of the export (the whole
  * system, every patient, a group's members); "was in" is the same as of `since`, so: whether the client has it. Where that is
  * not known for certain, what it may lack is returned again, and what it may have is reported as gone.
  *
@@ -60,18 +60,18 @@ export interface Selector {
  * Watched: an older version, or what it left, was in -> deleted (6). An older version from before `since` decides it: held, if it was
  * in (7). Where filters decide as well, a version after `since` cannot tell whether its client has the resource: instead of
  * deleted it is doubtful, and a version that is the resource's first ends the doubt (8).
- * So applying an export with `since` to the one of that time gives the full export, whoever joined, left or moved.
+ * So applying an export with `since` to the one of that time gives the full export, whichever patients joined, left or moved.
  */
 export class Selection implements Selector {
   readonly #period: Period;
   readonly #now: Belongs;
   readonly #before: Belongs;
-  readonly #perhaps: Belongs;
+  readonly #maybe: Belongs;
   readonly #filtered: boolean;
 
   /**
    * @param scope.before what was in for certain
-   * @param scope.perhaps and what may have been; as `before` when nothing is uncertain
+   * @param scope.maybe and what may have been; as `before` when nothing is uncertain
    * @param scope.filtered whether filters choose among what is in
    */
   constructor(
@@ -79,14 +79,14 @@ export class Selection implements Selector {
     scope: {
       readonly now: Belongs;
       readonly before: Belongs;
-      readonly perhaps?: Belongs;
+      readonly maybe?: Belongs;
       readonly filtered?: boolean;
     },
   ) {
     this.#period = period;
     this.#now = scope.now;
     this.#before = scope.before;
-    this.#perhaps = scope.perhaps ?? scope.before;
+    this.#maybe = scope.maybe ?? scope.before;
     this.#filtered = scope.filtered ?? false;
   }
 
@@ -97,7 +97,7 @@ export class Selection implements Selector {
   static ofCohort(period: Period, cohort: Cohort | undefined, type: string, filtered = false): Selection {
     const now = belongsNow(type, cohort);
     const before = belongsBefore(type, cohort);
-    return new Selection(period, { now, before, perhaps: perhapsBefore(type, cohort), filtered });
+    return new Selection(period, { now, before, maybe: maybeBefore(type, cohort), filtered });
   }
 
   get timed(): boolean {
@@ -114,7 +114,7 @@ export class Selection implements Selector {
     const late = until !== undefined && changedAt > until;
     if (late && since === undefined) return 'nothing'; // 1
     const changed = since !== undefined && changedAt > since;
-    // Of what nobody can read: theirs whose the version before was, or anybody's.
+    // An unreadable version belongs to the patients of the version before, or to any patient.
     const owners = version.unread ? version.leftPatients : patients;
     const anybodys = version.unread === true && owners.length === 0;
     if (operation !== 'delete' && (anybodys || this.#now(id, owners))) {
@@ -140,14 +140,14 @@ export class Selection implements Selector {
 
   /** Of a version after `since` that is not returned. */
   #gone(id: string, { operation, patients, leftPatients }: Version): Fate {
-    if (!this.#perhaps(id, patients) && !this.#perhaps(id, leftPatients)) return 'watch';
+    if (!this.#maybe(id, patients) && !this.#maybe(id, leftPatients)) return 'watch';
     if (!this.#filtered) return 'deleted';
     return operation === 'create' ? 'watch' : 'doubtful'; // 8
   }
 
   /** Of the version that an export of `since` met. */
   #asOfSince(id: string, { operation, patients }: Version): Fate {
-    return operation !== 'delete' && this.#perhaps(id, patients) ? 'held' : 'nothing';
+    return operation !== 'delete' && this.#maybe(id, patients) ? 'held' : 'nothing';
   }
 }
 
@@ -180,7 +180,7 @@ export type Belongs = (id: string, patients: readonly string[]) => boolean;
  * and what cannot be read is reported as a problem.
  */
 export function belongsNow(type: string, cohort: Cohort | undefined): Belongs {
-  return cohort ? belongs(type, cohort.members, cohort.groups, 'perhaps') : () => true;
+  return cohort ? belongs(type, cohort.members, cohort.groups, 'maybe') : () => true;
 }
 
 /** As of `since`, for certain: the client has it. */
@@ -188,9 +188,9 @@ export function belongsBefore(type: string, cohort: Cohort | undefined): Belongs
   return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'certainly') : () => true;
 }
 
-/** As of `since`, perhaps: nobody can tell whether the client has it. */
-export function perhapsBefore(type: string, cohort: Cohort | undefined): Belongs {
-  return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'perhaps') : () => true;
+/** As of `since`, maybe: it is unknown whether the client has it. */
+export function maybeBefore(type: string, cohort: Cohort | undefined): Belongs {
+  return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'maybe') : () => true;
 }
 
 /** @param how what `MANY_PATIENTS` means: these patients may be among the many */
@@ -198,10 +198,10 @@ function belongs(
   type: string,
   patients: Patients,
   groups: ReadonlySet<string> | undefined,
-  how: 'certainly' | 'perhaps',
+  how: 'certainly' | 'maybe',
 ): Belongs {
-  // R4 has a Group in the compartments of its members, but other groups with members of this one are nobody's business here.
+  // R4 has a Group in the compartments of its members, but other groups with members of this one do not matter here.
   if (type === 'Group' && groups !== undefined) return (id) => groups.has(id);
   if (patients === undefined) return (_, list) => list.length > 0;
-  return (_, list) => list.some((id) => patients.has(id) || (id === MANY_PATIENTS && how === 'perhaps'));
+  return (_, list) => list.some((id) => patients.has(id) || (id === MANY_PATIENTS && how === 'maybe'));
 }

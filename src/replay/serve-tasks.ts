@@ -18,10 +18,10 @@ export function serveTasks(options: TaskRunnerOptions): void {
   const run = async ({ task }: Extract<ToThread, { kind: 'run' }>): Promise<void> => {
     running = new AbortController();
     try {
-      let told = systemClock();
+      let reported = systemClock();
       const onProgress = (fraction: number): void => {
-        if (systemClock() - told < PROGRESS_INTERVAL) return;
-        told = systemClock();
+        if (systemClock() - reported < PROGRESS_INTERVAL) return;
+        reported = systemClock();
         send({ kind: 'progress', fraction });
       };
       send({ kind: 'done', files: await runner.run(task, running.signal, onProgress) });

@@ -45,19 +45,19 @@ export interface WorkerOptions {
 }
 
 const PROGRESS_INTERVAL = 1_000;
-/** Tasks of which a process remembers that it told of their start; those it is repeating are among the last. */
-const MOST_TOLD = 10_000;
+/** The most tasks whose reported start a process remembers; repeated tasks are among the last. */
+const MAX_STARTED = 10_000;
 
 /**
  * Role: takes tasks of one lane, replays them and appends what came of each, in one transaction with the task's offset.
- * Invariant: files exist before the event that tells of them. A crash: the task comes again, here or elsewhere, and the
+ * Invariant: files exist before the event that names them. A crash: the task comes again, here or elsewhere, and the
  * same bytes are written to the same names; a zombie that still runs it can only do that too.
  */
 export class Worker implements Service {
   readonly name: string;
   readonly #options: WorkerOptions;
-  /** Tasks whose start was told by this process, which is still alive: their repetition here is no sign of a deadly task. */
-  readonly #told = new Set<string>();
+  /** Tasks whose start this process has reported. It is still alive, so repeating them here is no sign of a deadly task. */
+  readonly #started = new Set<string>();
 
   constructor(options: WorkerOptions) {
     this.name = `worker-${options.lane}`;
@@ -106,7 +106,7 @@ export class Worker implements Service {
     this.#tell(event).catch(() => undefined); // the server may be Kafka
   }
 
-  /** What is told of a task that cannot be done; its key names it also when it cannot be read. */
+  /** Returns the events of a failed task; its key names it even if its value is unreadable. */
   #failure({ key }: QueuedRecord, error: unknown): Outcome {
     const { statusRecord, metrics, lane, clock, ended } = this.#options;
     const [jobId, taskId] = key.split('/');
@@ -120,7 +120,7 @@ export class Worker implements Service {
     const { jobId, taskId } = task;
     const name = `${jobId}/${taskId}`;
     // Once a process: a task that kills its worker is known by its starts.
-    if (!this.#told.has(name))
+    if (!this.#started.has(name))
       await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
     this.#remember(name);
     const started = clock();
@@ -130,22 +130,22 @@ export class Worker implements Service {
   }
 
   #remember(name: string): void {
-    this.#told.delete(name);
-    this.#told.add(name);
-    const [oldest = name] = this.#told;
-    if (this.#told.size > MOST_TOLD) this.#told.delete(oldest);
+    this.#started.delete(name);
+    this.#started.add(name);
+    const [oldest = name] = this.#started;
+    if (this.#started.size > MAX_STARTED) this.#started.delete(oldest);
   }
 
-  /** Tells of progress now and then. An event that is lost costs nothing but a number on a screen. */
+  /** Reports progress now and then. A lost event does no harm: it is only a number on a screen. */
   #progress({ jobId, taskId }: Task): (fraction: number) => void {
     const { clock, logger } = this.#options;
-    let told = clock();
+    let reported = clock();
     return (fraction) => {
       const at = clock();
-      if (at - told < PROGRESS_INTERVAL) return;
-      told = at;
+      if (at - reported < PROGRESS_INTERVAL) return;
+      reported = at;
       this.#tell({ kind: 'TaskProgressed', jobId, taskId, fraction, at }).catch((error: unknown) => {
-        logger.warn({ jobId, task: taskId, err: error }, 'progress was not told');
+        logger.warn({ jobId, task: taskId, err: error }, 'progress was not reported');
       });
     };
   }

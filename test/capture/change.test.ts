@@ -86,7 +86,7 @@ describe('what a row means', () => {
     assert.match(problem ?? '', /HEADWATER_MAX_RESOURCE_BYTES/);
   });
 
-  it('a body that is no JSON object is left out, and nothing of it is told', () => {
+  it('a body that is not a JSON object is left out, and no message quotes it', () => {
     for (const body of ['', '{"secret": nope}', '[]', '"text"', 'null']) {
       const { change, problem } = loadedChange('snapshot', row({ body: Buffer.from(body) }), point, limits);
       assert.equal(change.body, null);

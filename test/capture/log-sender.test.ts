@@ -103,7 +103,7 @@ describe('a sender of records', () => {
     );
   });
 
-  it('tells of a commit that failed during a wait', async () => {
+  it('reports a commit that failed during a wait', async () => {
     const log = new TimedLog();
     const failure = new Error('no broker');
     const sender = new LogSender(log, quiet, () => Promise.reject(failure));

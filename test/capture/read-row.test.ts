@@ -3,7 +3,7 @@ import { lsn, stamp } from '../../src/base/positions.ts';
 import { changesOf } from '../../src/capture/change.ts';
 import { keyId, readRow } from '../../src/capture/read-row.ts';
 import type { SourceRow } from '../../src/capture/source-mapping.ts';
-import { MANY_PATIENTS, MOST_PATIENTS } from '../../src/events/resource-change.ts';
+import { MANY_PATIENTS, MAX_PATIENTS } from '../../src/events/resource-change.ts';
 import { References } from '../../src/fhir/reference.ts';
 
 const BASE = 'https://fhir.example.org/r4';
@@ -71,7 +71,7 @@ describe('a row of the source', () => {
     assert.deepEqual(change.change.leftPatients, ['a']);
   });
 
-  it('of no type of FHIR R4 is told once it lives, and its removal says nothing', () => {
+  it('of no type of FHIR R4 is reported while it lives, and its removal is not', () => {
     const strange = row('Patiënt', 'a', '{}');
     assert.deepEqual(
       changesOf(undefined, strange, point, rules).map(({ change }) => change.operation),
@@ -96,8 +96,8 @@ describe('a row of the source', () => {
   });
 
   it('names no more patients than a record has room for', () => {
-    const some = changesOf(undefined, group('g', ids('a', MOST_PATIENTS)), point, rules);
-    assert.equal(some[0]?.change.patients.length, MOST_PATIENTS);
+    const some = changesOf(undefined, group('g', ids('a', MAX_PATIENTS)), point, rules);
+    assert.equal(some[0]?.change.patients.length, MAX_PATIENTS);
     const before = group('g', ids('a', 100_000));
     const [change] = changesOf(before, group('g', ids('b', 100_000)), point, rules);
     assert.deepEqual(change?.change.patients, [MANY_PATIENTS]);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { Relation } from '../../src/capture/pgoutput.ts';
 import { gapOf, mappedColumns, presetMapping } from '../../src/capture/source-mapping.ts';
 
-describe('what the stream tells of a table', () => {
+describe('the description of a table in the stream', () => {
   const [mapping] = presetMapping('headwater', 'public.resource');
   assert.ok(mapping);
   const columns = mappedColumns(mapping).map(([, column]) => column);

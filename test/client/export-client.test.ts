@@ -47,7 +47,7 @@ describe('export client', () => {
     return { kind, type, key, count: text.split('\n').length - 1, bytes: bytes.length, sha256 };
   }
 
-  /** The job goes on by one step with each time that the client is told of a step. */
+  /** The job goes on by one step each time that the client reports a step. */
   function complete(files: readonly ExportFile[]): (told: ExportProgress) => void {
     return (told) => {
       progress.push(told);
@@ -250,7 +250,7 @@ describe('export client', () => {
     });
   });
 
-  it('says when nobody answers', async () => {
+  it('reports that no server answers', async () => {
     await gateway.stop();
     await assert.rejects(kickOff({ server }, AbortSignal.timeout(5_000)), {
       code: 'unavailable',

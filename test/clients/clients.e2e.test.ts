@@ -51,7 +51,7 @@ describe('clients of others', function () {
 
       before(async function () {
         this.timeout(INSTALL_MS);
-        // A registry that is away must not look like a fault of ours; who was there is told, and that somebody was is tested.
+        // A registry that is away must not look like a fault of ours. The test prints which clients it found, and requires at least one.
         const missing = await client.prepare().catch(messageOf);
         if (missing === undefined) {
           if (client !== ownCommandLine) others.push(client.name);

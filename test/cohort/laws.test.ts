@@ -50,7 +50,7 @@ const refined: fc.Arbitrary<Asked> = fc
   })
   .map(({ one, ...more }) => ({ ...one, ...more }));
 
-/** Records that the log tells of as one when it says where patients are. */
+/** Records in one zone. */
 const zones = fc.constantFrom(Infinity, Infinity, 1, 2);
 
 /** A world whose log begins with a load. */
@@ -103,7 +103,7 @@ describe('exports of patients and groups', function () {
     );
   });
 
-  it('make up the full export, one _since after the other, whoever joined, left, moved or was deleted', async () => {
+  it('make up the full export, one _since after the other, whichever patients join, leave, move or go', async () => {
     await fc.assert(
       fc.asyncProperty(
         beginning,
@@ -167,7 +167,7 @@ describe('exports of patients and groups', function () {
         assert(everything && before && after);
         for (const key of before.keys()) assert(changedBy(key), `${key} changed after _until`);
         assert.deepEqual(sorted(new Map([...before, ...after])), sorted(everything));
-        // A joiner's history and what is newly referred to is older, and is owed to whoever says _since.
+        // A joiner's history and what is newly referred to is older, and a client with _since must get it.
         if (one.group === undefined && !one.types?.includes('Practitioner') && one.types?.length === 2)
           for (const key of after.keys()) assert(!before.has(key), `${key} is in both`);
         assert.deepEqual(early.deleted, []);

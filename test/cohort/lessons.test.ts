@@ -104,7 +104,7 @@ describe('lessons of other export servers', () => {
     assert.deepEqual(keys, ['Group/g', 'Observation/of-ann', 'Patient/ann']);
   });
 
-  it('resources that are in no compartment come along when _type names them and something returned refers to them', async () => {
+  it('resources in no compartment come along when _type names them and a returned resource refers to them', async () => {
     const world = annAndBob();
     world.commit([
       ...['known', 'unknown', 'new'].map((id) => put('Practitioner', id)),

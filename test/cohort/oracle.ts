@@ -18,7 +18,7 @@ export type Answer =
       readonly failed: undefined;
       /** Lines by key. */
       readonly lines: ReadonlyMap<string, string>;
-      /** Whom each resource is of. */
+      /** The patients of each resource. */
       readonly owners: ReadonlyMap<string, readonly string[]>;
       readonly nobody: boolean;
     };
@@ -116,7 +116,7 @@ function isNow(period: Json | undefined, time: number): boolean {
 }
 
 function compartmentsOf({ type, id, resource }: Row): string[] {
-  if (resource['trouble'] === 'cut') return type === 'Patient' ? [id] : []; // nobody can read it
+  if (resource['trouble'] === 'cut') return type === 'Patient' ? [id] : []; // it is unreadable
   const references = {
     Patient: () => [`Patient/${id}`, ...list(resource['link']).map(({ other }) => refOf(other))],
     Observation: () => [refOf(resource['subject']), ...list(resource['performer']).map(refOf)],

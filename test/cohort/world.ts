@@ -86,7 +86,7 @@ export class World {
   readonly #topics = new Map<string, LogRecord[][]>();
   readonly #ends = new Map<string, number[]>();
   readonly #zones: Zone[] = [];
-  /** Records that are told of as one. */
+  /** Records in one zone. */
   readonly #zoneRecords: number;
   readonly #codec: ResourceChangeCodec;
   readonly #references = new References(['https://fhir.example.org/r4']);
@@ -142,7 +142,7 @@ export class World {
     }
   }
 
-  /** What capture has not seen, since its slot was lost: everything is told again, but not where patients are. */
+  /** What capture has not seen, since its slot was lost: every record is written again, without zones. */
   reload(writes: readonly Write[]): void {
     const point = { stamp: this.#clock.change(this.#time), lsn: lsn(++this.#lsn) };
     const before = new Map(this.rows);

@@ -56,7 +56,7 @@ describe('a pool of database connections', () => {
     );
   });
 
-  it('replaces a session that ended while nobody used it', async () => {
+  it('replaces a session that ended while it was idle', async () => {
     const pid = await pidOf(pool);
     const removed = new Promise<void>((resolve) => pool.once('remove', () => resolve()));
     await terminate(pid);

@@ -72,7 +72,7 @@ describe('the API documents of a running service', function () {
     for (const { url } of output) assert.equal((await ask(url)).status, 200);
     assert.equal((await ask(statusUrl, 'DELETE')).status, 202);
     assert.equal((await ask(statusUrl)).status, 404);
-    assert.equal((await ask(`${headwater.base}/Group/nobody-knows/$export`)).status, 404);
+    assert.equal((await ask(`${headwater.base}/Group/unknown/$export`)).status, 404);
     for (const path of ['/healthz', '/readyz', '/metrics', '/fhir/metadata'])
       assert.equal((await ask(headwater.settings.publicUrl + path)).status, 200);
   });

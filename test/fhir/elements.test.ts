@@ -8,7 +8,7 @@ const TEXT = JSON.stringify(TAG);
 
 /** What is left of a resource's text. */
 function cut(elements: string | readonly string[], type: string, text: string): string {
-  const bytes = Buffer.from(`,${text}}`); // it ends where it is told to
+  const bytes = Buffer.from(`,${text}}`); // the scan ends at a given offset
   const reduce = compileElements([elements].flat(), type);
   return reduce ? reduce(bytes, 1, bytes.length - 1).toString() : text;
 }

@@ -33,7 +33,7 @@ describe('the members of a Group', () => {
     );
   });
 
-  it('are also those whom an absolute reference below the base URL of the server names', () => {
+  it('are also named by an absolute reference below the base URL of the server', () => {
     const base = 'https://fhir.example.org/r4';
     const group = { member: [member(`${base}/Patient/a`), member('http://other.example/Patient/b')] };
     const { patients, unknown } = groupMembersOf(group, NOW, new References([base]));

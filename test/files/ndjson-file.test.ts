@@ -58,7 +58,7 @@ describe('an NDJSON file', () => {
   });
 
   for (const good of [0, 1, 2]) {
-    it(`tells of write ${good + 1} failing, at the latest when it is finished, and leaves nothing`, async () => {
+    it(`reports that write ${good + 1} failed, at the latest when it is finished, and leaves nothing`, async () => {
       const file = new NdjsonFile(new FullStore(folder, good), 'job/a.ndjson', false);
       const written = async (): Promise<void> => {
         for (let i = 0; i < 7; i++) {

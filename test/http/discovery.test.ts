@@ -123,7 +123,7 @@ describe('GET /fhir/metadata', () => {
     assert.ok(!told.includes('Patient') && !told.includes('Observation') && !told.includes('Provenance'));
   });
 
-  it('is JSON for whoever accepts it, and 406 for whoever wants only something else', async () => {
+  it('is JSON for a client that accepts it, and 406 for one that does not', async () => {
     for (const accept of [
       'application/fhir+json',
       'application/fhir+json; fhirVersion=4.0',

@@ -126,7 +126,7 @@ describe('kick-off under odd requests', () => {
           answered.every((status) => status === '202' || status.startsWith('4')),
           answers,
         );
-        // Node answers nobody who ends in the middle of a body after offering to change the protocol.
+        // Node does not answer a client that ends in the middle of a body after offering to change the protocol.
         const unanswerable = /^[\r\n]*$/.test(bytes) || bytes.includes('\r\nUpgrade:');
         assert.ok(answered.length > 0 || unanswerable, 'no answer');
       }),

@@ -16,7 +16,7 @@ interface Made {
 
 type Does = 'skip' | 'ask' | 'watch' | 'doubt' | 'tell older';
 
-/** What is told of records, newest first: `newest`, `older` or `doubted`, with offsets. */
+/** Reports on records, newest first: `newest`, `older` or `doubted`, with offsets. */
 async function told(records: readonly Made[], keyBytes: number, size: number) {
   const lines: string[] = [];
   let passes = 0;

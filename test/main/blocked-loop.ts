@@ -1,6 +1,6 @@
 import { watchEventLoop } from '../../src/main/watchdog.ts';
 
-/* A process whose event loop stands still once it is told to; else it lives until its parent ends it. */
+/* A process whose event loop stands still on a message; else it lives until its parent ends it. */
 watchEventLoop(Number(process.argv[2]));
 process.on('message', (message) => {
   if (message !== 'block') return;

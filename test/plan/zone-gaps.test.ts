@@ -38,7 +38,7 @@ const range = { type: 'Observation', partition: 0, from: offset(0), to: offset(5
 describe('gaps between zones', () => {
   const members = (...ids: string[]): ReadonlySet<string> => new Set(ids);
 
-  it('hold nobody of the cohort, and are one where they touch', async () => {
+  it('hold no patient of the cohort, and are joined where they touch', async () => {
     const filter = new ZoneFilter({ members: members('a'), before: members('a') }, new Map());
     const zones = [
       zone(0, 10, 'x'),
@@ -61,7 +61,7 @@ describe('gaps between zones', () => {
     assert.deepEqual(gaps.empty({ ...range, to: offset(130) }, 10_000), [{ from: 20, to: 120 }]);
   });
 
-  it('hold, before since, nobody who joined or left', async () => {
+  it('hold, before since, no patient who joined or left', async () => {
     const since = new Map([['Observation', [offset(25)]]]);
     const cohort = { members: members('stays', 'joined'), before: members('stays', 'left') };
     const zones = [

@@ -88,7 +88,7 @@ describe('files of resources that are reshaped', () => {
         extension: [{ url: 'urn:headwater:resource', valueReference: { reference: 'Medication/corrupt' } }],
         details: { coding: [{ system: 'urn:headwater:problem', code: 'not-read' }] },
       });
-      assert.match(String(lines['deleted']), /DELETE.*Medication\/corrupt/); // whether its client has it, nobody can tell
+      assert.match(String(lines['deleted']), /DELETE.*Medication\/corrupt/); // it is unknown whether its client has it
     });
 
   it('an error in our own code fails the task and is no problem of the resource', () => {

@@ -73,7 +73,7 @@ describe('resources that come along with others', () => {
     assert.deepEqual([...deleted].sort(), ['Observation/later', 'Provenance/early']);
   });
 
-  it('are reported as gone only to whom they may have come, as long as the log knows', async () => {
+  it('are reported as gone only to clients that may have them, as long as the log knows', async () => {
     const world = annAndBob();
     world.commit([
       put('Provenance', 'of-ann', about('Observation/of-ann')),

@@ -65,7 +65,7 @@ function isIn(versions: readonly Version[], time: number, patients: readonly str
 }
 
 describe('the selection of a cohort', () => {
-  it('gives whoever applies it exactly what is in, of any history and any change of members', () => {
+  it('gives, applied to the earlier export, exactly what is in, after any history and change of members', () => {
     fc.assert(
       fc.property(life, fc.nat(12), some, some, (steps, since, members, before) => {
         const versions = versionsOf(steps);

@@ -88,7 +88,7 @@ async function worker({ run, publish, decode = () => task }: Given) {
 }
 
 describe('worker', () => {
-  it('completes a task and tells of its start first', async () => {
+  it('completes a task and reports its start first', async () => {
     const { handle, published } = await worker({});
     const [done] = eventsOf(await handle(record(`${jobId}/0001`)));
     assert.equal(done?.kind, 'TaskCompleted');
@@ -98,7 +98,7 @@ describe('worker', () => {
     );
   });
 
-  it('leaves the delivery to be repeated when Kafka is away while the start is told', async () => {
+  it('leaves the delivery to be repeated when Kafka is away while the start is reported', async () => {
     let away = true;
     const gone = new HeadwaterError('unavailable', 'Kafka is away');
     const { handle } = await worker({ publish: () => (away ? Promise.reject(gone) : Promise.resolve()) });
@@ -107,7 +107,7 @@ describe('worker', () => {
     assert.equal(eventsOf(await handle(record(`${jobId}/0001`)))[0]?.kind, 'TaskCompleted');
   });
 
-  it('tells of a start once, and of life each time, however often a delivery is repeated by the same process', async () => {
+  it('reports a start once, and life each time, when one process repeats a delivery', async () => {
     let attempts = 0;
     const { handle, published, counted } = await worker({
       run: () =>
@@ -125,7 +125,7 @@ describe('worker', () => {
     assert.equal(counted.filter((what) => what === 'interrupted').length, 7);
   });
 
-  it('remembers of a bounded number of tasks that it told of their start, the last ones', async () => {
+  it('remembers the reported starts of a bounded number of tasks, the last ones', async () => {
     let taskId = '';
     const { handle, published } = await worker({ decode: () => ({ ...task, taskId }) });
     const run = async (number: number): Promise<void> => {

@@ -85,7 +85,7 @@ describe('topics/', () => {
     assert.equal(bytesFor(64 << 20), 68 << 20);
   });
 
-  it('keeps what a work queue reads shorter than Kafka keeps the offsets of a group nobody is in', () => {
+  it('keeps the records of a work queue shorter than Kafka keeps the offsets of a group without members', () => {
     for (const topic of allTopics.filter(({ readers }) =>
       readers.some((r) => r === 'planner' || r === 'worker'),
     )) {

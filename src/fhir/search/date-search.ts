@@ -15,7 +15,7 @@ export function dateTest(value: SearchValue, leaf: Leaf): LeafTest {
   if (!range) {
     refuse(
       `"${value.text}" is no value for the date ${value.label}; write a date like 2024, 2024-05-31 or ` +
-        '2024-05-31T08:00:00Z, perhaps after eq, ne, gt, lt, ge, le, sa, eb or ap.',
+        '2024-05-31T08:00:00Z, if needed after eq, ne, gt, lt, ge, le, sa, eb or ap.',
     );
   }
   const { prefix } = split;

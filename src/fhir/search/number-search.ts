@@ -45,7 +45,7 @@ function numberComparison(text: string, value: SearchValue): (target: Interval) 
   const match = split && DECIMAL.exec(split.rest);
   if (!match) {
     refuse(
-      `"${text}" is no number for ${value.label}; write one like 5, 5.40 or 5.4e-3, perhaps after eq, ne, gt, lt, ge, le, sa, eb or ap.`,
+      `"${text}" is no number for ${value.label}; write one like 5, 5.40 or 5.4e-3, if needed after eq, ne, gt, lt, ge, le, sa, eb or ap.`,
     );
   }
   const { prefix } = split;

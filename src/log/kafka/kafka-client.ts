@@ -94,8 +94,8 @@ function stopIdleTimers({ prototype }: { prototype: RequestQueue }): void {
 }
 
 /**
- * A consumer that is stopped while its fetchers are rebuilt, as when a broker has left, leaves fetchers that nobody stops. Each
- * asks a runner that answers nothing, at once, forever, and no other work of the process gets a turn. An error ends them.
+ * A consumer that is stopped while its fetchers are rebuilt, as when a broker has left, leaves fetchers running. Each
+ * asks its stopped runner again and again without a pause, so that no other work of the process gets a turn. An error ends them.
  */
 function endFetchers({ prototype }: { prototype: Runner }): void {
   const fetch = prototype.fetch; // eslint-disable-line @typescript-eslint/unbound-method

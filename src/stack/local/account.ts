@@ -18,6 +18,7 @@ export function postgresAccount(): Account | undefined {
   if (account) return account;
   throw new HeadwaterError(
     'bad-config',
+    // eslint-disable-next-line prose/plain-english -- the name of a user
     'PostgreSQL cannot run as root, and there is no user "postgres" or "nobody" to run it as: add one, or use Docker.',
   );
 }

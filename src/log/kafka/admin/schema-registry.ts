@@ -123,15 +123,15 @@ export class SchemaRegistry {
     try {
       return await Promise.race([ask(), tooLong]); // the client waits forever
     } catch (error) {
-      throw this.#told(subject, error);
+      throw this.#errorOf(subject, error);
     } finally {
       clearTimeout(timer);
     }
   }
 
-  #told(subject: string, cause: unknown): HeadwaterError {
+  #errorOf(subject: string, cause: unknown): HeadwaterError {
     const status = statusOf(cause);
-    // The client calls it a 400 when nobody answers.
+    // The client reports 400 when no server answers.
     const reason = messageOf(cause).replace(/^.*Error, status 400: (?=\w+ E[A-Z]+\b)/, '');
     if (status === 401 || status === 403) {
       const message = 'the schema registry refuses the credentials; correct HEADWATER_REGISTRY_URL';

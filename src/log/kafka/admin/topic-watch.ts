@@ -7,8 +7,8 @@ const INTERVAL = 3_000;
 const MISSING = 3;
 
 /**
- * Notices that a topic was deleted, or deleted and made again: its offsets begin again then, and whoever goes on from
- * a remembered offset would pass new records over. A cluster that does not answer says nothing.
+ * Notices that a topic was deleted, or deleted and made again: its offsets begin again then, and a reader that
+ * continues at a remembered offset would skip new records. A cluster that does not answer says nothing.
  */
 export class TopicWatch {
   readonly #reader: Pick<LogReader, 'topics'>;

@@ -65,7 +65,7 @@ export class BatchBuilder {
     this.#count++;
   }
 
-  /** The finished batch, compressed on another thread with zstd unless told otherwise. `claim` it before it is sent. */
+  /** Returns the finished batch, compressed on another thread. `claim` it before it is sent. */
   async finish(codec: 'zstd' | 'none' = 'zstd'): Promise<Buffer> {
     const raw = this.#buffer.subarray(0, this.#end);
     const body = codec === 'none' ? raw : await zstd(raw);

@@ -21,7 +21,7 @@ export interface CommitterOptions {
 
 /**
  * Moves one partition's offset for a group, together with what handling its records led to, all or nothing. Opening fences
- * whoever had it open before: that one's commits fail from then on (`fenced`), and those under way are over by the time
+ * the earlier holder: its commits fail from then on (`fenced`), and those under way are over by the time
  * `open` resolves. The offset is read only after that, so it is the true one: between two holders no record is handled to
  * the end twice and none left out, whatever the group believes of its members.
  */

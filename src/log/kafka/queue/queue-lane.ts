@@ -171,7 +171,7 @@ export class QueueLane {
     }
   }
 
-  /** After an error nobody knows what was committed: who opens again finds out. */
+  /** After an error it is unknown which records were committed. The next `open` reads the committed offset. */
   async #commit(committer: ExclusiveCommitter, outcome: Outcome, next: Offset): Promise<void> {
     try {
       await committer.commit(outcome, next);

@@ -21,7 +21,7 @@ export type FetchPiece = (at: { from: number; maxBytes: number; until: number })
 const BLOCK_BYTES = 2 << 20;
 /** Offsets of the first block, before anything is known of the records' size. */
 const FIRST_SPAN = 8_192;
-const MOST_SPAN = 1 << 22;
+const MAX_SPAN = 1 << 22;
 /** What is asked for a few offsets: some batches, and for each offset what a record may have, but never more than a block. */
 const LEAST_BYTES = 64 << 10;
 const RECORD_BYTES = 1 << 10;
@@ -94,7 +94,7 @@ class BlockReader {
     return {
       start,
       batches,
-      span: Math.min(MOST_SPAN, 8 * span, Math.max(1, wanted)),
+      span: Math.min(MAX_SPAN, 8 * span, Math.max(1, wanted)),
       release: () => pieces.forEach((piece) => piece.release()),
     };
   }

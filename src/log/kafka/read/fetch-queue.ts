@@ -5,7 +5,7 @@ import * as protocol from '../wire/protocol.ts';
 import type { FetchedPartition, FetchRange } from '../wire/protocol.ts';
 
 /** Bytes asked for in one call; a single range may ask for more. */
-const MOST_BYTES = 8 << 20;
+const MAX_BYTES = 8 << 20;
 
 /** What was fetched of one partition. */
 export interface Fetched extends FetchedPartition {
@@ -45,7 +45,7 @@ export class FetchQueue {
         return;
       }
       this.#waiting.set(leader, [asked]);
-      // Whoever asks for several does so at once.
+      // A caller that needs several ranges asks for them at once.
       setImmediate(() => void this.#run(leader));
     });
   }
@@ -81,7 +81,7 @@ function takeTogether(waiting: Asked[]): Asked[] {
   for (const one of waiting.splice(0)) {
     const { topic, partition, maxBytes } = one.range;
     const name = `${topic}/${partition}`;
-    if (taken.length > 0 && (partitions.has(name) || bytes + maxBytes > MOST_BYTES)) {
+    if (taken.length > 0 && (partitions.has(name) || bytes + maxBytes > MAX_BYTES)) {
       left.push(one);
       continue;
     }

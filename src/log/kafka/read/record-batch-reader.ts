@@ -9,7 +9,7 @@ import { readVarint, varintEnd } from '../wire/varints.ts';
 /** Bytes of output first reserved for a frame that does not say its size (brokers write such when they compact). */
 const UNKNOWN_SIZE = { least: 16 << 10, most: 1 << 20, ratio: 8 };
 /** The most that is reserved at a time, whatever a header says. */
-const MOST_RESERVED = 64 << 20;
+const MAX_RESERVED = 64 << 20;
 
 /** One batch as fetched: its header decoded, its records not yet. */
 export interface RawBatch {
@@ -67,7 +67,7 @@ export class RecordSet implements RecordBatch {
   constructor(records: {
     /** Keys and values, decompressed. */
     readonly data: Buffer;
-    /** Whether nobody else has the data. */
+    /** Whether the batch alone owns the data. */
     readonly owned: boolean;
     /** Six numbers a record: offset delta, timestamp delta, key from and to, value from and to. */
     readonly index: Float64Array;
@@ -189,5 +189,5 @@ export function zstdContentSize(frame: Buffer): number {
     return Math.min(UNKNOWN_SIZE.most, Math.max(UNKNOWN_SIZE.least, frame.length * UNKNOWN_SIZE.ratio));
   }
   const size = bytes === 8 ? Number(frame.readBigUInt64LE(at)) : frame.readUIntLE(at, bytes);
-  return Math.min(MOST_RESERVED, bytes === 2 ? size + 256 : size);
+  return Math.min(MAX_RESERVED, bytes === 2 ? size + 256 : size);
 }

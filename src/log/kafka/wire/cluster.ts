@@ -172,7 +172,7 @@ export class Cluster {
     this.#brokers = brokers;
     const found = topics.filter(({ errorCode }) => errorCode !== code.UNKNOWN_TOPIC_OR_PARTITION);
     for (const { topic, errorCode, leaders } of found) {
-      // LEADER_NOT_AVAILABLE is told of each partition as well; only what is behind such a partition must wait.
+      // A partition may answer LEADER_NOT_AVAILABLE too. Only calls to that partition must wait.
       if (errorCode !== 0 && errorCode !== code.LEADER_NOT_AVAILABLE)
         throw kafkaError(new ProtocolError('Metadata', errorCode, { topic }), `looking for ${topic}`);
       this.#topics.set(topic, leaders);

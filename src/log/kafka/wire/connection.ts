@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT = 5_000;
 const ANSWER_TIMEOUT = 30_000;
 const RECEIVE_BYTES = 64 << 10;
 /** More than any answer that was asked for; what claims to be larger is not Kafka. */
-const MOST_ANSWER = 256 << 20;
+const MAX_ANSWER = 256 << 20;
 /** Share of a login's life after which it is used no more. */
 const FRESH = 0.8;
 
@@ -68,7 +68,7 @@ export class Connection {
     this.#socket.once('error', (error) => this.#end(error));
     this.#socket.once('close', () => this.#end(new Error(`${address} closed the connection`)));
     this.ready = this.#open(address, options);
-    this.ready.catch((error: unknown) => this.#end(error as Error)); // whoever awaits it hears of it
+    this.ready.catch((error: unknown) => this.#end(error as Error)); // its caller sees the rejection
   }
 
   /** Whether it can be used for more; also while it is being opened. */
@@ -142,7 +142,7 @@ export class Connection {
 
   #begin(length: number): void {
     this.#lengthBytes = this.#answerBytes = 0;
-    if (length < 4 || length > MOST_ANSWER)
+    if (length < 4 || length > MAX_ANSWER)
       this.#end(new Error(`an answer of ${length} bytes is not Kafka's`));
     else this.#answer = Buffer.allocUnsafe(length);
   }

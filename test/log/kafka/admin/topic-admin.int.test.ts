@@ -243,7 +243,7 @@ describe('TopicAdmin', () => {
       }
     });
 
-    it('says unavailable, and which address, when nobody answers', async () => {
+    it('throws unavailable with the address when no server answers', async () => {
       const away = new SchemaRegistry({ url: 'http://user:geheim@127.0.0.1:1/x', prefix });
       await assert.rejects(away.register(allTopics), (error) => {
         assert.ok(error instanceof HeadwaterError);

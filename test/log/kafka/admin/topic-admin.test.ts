@@ -31,7 +31,7 @@ interface Altered {
 const registry = { missing: async () => [], register: async () => undefined } as unknown as SchemaRegistry;
 
 describe('topics of an earlier release', () => {
-  it('get their settings although they have fewer copies than there are brokers, and that is told', async () => {
+  it('get their settings although they have too few copies, and the copies are reported', async () => {
     const { kafka, config } = cluster();
     const settings = { resourcePartitions: 3, replicationFactor: undefined, maxExportHours: 24 };
     const admin = new TopicAdmin({ kafka, registry, declarations: [resources], settings, prefix: 'hw' });

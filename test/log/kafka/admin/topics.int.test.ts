@@ -39,7 +39,7 @@ describe('the identity of topics', () => {
     assert.notEqual(after.id, before?.id);
   });
 
-  it('tells of hundreds of topics', async () => {
+  it('describes hundreds of topics', async () => {
     const topic = await log.newTopic(1);
     const names = Array.from({ length: 450 }, () => uniqueName('absent'));
     const found = await log.reader.topics([...names, topic]);

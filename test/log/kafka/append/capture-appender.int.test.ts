@@ -84,7 +84,7 @@ describe('CaptureAppender', () => {
       assert.deepEqual(await stored(next, topic), ['b=v']);
     });
 
-    it('is told so as well when it adds more', async () => {
+    it('gets the same error when it adds more', async () => {
       const topic = await log.newTopic(1);
       const appender = await open(topic, 2_000);
       add(appender, topic, 'a');

@@ -46,7 +46,7 @@ describe('assignSticky', () => {
     );
   });
 
-  it('moves nothing when nobody comes or goes', () => {
+  it('moves nothing when no member comes or goes', () => {
     fc.assert(
       fc.property(groups, ({ partitions, members }) => {
         const before = assignSticky(partitions, members);

@@ -24,7 +24,7 @@ describe('batches of committed transactions', () => {
     return batch;
   }
 
-  it('are told from aborted ones by a control batch that compaction has emptied', async () => {
+  it('are distinguished from aborted ones by a control batch that compaction has emptied', async () => {
     const records = Buffer.concat([await data(3), await emptyMarker(4), await data(5), await emptyMarker(6)]);
     const aborted = [{ producerId: ours, firstOffset: 3 }];
     const { batches, first, next } = committedBatches({ records, aborted }, 3);

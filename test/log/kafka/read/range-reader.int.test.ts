@@ -51,7 +51,7 @@ describe('the range reader and the capture appender', () => {
     await Promise.all([first.close(), second.close()]);
   });
 
-  it('leave aborted records out when reading backward, and in blocks that begin inside an aborted transaction', async () => {
+  it('leave out aborted records backward too, and in blocks that begin inside an aborted transaction', async () => {
     const expected: string[] = [];
     for (let round = 0; round < 6; round++) {
       const appender = await open();

@@ -160,7 +160,7 @@ describe('brokers that ask for a login', function () {
     assert.ok(most <= before + brokers.addresses.length, `${before} sockets became ${most}`);
   });
 
-  it('refuse a wrong password by name, whoever connects', async () => {
+  it('refuse a wrong password by name, in every kind of connection', async () => {
     for (const mechanism of ['PLAIN', 'SCRAM-SHA-512'] as const) {
       const options = as('alice', { mechanism, password: 'wrong' });
       const reader = new RangeReader(options);

@@ -68,7 +68,7 @@ describe('record batches', () => {
     );
   });
 
-  it('are told apart where they lie together, without a last one that is cut off', async () => {
+  it('are separated where they lie together, without a last one that is cut off', async () => {
     const one = await build([{ timestamp: 1, key: Buffer.from('a'), value: Buffer.alloc(100) }]);
     const two = await build([{ timestamp: 2, key: Buffer.from('b'), value: Buffer.alloc(200) }]);
     assert.equal(splitBatches(Buffer.concat([one, two, one.subarray(0, one.length - 1)])).length, 2);
