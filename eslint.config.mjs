@@ -45,6 +45,10 @@ export default defineConfig(
     rules: { 'prose/plain-english': 'error' },
   },
   {
+    files: ['src/**/*.ts', 'topics/**/*.ts'],
+    rules: { 'prose/plain-english': ['error', 'headless'] },
+  },
+  {
     files: ['src/**/*.ts'],
     ignores: ['src/main/**', 'src/stack/**'],
     rules: { 'no-console': 'error' },

@@ -15,12 +15,17 @@ const WORDS = [
   [/\bperhaps\b/i, '"maybe", or say what is unknown'],
 ];
 
+/** A comment that begins with a clause without a noun. */
+const HEADLESS = /^[*\s]*(What|Who|Whose|Whatever|Which|Told)\b[^?]*$/;
+
 const rule = {
   meta: {
     type: 'suggestion',
-    schema: [],
+    // With `headless`, comments may not begin with a clause without a noun.
+    schema: [{ enum: ['headless'] }],
     messages: {
       word: 'Plain English: instead of "{{word}}" write {{instead}}.',
+      headless: 'Begin with a noun or a verb instead of "{{word}}": "The message that …", "Returns …".',
       title: `A title has at most ${MAX_TITLE} characters; this one has {{length}}.`,
     },
   },
@@ -33,7 +38,12 @@ const rule = {
     };
     return {
       Program() {
-        for (const comment of context.sourceCode.getAllComments()) check(comment.value, comment);
+        for (const comment of context.sourceCode.getAllComments()) {
+          check(comment.value, comment);
+          const [, word] = HEADLESS.exec(comment.value) ?? [];
+          if (context.options[0] === 'headless' && word !== undefined)
+            context.report({ loc: comment.loc, messageId: 'headless', data: { word } });
+        }
       },
       Literal(node) {
         if (typeof node.value === 'string' && node.value.includes(' ')) check(node.value, node);

@@ -14,10 +14,10 @@ export interface TopicSettings {
   readonly jobHistoryHours?: number;
 }
 
-/** Whose records are in a topic or who reads them. */
+/** A writer or reader of a topic. */
 export type LogParty = 'capture' | 'planner' | 'worker' | 'projector' | 'janitor' | 'subscribers';
 
-/** What the cluster and the schema registry are made equal to; the files in `topics/` are the only source of it. */
+/** The cluster and the schema registry are made equal to declarations. The files in `topics/` are their only source. */
 export interface TopicDeclaration {
   /** Without the prefix. `<Type>` stands for a resource type: one topic for each. */
   readonly name: string;
@@ -27,7 +27,7 @@ export interface TopicDeclaration {
    */
   readonly subject: string;
   readonly schema: AvroSchema;
-  /** What the record key is, in words. */
+  /** The record key, in words. */
   readonly key: string;
   readonly partitions: (settings: TopicSettings) => number;
   /** Topic configuration that is enforced, of a template by resource type. What is not named here is the operator's. */

@@ -3,9 +3,9 @@ import type { TopicSettings } from './declaration.ts';
 const FOREVER = '9223372036854775807';
 
 /**
- * What every topic declares, so that nothing is left to the defaults of a broker: what was stored is not lost when a broker is, a
+ * The settings that every topic declares, so that nothing is left to the defaults of a broker: no stored record is lost with a broker, a
  * replica that lacks records never becomes the leader, batches keep the compression they were sent with (none or
- * zstd: nothing else is read), and no clock makes the broker refuse a record.
+ * zstd, since readers know no other), and no clock makes the broker refuse a record.
  */
 export function durable(
   { replicationFactor }: TopicSettings,

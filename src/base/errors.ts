@@ -54,7 +54,7 @@ const PASSING: ReadonlySet<string> = new Set([
 
 export interface HeadwaterErrorOptions {
   readonly cause?: unknown;
-  /** What the error is about, for logs and OperationOutcome: a parameter, a setting, a resource key. Never a secret. */
+  /** The subject of the error, for logs and OperationOutcome: a parameter, a setting, a resource key. Never a secret. */
   readonly subject?: string;
   readonly retryable?: boolean;
 }

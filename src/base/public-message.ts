@@ -15,7 +15,7 @@ const SENTENCES: Readonly<Record<string, string>> = {
 const UNEXPECTED = 'The server met an error it did not expect; its log says which.';
 
 /**
- * What a client may read of an error: in answers, manifests and public events. Messages for clients pass; any other message may
+ * Returns the message of an error that a client may read: in answers, manifests and public events. Messages for clients pass; any other message may
  * hold addresses, paths or names and stays in the log.
  */
 export function clientMessage(code: string, message: string): string {
@@ -30,7 +30,7 @@ const HOSTS = /\b(ENOTFOUND|EAI_AGAIN|host) "?[\w.-]+"?/g;
 const PATHS = /(^|[\s"'(=])\/[\w.@-]+(?:\/[\w.@-]+)+/g;
 
 /**
- * What a probe shows of an error: our own words without addresses and paths, and without the message of the inner error. The
+ * Returns the message of an error for a probe: our own words without addresses and paths, and without the message of the inner error. The
  * probes are unauthenticated; the log has the whole message.
  */
 export function probeMessage(error: unknown): string {

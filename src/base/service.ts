@@ -43,7 +43,7 @@ export interface HealthReporter {
 /**
  * Keeps a service running: what it throws is logged and it starts afresh after a backoff, from what it has stored.
  * A crash of the process is the same thing, only slower; so there is one way to recover and it is used often.
- * What a person has to change (`remedyFor` says `stop`) is not retried: it ends the supervisor with the error. Refused
+ * An error that an operator has to mend (`remedyFor` says `stop`) is not retried: it ends the supervisor. Refused
  * credentials end it at once at the start, and after a minute once the service has worked. A service that has worked and is
  * `blocked` waits for as long as it takes.
  */
@@ -128,7 +128,7 @@ export class Supervisor {
 
   #log(error: unknown, { fatal, attempt }: { readonly fatal: boolean; readonly attempt: number }): void {
     const words = `${this.name}: ${messageOf(error)}`;
-    // What passes by itself, as a server that is not up yet, needs no stack trace.
+    // A retryable failure, as a server that is not up yet, needs no stack trace.
     if (!fatal && error instanceof HeadwaterError && error.retryable)
       this.#logger.warn({ service: this.name, code: error.code, attempt }, words);
     else this.#logger.error({ service: this.name, err: error, attempt }, words);

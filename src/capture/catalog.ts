@@ -2,7 +2,7 @@ import pg from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
 import type { TableMapping } from './source-mapping.ts';
 
-/** What the source's catalog says about everything that decides which changes the stream shows. One statement, one snapshot. */
+/** The facts in the source's catalog that decide which changes the stream shows. One statement, one snapshot. */
 export interface Catalog {
   readonly version: number;
   readonly encoding: string;

@@ -10,7 +10,7 @@ export const LARGE_BYTES = 256 << 10;
 /** The bodies are outside of the heap. */
 const YOUNG_MB = 16;
 
-/** What a row, or the old and the new one, are read as. Its arguments are those of `changesOf` and `loadedChange`. */
+/** A row, or an old and a new one, to derive changes from: the arguments of `changesOf` and `loadedChange`. */
 export type Derivation =
   | {
       readonly of: 'change';
@@ -25,7 +25,7 @@ export type Derivation =
       readonly point: ChangePoint;
     };
 
-/** What the thread is started with: the rules, as they can be sent. */
+/** The data that the thread starts with: the rules, in a form that can be sent. */
 export interface ChangeThreadData {
   readonly maxBytes: number;
   readonly baseUrls: readonly string[];

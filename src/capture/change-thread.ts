@@ -14,12 +14,12 @@ parentPort?.on('message', (derivation: Derivation) => {
   parentPort?.postMessage(changes, [...new Set(changes.flatMap(({ change }) => ownBytes(change.body)))]);
 });
 
-/** What can be given away instead of being copied. Small buffers lie in a pool of Node's. */
+/** Returns the memory that can be given away instead of being copied. Small buffers lie in a pool of Node's. */
 function ownBytes(body: Uint8Array | null): ArrayBuffer[] {
   return body && body.length >= Buffer.poolSize ? [body.buffer as ArrayBuffer] : [];
 }
 
-/** What was sent as a Buffer arrives as a plain array of bytes. */
+/** A Buffer that is sent arrives as a plain array of bytes. */
 function withBuffers(derivation: Derivation): Derivation {
   if (derivation.of === 'load') return { ...derivation, row: withBuffer(derivation.row) };
   const { old, row } = derivation;

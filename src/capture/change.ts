@@ -25,7 +25,7 @@ export interface KeyedChange {
 const NO_PATIENTS: ReadonlySet<string> = new Set();
 
 /**
- * What a row means as a change of a resource; null when it means nothing (a row that is marked deleted and was before).
+ * Returns the changes of resources that a changed row means; none when it means nothing (a row that is marked deleted and was before).
  * `old` is the row as it was, for updates and deletes.
  *
  * | # | old row        | new row        | change                                    |

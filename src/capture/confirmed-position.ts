@@ -14,7 +14,7 @@ export class ConfirmedPosition {
     this.#stored = this.#reached = this.#advanced = stored;
   }
 
-  /** What may be confirmed. */
+  /** The position that may be confirmed. */
   get stored(): Lsn {
     return this.#stored;
   }

@@ -40,7 +40,7 @@ export async function* copyRows(client: pg.Client, mapping: TableMapping): Async
   yield* lastRows(Buffer.concat(pieces), mapping);
 }
 
-/** What was still waiting for more when the stream ended: whole rows, then the trailer. */
+/** Reads the bytes that were left when the stream ended: whole rows, then the trailer. */
 function* lastRows(data: Buffer, mapping: TableMapping): Iterable<SourceRow[]> {
   const rows: SourceRow[] = [];
   let at = 0;

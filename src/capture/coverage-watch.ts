@@ -13,7 +13,7 @@ const INTERVAL = 3_000;
 /** A topic that brokers do not know for this many looks was deleted: one that has just restarted learns of it in less. */
 const LOOKS_WITHOUT_TOPIC = 5;
 
-/** What the log has of the topics with these types. */
+/** Returns the identities of the topics of these types, as the log has them. */
 export type TopicIdentities = (
   types: readonly string[],
 ) => Promise<ReadonlyMap<string, { readonly id: string; readonly partitions: number }>>;

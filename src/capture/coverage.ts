@@ -4,7 +4,7 @@ import { mappedColumns } from './source-mapping.ts';
 import type { TableMapping } from './source-mapping.ts';
 
 /**
- * What must not change between two moments for the stream to have shown everything in between: the objects by their ids, and the
+ * Returns the facts that must not change between two moments if the stream has everything in between: the objects by their ids, and the
  * catalog rows that a change which came and went would have written again. Replica identity is not among it: PostgreSQL says
  * in the stream with which identity a change was written.
  */

@@ -14,13 +14,13 @@ const QUEUE_BYTES = 4 << 20;
 const STATUS_INTERVAL = 5_000;
 const EPOCH_2000_MICROSECONDS = 946_684_800_000_000n;
 
-/** What came from the write-ahead log, in its order. */
+/** An event of the write-ahead log, in its order. */
 export type WalEvent =
   | { readonly kind: 'message'; readonly message: WalMessage; readonly bytes: number }
   /** Everything before this position has been sent. */
   | { readonly kind: 'advanced'; readonly position: Lsn };
 
-/** What pg's connection offers beyond its types: the raw replication stream. */
+/** pg's connection with the raw replication stream, which its types lack. */
 interface ReplicationConnection {
   readonly stream: { pause(): void; resume(): void; destroy(): void };
   on(event: 'copyData', listener: (message: { chunk: Buffer }) => void): void;
@@ -39,7 +39,7 @@ export class ReplicationStream {
   #confirmed: Lsn;
   #queue: WalEvent[] = [];
   #queuedBytes = 0;
-  /** What the messages in the queue, and those taken last, are views into. */
+  /** The buffers that the queued messages, and those taken last, are views into. */
   #queuedData: Buffer[] = [];
   #takenData: Buffer[] = [];
   #paused = false;

@@ -7,11 +7,11 @@ import type { MappedColumns, TableMapping } from './source-mapping.ts';
 export interface Problem {
   /** One line for the operator, which says what to run. */
   readonly text: string;
-  /** What Headwater runs itself, when the objects are its own; undefined when an operator has to. */
+  /** SQL that Headwater runs itself, on its own objects; undefined if an operator has to act. */
   readonly mend?: readonly string[];
 }
 
-/** Whose catalog it is. */
+/** The names of the installation whose catalog it is. */
 export interface SourceNames {
   readonly slot: string;
   readonly publication: string;

@@ -1,7 +1,7 @@
 import { HeadwaterError } from '../base/errors.ts';
 import type { ColumnValue, Relation, Tuple } from './pgoutput.ts';
 
-/** Which column of a table holds what. */
+/** The columns of a source table. */
 export interface TableMapping {
   readonly schema: string;
   readonly table: string;
@@ -23,7 +23,7 @@ export type MappedColumns = Omit<TableMapping, 'schema' | 'table'>;
 /** The tables of a source that hold the current version of its resources, one row a resource. */
 export type SourceMapping = readonly TableMapping[];
 
-/** What each mapped column is read as, and its name. */
+/** Returns each mapped column: the part of a row that it holds, and its name. */
 export function mappedColumns(mapping: TableMapping): [keyof MappedColumns, string][] {
   const { type, id, version, lastUpdated, body, deleted } = mapping;
   const columns: Record<keyof MappedColumns, string | null> = {
@@ -74,8 +74,8 @@ export interface SourceRow {
 }
 
 /**
- * What changes of the relation, as PostgreSQL describes it at a place of its log, do not tell; undefined when they tell all. Without
- * FULL they lack large bodies that an update left alone, and what a delete deleted. A column may have had another name for a while.
+ * Returns why changes of the relation, as PostgreSQL describes it at a place of its log, are incomplete; undefined if they are complete.
+ * Without FULL they lack large bodies that an update left alone, and the deleted row. A column may have had another name for a while.
  */
 export function gapOf(relation: Relation, mapping: TableMapping): string | undefined {
   const of = `a change of ${relation.schema}.${relation.table} was written`;

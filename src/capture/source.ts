@@ -131,7 +131,7 @@ export class Source {
     return coverageOf(catalog, this.#mapping, this.publication);
   }
 
-  /** Which part of PostgreSQL's history this server has. */
+  /** Returns the part of PostgreSQL's history that this server has. */
   async timelines(): Promise<Timelines> {
     const client = await openSession(this.#url, 'stream');
     try {

@@ -26,7 +26,7 @@ export interface Cohort {
 const DEEPEST = 16;
 
 /**
- * Who a scope means. A pure function of an immutable part of the log.
+ * Returns the cohort of a scope. A pure function of an immutable part of the log.
  * Throws `not-found` when there is no such group at the cut, `bad-request` for a patient who is not in it.
  */
 export async function resolveCohort(

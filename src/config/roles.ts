@@ -1,4 +1,4 @@
-/** What one process can do. All of them run together by default. */
+/** The roles of a process. By default one process has all of them. */
 export const ROLES = ['gateway', 'capture', 'planner', 'worker', 'projector', 'janitor'] as const;
 
 export type Role = (typeof ROLES)[number];

@@ -56,7 +56,7 @@ export function parseSettings(env: Environment, roles?: readonly Role[]): Settin
   return withGuards(values);
 }
 
-/** What may be logged: every value that is there, the secret ones hidden. */
+/** Returns the settings for a log: every value that is set, with secrets hidden. */
 export function printableSettings(settings: Settings): Record<string, unknown> {
   const secret = (key: string): boolean =>
     Object.entries<Setting<unknown>>(TABLE).some(([name, { secret }]) => secret && name === key);
@@ -98,7 +98,7 @@ function unknownNames(env: Environment): string[] {
     });
 }
 
-/** What is wrong only together. */
+/** Returns the errors of settings that contradict each other. */
 function contradictions(env: Environment, values: Readonly<Record<string, unknown>>): string[] {
   const problems: string[] = [];
   if (values['kafkaSaslMechanism'] !== undefined) {

@@ -41,7 +41,7 @@ export function awayError(error: unknown): HeadwaterError | undefined {
   });
 }
 
-/** What a failed attempt to open a session or to work in it means for a service: wait, or change the configuration. */
+/** Decides whether a service waits or stops after a failed attempt to open a session or to work in it. */
 export function unavailable(error: unknown): HeadwaterError {
   if (error instanceof HeadwaterError) return error;
   const away = awayError(error);

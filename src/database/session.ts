@@ -3,7 +3,7 @@ import type { ClientConfig } from 'pg';
 import { unavailable } from './errors.ts';
 
 /**
- * What a session is for:
+ * The purpose of a session:
  * - `pool`: the short transactions of requests and of the janitor;
  * - `lead`: holds the lock of the one capture or projector, and carries the projector's transactions;
  * - `catalog`: short questions about the source and changes of its objects;
@@ -33,7 +33,7 @@ const TIMEOUTS: Readonly<Record<SessionKind, Timeouts>> = {
 /** A statement of a pool or catalog session is given up by the client a little later than by the server. */
 const ANSWER_MARGIN = 2_000;
 
-/** What a session inherits from the database or role could change what values look like, or which rows are seen. */
+/** Settings that a session would inherit from the database or role; they could change the form of values, or hide rows. */
 const PINNED: Readonly<Record<string, string>> = {
   datestyle: 'ISO,YMD',
   timezone: 'UTC',
@@ -66,7 +66,7 @@ const OVERRULED = [
 
 export interface SessionOptions {
   readonly connectTimeoutMs?: number;
-  /** What `pg_stat_activity` shows; otherwise the kind. */
+  /** The name that `pg_stat_activity` shows; the kind by default. */
   readonly applicationName?: string;
   /** Instead of the kind's; 0 is without limit. */
   readonly statementMs?: number;
@@ -86,7 +86,7 @@ export function sessionConfig(url: string, kind: SessionKind, options: SessionOp
     statement_timeout: String(statement),
     lock_timeout: String(lock),
     idle_in_transaction_session_timeout: String(idleInTransaction),
-    // What a crash of the server takes back of the projection is folded again from the log.
+    // If a crash of the server loses part of the projection, the projector folds it again from the log.
     ...(kind === 'lead' ? { synchronous_commit: 'off' } : {}),
     // A load or a stream may stop reading for long; for the others a client that does not read is gone.
     tcp_user_timeout: kind === 'load' || kind === 'stream' ? '0' : '25000',

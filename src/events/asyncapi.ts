@@ -2,7 +2,7 @@ import packageJson from '../../package.json' with { type: 'json' };
 import { exportEvents } from '../../topics/exports.ts';
 import type { ExportEventKind } from './export-event.ts';
 
-/** What each event tells; all have the same record. */
+/** The meaning of each event. All events have the same record. */
 const KINDS: Readonly<Record<ExportEventKind, string>> = {
   accepted: 'An export was asked for and has its place in the log.',
   started: 'Its first piece of work was taken up.',

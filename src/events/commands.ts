@@ -23,8 +23,8 @@ export interface ExportCancelRequested {
   readonly cancelledAt: number;
 }
 
-/** What the gateway puts into the write-ahead log. */
+/** A message that the gateway puts into the write-ahead log. */
 export type RequestMessage = ExportRequested | ExportCancelRequested;
 
-/** What `headwater.commands` holds: a request with the cut capture gave it. */
+/** A record of `headwater.commands`: a request with the cut that capture gave it. */
 export type Command = (ExportRequested & { readonly cut: Cut }) | ExportCancelRequested;

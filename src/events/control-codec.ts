@@ -77,7 +77,7 @@ function eventOf<W>(wire: WireEvent<W>): [string, W] {
   return [entry[0].slice(NAMESPACE.length + 1), plain(entry[1] as W & object)];
 }
 
-/** What may be missing is null to Avro and undefined to us. */
+/** A missing value is null in Avro and undefined here. */
 type Wire<T> = { readonly [K in keyof T]: undefined extends T[K] ? Exclude<T[K], undefined> | null : T[K] };
 
 function toWire<T extends object>(record: T): Wire<T> {

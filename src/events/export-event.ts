@@ -21,7 +21,7 @@ export interface ExportEvent {
   readonly failure: { readonly code: string; readonly message: string } | undefined;
 }
 
-/** Who an event comes from and which one it is; the pair is unique, so that a subscriber can recognise a repetition. */
+/** Source and id of an event. The pair is unique, so a subscriber can recognise a repetition. */
 export interface CloudEventIdentity {
   /** URI reference. */
   readonly source: string;

@@ -25,7 +25,7 @@ export interface ParameterContext {
   readonly binary: boolean;
   /** Folders that `_container` may name. */
   readonly containers: readonly string[];
-  /** Which references name a patient of this server. */
+  /** Decides which references name a patient of this server. */
   readonly references: References;
   /** The parameters that were read before: those of the rows above. */
   readonly read: Partial<ExportParameters>;

@@ -1,7 +1,7 @@
 import { lsn, stamp } from '../base/positions.ts';
 import type { Epoch, Lsn, Stamp } from '../base/positions.ts';
 
-/** What capture wrote of one resource type since the log began, cumulative. */
+/** The records of one resource type that capture has written since the log began. */
 export interface TypeCount {
   readonly type: string;
   readonly records: number;
@@ -27,8 +27,8 @@ export interface CoverageFact {
 }
 
 /**
- * What has to be done before the stream can be followed. `first-load`: a first load was interrupted, or a reset was asked
- * for. `reload`: a reload was interrupted or asked for, or the stream cannot tell what has happened.
+ * The load that is needed before the stream can be followed. `first-load`: a first load was interrupted, or a reset was asked
+ * for. `reload`: a reload was interrupted or asked for, or the stream lacks changes.
  */
 export type PendingLoad = 'none' | 'first-load' | 'reload';
 
@@ -50,11 +50,11 @@ export interface Position {
   readonly reloaded?: Stamp | undefined;
   readonly types: readonly TypeCount[];
   readonly topics: readonly TopicState[];
-  /** What was proved when the stream or load began: everything up to `lsn` was in the stream as long as these hold. */
+  /** Facts that were proved when the stream or load began. While they hold, the stream had everything up to `lsn`. */
   readonly coverage: readonly CoverageFact[];
 }
 
-/** What is known of a log before the first load. */
+/** The position of a log before the first load. */
 export const EMPTY_POSITION: Position = {
   slot: '',
   systemId: '',

@@ -5,12 +5,12 @@ export type OutputFormat = 'ndjson' | 'ndjson+gzip';
 export type ExportLevel = 'system' | 'patient' | 'group';
 
 /**
- * Which Provenance resources come along: of everything in scope (the guide's default), or only those of the resources
+ * The Provenance resources that come along: of everything in scope (the guide's default), or only those of the resources
  * returned, all of them or the latest of each (`includeAssociatedData`).
  */
 export type ProvenanceMode = 'in-scope' | 'relevant' | 'latest';
 
-/** What a client asked for, as parsed and checked at the kick-off. Instants are kept as the client wrote them. */
+/** A client's request, as parsed and checked at the kick-off. Instants stay as the client wrote them. */
 export interface ExportParameters {
   readonly level: ExportLevel;
   /** Id of the Group at group level. */
@@ -38,7 +38,7 @@ export interface ExportParameters {
   readonly separateStatus: boolean;
   /** Folder, of those configured, that the job's own folder is made in. */
   readonly container: string | undefined;
-  /** What was ignored because the client asked for lenient handling, a sentence each. */
+  /** One sentence for each thing that lenient handling ignored. */
   readonly warnings: readonly string[];
 }
 

@@ -17,7 +17,7 @@ import type { Codec, SchemaIds } from './schema-ids.ts';
 const OPERATIONS: readonly Operation[] = ['snapshot', 'create', 'update', 'delete'];
 const OPERATION_INDEX: Readonly<Record<Operation, number>> = { snapshot: 0, create: 1, update: 2, delete: 3 };
 
-/** What replay decides by, and where the body is. */
+/** The metadata that replay's decisions depend on, and the place of the body. */
 export interface ChangePeek {
   readonly operation: Operation;
   readonly stamp: Stamp;

@@ -1,7 +1,7 @@
 import type { AvroSchema } from '../../topics/avro-schema.ts';
 import { HeadwaterError } from '../base/errors.ts';
 
-/** What the schema registry knows of one subject. */
+/** The ids of one subject's schemas in the registry. */
 export interface SubjectSchemas {
   /** Id of the schema this process writes. */
   readonly id: number;

@@ -1,7 +1,7 @@
 import { offset } from '../base/positions.ts';
 import type { OffsetRange, TaskRange } from './tasks.ts';
 
-/** What is left of a range without its gaps, the newest part first. */
+/** Returns the parts of a range between its gaps, the newest first. */
 export function partsOf({ from, to, gaps }: Pick<TaskRange, 'from' | 'to' | 'gaps'>): OffsetRange[] {
   const parts: OffsetRange[] = [];
   let end: number = to;

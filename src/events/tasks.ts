@@ -31,8 +31,8 @@ export interface CommandPlace {
 }
 
 /**
- * Whose compartments are wanted. Not the patients themselves: a group can have many, and who they are at a cut, the log
- * says to everyone alike.
+ * The group or patients to export. A group's patients are not listed, since they can be many: the log names them, the same ones to
+ * every reader at a cut.
  */
 export interface Scope {
   /** Id of a Group, whose members as of the cut (and, for what they joined and left, as of `since`) are meant. */

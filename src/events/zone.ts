@@ -2,7 +2,7 @@ import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import type { ResourceChange } from './resource-change.ts';
 import type { OffsetRange } from './tasks.ts';
 
-/** Which patients the records of some consecutive offsets of one partition are about, in `headwater.zones`, key = type. */
+/** The patients that the records of consecutive offsets of one partition are about, in `headwater.zones`, key = type. */
 export interface Zone extends OffsetRange {
   readonly type: string;
   readonly partition: number;

@@ -61,7 +61,7 @@ function idOf(bytes: Buffer, item: Span): string | undefined {
   return id && isStringAt(bytes, id.value) ? textOf(bytes, id.value) : undefined;
 }
 
-/** What strings refer to with `#`: a Reference, a canonical or another URI (https://hl7.org/fhir/R4/domainresource.html, dom-3). */
+/** Yields the ids that strings refer to with `#`: a Reference, a canonical or another URI (https://hl7.org/fhir/R4/domainresource.html, dom-3). */
 function* fragmentsIn(bytes: Buffer, span: Span): Generator<string> {
   for (const text of stringsOf(bytes, span)) {
     const first = bytes[text.start + 1];

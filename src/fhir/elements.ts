@@ -3,13 +3,13 @@ import { HeadwaterError } from '../base/errors.ts';
 import { isResourceType } from './resource-types.ts';
 import { subset } from './subset.ts';
 
-/** What `_elements` asks for: names of root elements, by type; under `undefined` those meant for every type. */
+/** The elements that `_elements` names: names of root elements, by type; under `undefined` those meant for every type. */
 export type Elements = ReadonlyMap<string | undefined, ReadonlySet<string>>;
 
 interface RootElement {
-  /** What clients may call it: of a choice of types `value`, `value[x]` and `valueQuantity`. */
+  /** Names that clients may use: of a choice of types `value`, `value[x]` and `valueQuantity`. */
   readonly names: readonly string[];
-  /** What it is called in JSON: of a choice, one name for each type. */
+  /** Its names in JSON: of a choice, one name for each type. */
   readonly keys: readonly string[];
   /** Mandatory, a modifier, or asked for by an invariant: it stays whatever is wanted. */
   readonly stays: boolean;

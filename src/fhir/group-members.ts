@@ -3,7 +3,7 @@ import { dateTimeRange } from './date-time.ts';
 import { RELATIVE_REFERENCES } from './reference.ts';
 import type { References } from './reference.ts';
 
-/** Who is in a Group, as the Group itself says. */
+/** The members of a Group, as the Group itself lists them. */
 export interface GroupMembers {
   /** Ids, of members that are in at the time asked for. */
   readonly patients: readonly string[];

@@ -157,7 +157,7 @@ function nameOf(bytes: Buffer, start: number, end: number): string {
   return text.includes('\\') ? textOf(bytes, { start, end }) : text;
 }
 
-/** What a string says, its escapes resolved. */
+/** Returns the text of a JSON string, with its escapes resolved. */
 export function textOf(bytes: Buffer, { start, end }: Span): string {
   return String(parseOf(bytes, { start, end }));
 }

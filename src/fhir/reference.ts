@@ -20,7 +20,7 @@ export interface Referred {
 }
 
 /**
- * What references name (https://hl7.org/fhir/R4/references.html). The one place that decides whether a reference is to a resource
+ * Resolves references (https://hl7.org/fhir/R4/references.html). The one place that decides whether a reference is to a resource
  * of this server: relative ones are, and absolute ones below one of the server's base URLs, with or without a version.
  */
 export class References {

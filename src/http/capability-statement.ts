@@ -6,7 +6,7 @@ import { searchParametersOf } from '../fhir/search/search-parameters.ts';
 import { canonicalOf } from './operation-definitions.ts';
 
 /**
- * What `[base]/metadata` says. Every exportable type is named, since some clients skip the others, with the search parameters
+ * The CapabilityStatement at `[base]/metadata`. It names every exportable type, since some clients skip the others, with the search parameters
  * that `_typeFilter` takes. The guide asks for no interactions, and there are none.
  */
 export function capabilityStatement(

@@ -1,4 +1,4 @@
 export const FHIR_JSON = 'application/fhir+json';
 export const JSON_TYPES: readonly string[] = [FHIR_JSON, 'application/json', 'text/json'];
-/** What `_format` may be; a `+` that was not escaped counts as one. */
+/** The values of `_format`. A `+` that was not escaped counts as one. */
 export const FORMAT_VALUES: readonly string[] = ['json', ...JSON_TYPES];

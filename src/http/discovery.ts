@@ -10,7 +10,7 @@ import { openApi } from './openapi.ts';
 import { operationDefinition, OPERATIONS } from './operation-definitions.ts';
 import { bad, quoted } from '../base/bad-request.ts';
 
-/** What this server says about itself. It stays the same while the process runs, so it is made once. */
+/** The documents about this server. They stay the same while the process runs, so they are made once. */
 export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'settings' | 'clock'>): Router {
   const baseUrl = settings.publicUrl + FHIR_BASE;
   const startedAt = clock();

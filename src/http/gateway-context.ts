@@ -5,7 +5,7 @@ import type { Jobs } from '../jobs/job.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { Registry } from 'prom-client';
 
-/** What the gateway stands on. */
+/** The parts that every operation of the gateway uses. */
 export interface GatewayContext {
   readonly settings: GatewaySettings;
   readonly jobs: Jobs;

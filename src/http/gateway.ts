@@ -73,14 +73,14 @@ function routes(gateway: GatewayContext): Router {
   return router;
 }
 
-/** Whatever keeps a body from being read is for the client to change: its length, its coding, its syntax. */
+/** Answers a body that cannot be read with the property to change: its length, its coding or its syntax. */
 function refuseBody(error: Error & { status?: number }, limit: number): never {
   const { status = 400, message } = error;
   const words = status === 413 ? `it is too large, ${limit} bytes at most (HEADWATER_MAX_BODY)` : message;
   throw Object.assign(new Error(`the body: ${words}`), { status });
 }
 
-/** What Node leaves open of RFC 9112, 3.2: a Host there must be, and a whole URL is as good as its path. */
+/** Holds the parts of RFC 9112, 3.2 that Node does not: a Host is required, and an absolute URL counts as its path. */
 const plainPath: Middleware = async (ctx, next) => {
   if (ctx.req.httpVersion === '1.1' && ctx.req.headers.host === undefined)
     throw bad('Host', 'Host: the header is missing');

@@ -39,7 +39,7 @@ export function outcome(description: string, headers: Headers = {}): Answer {
   return fhir(description, schema('OperationOutcome'), headers);
 }
 
-/** What can be the answer to anything; `4XX` and `5XX` are what the parts that HTTP is spoken with make of it. */
+/** Answers that every operation can give. `4XX` and `5XX` come from the HTTP server itself. */
 export const ANSWERS = {
   Refused: outcome('Something in the request is wrong or not supported; diagnostics names it.'),
   NotFound: outcome('There is no such thing here, or no longer.'),
@@ -57,7 +57,7 @@ export function answer(name: keyof typeof ANSWERS): Answer {
   return { $ref: `#/components/responses/${name}` };
 }
 
-/** What every operation of FHIR may answer besides. */
+/** Further answers of every FHIR operation. */
 export const ALWAYS = {
   '503': answer('Unavailable'),
   '500': answer('Failed'),

@@ -21,7 +21,7 @@ import { EXPORT_PARAMETERS, exportParametersOf } from '../events/export-paramete
 import type { ExportParameter } from '../events/export-parameter-table.ts';
 import { schema, SCHEMAS } from './openapi-schemas.ts';
 
-/** What the document depends on besides the code. */
+/** The settings that the document depends on. */
 export interface OpenApiOptions {
   readonly publicUrl: string;
   readonly requirePrefer: boolean;

@@ -52,7 +52,7 @@ export function canonicalOf(id: string): string {
   return `http://hl7.org/fhir/uv/bulkdata/OperationDefinition/${id}`;
 }
 
-/** What this server does, where the guide's own definition (`base`) says what a server may do. */
+/** The operation as this server does it. The guide's own definition (`base`) says what a server may do. */
 export function operationDefinition(
   id: string,
   operation: Operation,

@@ -1,8 +1,8 @@
 import { bad, quoted } from '../base/bad-request.ts';
 
 /**
- * What a `Prefer` header asks for (RFC 7240): several preferences, with commas; the names in any letter case. Of one that is given
- * several times the first counts.
+ * Returns the preferences of a `Prefer` header (RFC 7240), which are separated by commas; their names have any letter case. If a
+ * preference is given several times, the first counts.
  */
 export function preferencesOf(header: string): ReadonlySet<string> {
   const first = new Map<string, string>();

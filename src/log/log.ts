@@ -58,7 +58,7 @@ export interface QueuedRecord extends Partition {
   readonly value: Buffer;
 }
 
-/** What handling a record led to; appended together with the consumed offset, all or nothing. */
+/** The records that result from handling one; appended together with the consumed offset, all or nothing. */
 export type Outcome = readonly NewRecord[];
 
 export interface QueueOptions {
@@ -115,7 +115,7 @@ export interface RecordBatch {
   valueEnd(index: number): number;
 }
 
-/** Which topic it is that has a name now. */
+/** The topic that has a name now. */
 export interface TopicIdentity {
   /** Kafka's own; a topic that was deleted and made again has another. */
   readonly id: string;

@@ -5,7 +5,7 @@ import type { RecordBatch } from './log.ts';
 const KEY_BYTES = 144 << 20;
 
 /**
- * What to do about the older versions of a record's key:
+ * The answer about the older versions of a record's key:
  * `ask`: nothing is known of the key, and nothing older can be there; a further record of it is its newest again;
  * `skip`: pass over them;
  * `watch`: visit the next older one;

@@ -38,8 +38,8 @@ export async function askForLoad(
 }
 
 /**
- * What is stored for an operator who asks for a load. Of a reload that was interrupted, the ends before it stay: what it has written
- * does not tell whose its resources were.
+ * Returns the position to store for an operator who asks for a load. After an interrupted reload the ends before it stay: its records do
+ * not name the earlier patients of its resources.
  * @param lost the topics are not as the stored position says
  */
 export function positionAsked(

@@ -27,7 +27,7 @@ import { TopicAdmin } from '../log/kafka/admin/topic-admin.ts';
 import { KafkaWorkQueue } from '../log/kafka/queue/work-queue.ts';
 import { resourceTopicName, topicName } from '../../topics/declaration.ts';
 
-/** What can only be known when the registry has been asked. */
+/** The codecs, which need the schema ids of the registry. */
 export interface Codecs {
   readonly ids: SchemaIds;
   readonly control: ControlCodecs;

@@ -7,7 +7,7 @@ import type { ExportFile } from '../events/status.ts';
 import type { Lane } from '../events/tasks.ts';
 import type { WorkerMetrics } from '../replay/worker.ts';
 
-/** What one process tells Prometheus. */
+/** The metrics of one process, for Prometheus. */
 export interface ProcessMetrics {
   readonly registry: Registry;
   readonly capture: CaptureMetrics & { loaded(resources: number): void };

@@ -134,7 +134,7 @@ function probes(shared: Shared): [string, Start][] {
   return [['probes', deferred('probes', shared, make)]];
 }
 
-/** What speaks HTTP is loaded where it is spoken: the other roles do without its 15 MB. */
+/** Loads the HTTP code in the gateway only, so that other roles save its 15 MB. */
 function gateway(shared: Shared): Start {
   const { settings, pool, tables, metrics, logger, health } = shared;
   const jobs = new JobRequests({

@@ -14,7 +14,7 @@ export interface SharedOptions {
   readonly health: () => readonly ServiceHealth[];
 }
 
-/** What the services of one process share. Log and database are there when a role asks: not every role has their settings. */
+/** The parts that the services of one process share. Log and database open when a role asks, since not every role has their settings. */
 export class Shared {
   readonly settings: Settings;
   readonly metrics: ProcessMetrics;

@@ -26,7 +26,7 @@ export interface Manifest {
   readonly error: readonly ManifestFile[];
   readonly link?: readonly { readonly relation: 'next'; readonly url: string }[];
   readonly extension?: {
-    /** What was understood of the request's filters. */
+    /** The filters of the request that the server applied. */
     readonly typeFilters?: readonly string[];
     /** Of the log. An increment completes only an export of the same epoch. */
     readonly epoch?: string;

@@ -10,7 +10,7 @@ type Group = readonly Sized[];
 
 /** Below this a job is not divided for parallelism: starting a task and opening its files costs more than it saves. */
 const WORTH_DIVIDING = 4 << 20;
-/** What is worth a task of its own that organizes its output, although each reads everything. */
+/** Bytes that are worth a task of their own in organized output, although each task reads everything. */
 const ORGANIZED_BYTES = 1 << 30;
 
 /** Portions of ranges: none larger than `taskBytes` if it can be helped, and as many as can be worked on at a time. */

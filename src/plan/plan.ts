@@ -30,7 +30,7 @@ export interface PlanSettings {
   readonly parallelism: number;
 }
 
-/** What the log says about a command. */
+/** The facts in the log that a plan depends on. */
 export interface Findings {
   /** Where the command itself is. Without it, tasks carry all that it names. */
   readonly command?: CommandPlace | undefined;
@@ -120,7 +120,7 @@ function topicIdsOf({ parameters, cut }: ExportCommand, { ranges, related }: Dra
   return new Map([...(cut.topicIds ?? [])].filter(([type]) => read.has(type)));
 }
 
-/** Whose compartments a patient or group export is of; undefined for the whole system. */
+/** Returns the scope of a patient or group export; undefined for the whole system. */
 export function scopeOf({ parameters, cut }: ExportCommand): Scope | undefined {
   const { level, group, patients } = parameters;
   if (level === 'system') return undefined;
@@ -175,7 +175,7 @@ function typesOf({ parameters, cut }: ExportCommand): Types {
   };
 }
 
-/** What was deleted before the log began is in no record of it. */
+/** Warns if `_since` is from before the log began: the log does not know what was deleted before. */
 function beforeEpoch({ cut: { epoch } }: ExportCommand, { since }: Findings): string[] {
   if (!epoch || !since || since.time >= epoch.began) return [];
   return [

@@ -200,7 +200,7 @@ export class Planner implements Service {
   }
 }
 
-/** What a client has to change. */
+/** Errors of the request, which only its client can mend. */
 const THE_CLIENTS: ReadonlySet<string> = new Set(['bad-request', 'not-found']);
 
 /** How far a client's clock may be ahead of the log's. */

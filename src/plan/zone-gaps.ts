@@ -15,7 +15,7 @@ const WORTHWHILE_SHARE = 0.5;
 /** Gaps of a range at most: a task carries them. */
 const MAX_GAPS = 1_000;
 
-/** Who may be in a zone: `movers` have joined or left since `since`. */
+/** The patients that may be in a zone: `movers` have joined or left since `since`. */
 type Presence = 'none' | 'others' | 'movers';
 
 /** Tells who of a cohort may be in a zone. */
@@ -47,7 +47,7 @@ export class ZoneFilter {
     return patients.some((hash) => this.#movers.has(hash)) ? 'movers' : 'others';
   }
 
-  /** What of others than the movers is older than `since`, the client has. */
+  /** Whether the zone is older than `since`: then the client has its records, but for those of movers. */
   isOld({ type, partition, to }: Zone): boolean {
     const since = this.#since.get(type)?.[partition];
     return since !== undefined && to <= since;

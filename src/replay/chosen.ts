@@ -1,4 +1,4 @@
-/** Which related resources belong to an export, and which its client has, by key: see Selection. */
+/** Decides by key which related resources belong to an export, and which its client has: see Selection. */
 export interface Chosen {
   readonly now: (key: string) => boolean;
   /** For certain. */

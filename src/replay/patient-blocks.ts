@@ -13,7 +13,7 @@ export interface Block {
   readonly others: Buffer[];
 }
 
-/** What is held in memory before it is spilled, and again when it is read back. */
+/** Bytes held in memory before they are spilled, and again when they are read back. */
 const MEMORY_BYTES = 32 << 20;
 const BUCKETS = 64;
 /** So often a bucket that is too large is divided again: enough for 64^4 times the memory. */

@@ -16,8 +16,8 @@ export function withoutBody({ problem, oversizeBytes }: ResourceChange): Problem
 }
 
 /**
- * What an error says about one resource. Rethrows an error that is about more; one without a code is a bug of ours, which
- * fails the task instead of leaving out every resource that meets it.
+ * Returns the problem of one resource that an error reports. Rethrows an error that is about more. An error without a code is a bug of
+ * ours: it fails the task instead of leaving out every resource that meets it.
  */
 export function problemOf(code: Problem['code'], error: unknown): Problem {
   if (error instanceof HeadwaterError && error.code === 'corrupt') return { code, text: error.message };

@@ -9,7 +9,7 @@ import type { Belongs, Fate, Selector, Version } from './selection.ts';
 
 type When = 'now' | 'before';
 
-/** What is known of Provenance, by key, and whose targets have to be asked for the rest. */
+/** The Provenance that are decided, by key, and the targets that decide the others. */
 class Found {
   readonly now = new Set<string>();
   readonly before = new Set<string>();
@@ -40,7 +40,7 @@ class Found {
 }
 
 /**
- * Which Provenance are about something in scope. R4 has a Provenance in the compartment of the patients it is about, and one
+ * Chooses the Provenance that are about something in scope. R4 has a Provenance in the compartment of the patients it is about, and one
  * that names some is theirs alone. The guide wants those as well that are about anything else in a compartment, so for one that
  * names no patient the targets' own records are asked: where they are, and where they were as of `since`. Memory grows with
  * the targets that have to be asked.

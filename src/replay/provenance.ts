@@ -3,7 +3,7 @@ import { parseInstant } from '../fhir/instant.ts';
 import type { References } from '../fhir/reference.ts';
 import { parse } from './shape.ts';
 
-/** What of a Provenance decides whether it comes along. */
+/** The parts of a Provenance that decide whether it comes along. */
 export interface ReadProvenance {
   /** `Type/id` of what it is about, without versions and repeats. */
   readonly targets: readonly string[];

@@ -43,9 +43,9 @@ function choose(run: TaskRun, related: Related): Promise<Chosen> {
 const REFERENCE = /"(?:reference|url)"\s*:\s*"([^"\\]+)"/g;
 
 /**
- * What the resources in scope refer to, of the types that are wanted, and what they referred to as of `since`: so what is newly
- * referred to comes along whatever its age, of the rest what changed, and what nothing refers to any longer is reported. What
- * changed after `until` refers as well: otherwise what it already referred to then would be in neither part of a division.
+ * Chooses the resources of the wanted types that resources in scope refer to now, and those that they referred to as of `since`. So a newly
+ * referred resource comes along at any age, an older one if it changed, and one that is no longer referred to is reported. A resource that
+ * changed after `until` refers too: otherwise its older references would be in neither part of a division.
  */
 async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Promise<Chosen> {
   const wanted = new Set(run.task.ranges.map(({ type }) => type));

@@ -6,7 +6,7 @@ import type { ExportFile } from '../events/status.ts';
 import type { Task } from '../events/tasks.ts';
 import type { TaskRunner, TaskRunnerOptions } from './task-runner.ts';
 
-/** What a thread is started with. */
+/** The data that a thread starts with. */
 export interface ReplayThreadData {
   readonly options: TaskRunnerOptions;
   readonly compileCache: string | undefined;

@@ -6,7 +6,7 @@ import { problemOf, problemOutcome, withoutBody } from './problem.ts';
 import type { Problem } from './problem.ts';
 import type { Fate, Selector, Version } from './selection.ts';
 
-/** Told after each batch: offsets passed. */
+/** Called after each batch with the number of offsets passed. */
 export type OnBatch = (offsets: number) => void;
 
 export interface ReplayOptions {

@@ -2,7 +2,7 @@ import type { Cohort, Patients } from '../cohort/cohort.ts';
 import { MANY_PATIENTS } from '../events/resource-change.ts';
 import type { Operation } from '../events/resource-change.ts';
 
-/** What is decided by: of a record, the metadata. */
+/** Record metadata that the selection depends on. */
 export interface Version {
   readonly operation: Operation;
   /** When it was committed, ms since 1970. */
@@ -14,7 +14,7 @@ export interface Version {
 }
 
 /**
- * What becomes of a resource:
+ * The fate of a resource:
  * `held`: deleted, if the client was given this version: if it can be returned and filters let it through;
  * `later`: a later export returns it, if it can be returned and filters let it through;
  * `watch`: nothing is known yet; an older version of the same resource may tell that the client has it;
@@ -31,7 +31,7 @@ export interface Period {
   readonly until: number | undefined;
 }
 
-/** What decides about the resources of a type as replay meets them. */
+/** Decides about the resources of a type as replay meets them. */
 export interface Selector {
   /** Whether times matter at all. */
   readonly timed: boolean;
@@ -45,7 +45,7 @@ export interface Selector {
 }
 
 /**
- * Which resources an export returns, and which it reports as gone. Pure. `in` is about the cohort of the export (the whole
+ * Decides which resources an export returns, and which it reports as gone. Pure. `in` is about the cohort of the export (the whole
  * system, every patient, a group's members); "was in" is the same as of `since`, so: whether the client has it. Where that is
  * not known for certain, what it may lack is returned again, and what it may have is reported as gone.
  *

@@ -35,7 +35,7 @@ export function serveTasks(options: TaskRunnerOptions): void {
   });
 }
 
-/** What the pool makes an error of again. Only the code of one that is ours says what to do: what may pass gets one that says so. */
+/** Returns a message from which the pool makes the error again. An error that may pass gets a code that says so. */
 export function failed(error: unknown): Extract<FromThread, { kind: 'failed' }> {
   const message = messageOf(error);
   if (error instanceof HeadwaterError)

@@ -8,7 +8,7 @@ import type { Lane, Task } from '../events/tasks.ts';
 import type { NewRecord, Outcome, Publisher, QueuedRecord, WorkQueue } from '../log/log.ts';
 import type { TaskRunner } from './task-runner.ts';
 
-/** Which jobs need no more work. */
+/** The jobs that need no more work. */
 export interface Ended {
   isEnded(jobId: string): boolean;
   /** A zombie's offset may come after its outcome. */

@@ -12,8 +12,12 @@ describe('the lint rule for plain English', () => {
       "it('reports a closed connection', () => {});",
       "const user = 'nobody';",
       'const nobody = 1;',
+      '// What may change',
+      { code: '/** Returns what may change. */', options: ['headless'] },
+      { code: '// What if it fails?', options: ['headless'] },
     ],
     invalid: [
+      { code: '/** What may change. */', options: ['headless'], errors: [{ messageId: 'headless' }] },
       { code: '// whoever asks waits', errors: [{ messageId: 'word' }] },
       { code: '/* It is told of nobody. */', errors: [{ messageId: 'word' }, { messageId: 'word' }] },
       { code: "throw new Error('perhaps it failed');", errors: [{ messageId: 'word' }] },

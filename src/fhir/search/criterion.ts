@@ -117,7 +117,7 @@ function anyOf(tests: readonly LeafTest[]): LeafTest {
 
 function checked(text: string, { label }: Context): string {
   if (text === '') refuse(`${label} has an empty value.`);
-  // What follows a comma would be another query if its type were known
+  // Text after a comma would be another query if its type were known
   const [, type] = /^\s*([A-Z][A-Za-z]*)\?/.exec(text) ?? [];
   if (type !== undefined)
     refuse(`"${type}?" after a comma in ${label} begins no query: FHIR R4 has no resource type "${type}".`);

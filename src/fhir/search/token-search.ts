@@ -3,7 +3,7 @@ import type { Leaf } from './search-parameters.ts';
 import { type LeafTest, refuse, type SearchValue, splitUnescaped, unescapeValue } from './search-value.ts';
 import { textTest } from './string-search.ts';
 
-/** What a token asks for: a system that is undefined is any, an empty one is none; an undefined code is any. */
+/** A token: a system that is undefined is any, an empty one is none; an undefined code is any. */
 interface Token {
   readonly system: string | undefined;
   readonly code: string | undefined;

@@ -14,7 +14,7 @@ export interface TypeFilter {
   readonly matches: ResourceTest;
 }
 
-/** What `_typeFilter` lets through. Made once, asked for each resource. */
+/** Decides which resources `_typeFilter` lets through. Made once, asked for each resource. */
 export interface ResourceFilter {
   /**
    * Does one of the type's queries match? A type without queries passes. `lastUpdated`, ms since 1970, is used where the

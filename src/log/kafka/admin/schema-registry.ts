@@ -68,7 +68,7 @@ export class SchemaRegistry {
     return found.filter(({ id }) => id === undefined).map(({ subject }) => this.#subject(subject));
   }
 
-  /** What codecs need to know, for every subject. */
+  /** Returns the schema ids that codecs need, for every subject. */
   async resolve(declarations: readonly TopicDeclaration[]): Promise<SchemaIds> {
     const resolved = distinct(declarations).map(async ({ subject, schema }) => {
       const id = await this.#find(subject, schema);

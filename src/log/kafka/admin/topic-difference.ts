@@ -18,8 +18,8 @@ export interface ActualTopic {
 }
 
 /**
- * What is not as declared. Two cannot be mended: `partitions`, since keys would move to other partitions, and `compression`, since
- * stored batches stay as they are. `replicas` can, by who operates the brokers.
+ * A difference between a topic and its declaration. Two kinds cannot be mended: `partitions`, since keys would move to other partitions, and `compression`, since
+ * stored batches stay as they are. `replicas` can be mended by the operator of the brokers.
  */
 export interface Difference {
   readonly kind: 'missing-topic' | 'partitions' | 'compression' | 'replicas' | 'config' | 'missing-schema';
@@ -41,7 +41,7 @@ export function differences(wanted: readonly WantedTopic[], actual: readonly Act
 /** Codecs that no reader of ours knows. */
 const UNREADABLE: ReadonlySet<string> = new Set(['lz4', 'snappy']);
 
-/** What an operator may have set in place of what is declared. */
+/** Values that an operator may set in place of the declared ones. */
 export function isAsGood(name: string, current: string | undefined, declared: string): boolean {
   if (name === 'compression.type') return current !== undefined; // what cannot be read is named by itself
   return current === declared || (name === 'min.insync.replicas' && Number(current) > Number(declared));

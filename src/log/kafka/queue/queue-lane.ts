@@ -147,7 +147,7 @@ export class QueueLane {
     }
   }
 
-  /** What is committed in place of an outcome that cannot be had, or that Kafka refuses for good. */
+  /** Returns the events to commit in place of an outcome that is impossible, or that Kafka never takes. */
   #replacement(record: QueuedRecord, error: unknown, refused: Outcome | undefined): Outcome {
     const { giveUp, logger, partition } = this.#options;
     if (!giveUp || refused?.length === 0) throw error;

@@ -22,7 +22,7 @@ const BLOCK_BYTES = 2 << 20;
 /** Offsets of the first block, before anything is known of the records' size. */
 const FIRST_SPAN = 8_192;
 const MAX_SPAN = 1 << 22;
-/** What is asked for a few offsets: some batches, and for each offset what a record may have, but never more than a block. */
+/** Bytes to ask for a few offsets: some batches, and a record's size for each offset, but never more than a block. */
 const LEAST_BYTES = 64 << 10;
 const RECORD_BYTES = 1 << 10;
 

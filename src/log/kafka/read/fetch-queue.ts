@@ -7,7 +7,7 @@ import type { FetchedPartition, FetchRange } from '../wire/protocol.ts';
 /** Bytes asked for in one call; a single range may ask for more. */
 const MAX_BYTES = 8 << 20;
 
-/** What was fetched of one partition. */
+/** The fetched bytes of one partition. */
 export interface Fetched extends FetchedPartition {
   /** Gives its memory back; nothing of it may be looked at any more. To leave it to the collector is no fault. */
   readonly release: () => void;
@@ -26,7 +26,7 @@ interface Asked {
 export class FetchQueue {
   readonly #cluster: Cluster;
   readonly #wait: number;
-  /** What waits, of each leader that is being asked. */
+  /** Waiting fetches, by the leader that is being asked. */
   readonly #waiting = new Map<string, Asked[]>();
 
   /** @param wait ms that a broker may wait when it has nothing yet */
@@ -50,7 +50,7 @@ export class FetchQueue {
     });
   }
 
-  /** Who leads the partitions of a topic is to be asked again. */
+  /** Forgets the leaders of a topic's partitions, so that they are looked up again. */
   forget(topic: string): void {
     this.#cluster.forget(topic);
   }

@@ -129,7 +129,7 @@ export class Cluster {
     }
   }
 
-  /** What is known of a topic, or of all of them, turned out to be wrong. */
+  /** Forgets the metadata of a topic, or of all topics, after it proved wrong. */
   forget(topic?: string): void {
     if (topic === undefined) this.#topics.clear();
     else this.#topics.delete(topic);

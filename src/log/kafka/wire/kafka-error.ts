@@ -24,7 +24,7 @@ const SETTINGS: ReadonlySet<string> = new Set([
 ]);
 const LOGIN = /^(SASL_AUTHENTICATION_FAILED|UNSUPPORTED_SASL_MECHANISM|ILLEGAL_SASL_STATE|AUTHENTICATION)$/;
 
-/** What a kafkajs client or a broker threw, as the one error of this project. The one place that maps Kafka's errors to codes. */
+/** Turns an error of kafkajs or of a broker into a `HeadwaterError`. The one place that maps Kafka's errors to codes. */
 export function kafkaError(error: unknown, doing: string, about: KafkaResources = {}): HeadwaterError {
   if (error instanceof HeadwaterError) return error;
   const resources = { ...protocolError(error)?.resources, ...about };
@@ -53,7 +53,7 @@ function codeOf(names: readonly string[]): ErrorCode {
   return has(SETTINGS) ? 'bad-config' : 'unavailable';
 }
 
-/** What to change so that Kafka takes the login or the call. */
+/** Returns the advice to an operator after a refused login or call. */
 function remedyOfRefusal(
   names: readonly string[],
   { topic, group, transactionalId }: KafkaResources,

@@ -33,7 +33,7 @@ export const code = {
   PRODUCER_FENCED: 90,
 } as const;
 
-/** What a call is about: authorization errors name it. */
+/** The resources of a call. Authorization errors name them. */
 export interface KafkaResources {
   readonly topic?: string;
   readonly group?: string;

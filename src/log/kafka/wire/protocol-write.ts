@@ -201,7 +201,7 @@ export function endTransaction(of: InTransaction, commit: boolean): Call<void> {
   };
 }
 
-/** Who holds a transactional id now. Brokers know this call since 3.0; an older one hangs up. */
+/** Asks for the holder of a transactional id. Brokers know this call since 3.0; an older one closes the connection. */
 export function describeTransaction(transactionalId: string): Call<ProducerIdentity> {
   return {
     name: 'DescribeTransactions',

@@ -44,7 +44,7 @@ export interface FetchedPartition extends InTopic {
   readonly records: Buffer;
 }
 
-/** What is committed from given offsets on. @param wait ms, when there is nothing yet */
+/** Fetches committed records from given offsets on. @param wait ms that the broker may wait for the first record */
 export function fetch(ranges: readonly FetchRange[], wait: number): Call<FetchedPartition[]> {
   const total = ranges.reduce((sum, { maxBytes }) => sum + maxBytes, 0);
   return {
