@@ -17,8 +17,9 @@ export async function askForLoad(
   prefix: string,
   pending: Exclude<PendingLoad, 'none'>,
 ): Promise<void> {
-  const { open, positions, topics } = resourceLog(log, await log.codecs(), prefix);
-  const appender = await open();
+  const resources = resourceLog(log, await log.codecs(), prefix);
+  const { positions, topics } = resources;
+  const appender = await resources.open();
   try {
     const stored = await positions.read();
     const states = await topics.states((stored?.topics ?? []).map(({ type }) => type));
