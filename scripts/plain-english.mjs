@@ -16,7 +16,7 @@ const WORDS = [
 ];
 
 /** A comment that begins with a clause without a noun. */
-const HEADLESS = /^[*\s]*(What|Who|Whose|Whatever|Which|Told)\b[^?]*$/;
+const HEADLESS = /^[*\s]*(What|Who|Whose|Whom|Whatever|Which|Told|Those|Of|By)\b[^?]*$/;
 
 const rule = {
   meta: {

@@ -8,7 +8,7 @@ export interface TopicSettings {
   readonly replicationFactor: number;
   /** Hours an export may take at most. A version that a cut points at must not be compacted away earlier. */
   readonly maxExportHours: number;
-  /** Of the largest resource that is captured. */
+  /** Bytes of the largest resource that is captured. */
   readonly maxResourceBytes?: number;
   /** Hours that the events of a job are needed, from its first event on; without it they stay. */
   readonly jobHistoryHours?: number;

@@ -12,7 +12,7 @@ export function durable(
   time: 'of the source' | 'of the broker',
 ): Readonly<Record<string, string>> {
   return {
-    // With three copies a write needs two, so one broker may be away; with fewer, it would stop everything.
+    // With three copies a write needs two, so one broker may be unreachable; with fewer copies, that would stop every write.
     'min.insync.replicas': replicationFactor >= 3 ? '2' : '1',
     'unclean.leader.election.enable': 'false',
     'compression.type': 'producer',

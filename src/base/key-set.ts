@@ -141,13 +141,13 @@ export class KeySet {
 
 const NO_SLOTS = new Uint32Array(0);
 
-/** Where a key is put first, by the bits that did not choose the table. */
+/** The first slot to try for a key, by the bits that did not choose the table. */
 function home(second: number, table: Uint32Array): number {
   const slots = table.length / WORDS;
   return WORDS * Math.floor((((second << TABLE_BITS) >>> 0) / HASHES) * slots);
 }
 
-/** Of the key that was hashed last. */
+/** The hash of the last key. */
 const hashed = new Uint32Array(4);
 const C1 = 0x239b961b;
 const C2 = 0xab0e9789;

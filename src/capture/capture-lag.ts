@@ -4,7 +4,7 @@ import type { Lsn } from '../base/positions.ts';
 /** The most probes that are kept, one a second. During a longer outage the oldest one still gives the age. */
 const MAX_PROBES = 4_096;
 
-/** Where the source's log ended at a time. */
+/** The end of the source's log at a time. */
 interface Probe {
   readonly lsn: Lsn;
   /** ms since 1970, by this process. */
@@ -32,7 +32,7 @@ export class CaptureLag {
   #committing: number | undefined;
   #probes: Probe[] = [];
   #coveredAt: number | undefined;
-  /** To add to the source's times. */
+  /** Added to the source's times, in ms. */
   #skew = 0;
 
   constructor(clock: Clock) {

@@ -12,7 +12,7 @@ export interface Catalog {
   readonly systemId: string;
   /** 0 on a standby. */
   readonly timeline: number;
-  /** Where the write-ahead log ends, as `16/B374D848`. */
+  /** The end of the write-ahead log, as `16/B374D848`. */
   readonly walEnd: string;
   readonly database: string;
   readonly publication: CatalogPublication | null;
@@ -71,7 +71,7 @@ export interface CatalogColumn {
   readonly name: string;
   readonly number: number;
   readonly xmin: string;
-  /** Of the type, or of the type behind a domain. */
+  /** Name of the type, or of the type behind a domain. */
   readonly type: string;
   readonly typeIdentity: string;
   readonly enum: boolean;

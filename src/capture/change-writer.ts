@@ -109,7 +109,7 @@ export class ChangeWriter {
     return log.ends(resources.topics.topicOf(type));
   }
 
-  /** Where every topic ends now. Call it right after a flush only. */
+  /** Returns the cut at the present ends of all topics. Call it right after a flush only. */
   cut(lsn: Lsn, time: Stamp): Cut {
     const types = [...this.#totals.keys()].sort();
     return {

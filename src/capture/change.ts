@@ -50,7 +50,7 @@ export function changesOf(
   return [living(before ? 'update' : 'create', after, before, { point, rules })]; // 2, 1
 }
 
-/** With the body that the update left as it was: the old row has it, also one that was marked deleted. */
+/** Returns the row with a body that the update left unchanged: the old row has it, also a row that was marked deleted. */
 function whole(row: SourceRow, old: SourceRow | undefined): SourceRow {
   return row.body === undefined ? { ...row, body: old?.body } : row;
 }
@@ -124,7 +124,7 @@ function leftBy(
   return leftOf(row.type, { owners, known: owners }, patients);
 }
 
-/** Those of `known` that are no longer among the patients. */
+/** Returns the `known` ones that are no longer among the patients. */
 function leftOf(
   type: string,
   { owners, known }: { readonly owners: ReadonlySet<string>; readonly known: ReadonlySet<string> },

@@ -72,7 +72,7 @@ function selectRows(mapping: TableMapping): string {
   return `SELECT ${columns.join(', ')} FROM ${pg.escapeIdentifier(mapping.schema)}.${pg.escapeIdentifier(mapping.table)}${live}`;
 }
 
-/** Where the row that begins at `from` ends, or -1 if it is not whole, or is the trailer. */
+/** Returns the end of the row that begins at `from`; -1 if the row is incomplete, or is the trailer. */
 function rowEnd(data: Buffer, from: number): number {
   if (from + 2 > data.length || data.readInt16BE(from) !== FIELDS) return -1;
   let at = from + 2;

@@ -7,7 +7,7 @@ import { isId } from '../fhir/reference.ts';
 import type { References } from '../fhir/reference.ts';
 import type { SourceRow } from './source-mapping.ts';
 
-/** By what rows are read. */
+/** The rules for reading rows. */
 export interface RowRules {
   /** A larger body is not captured. */
   readonly maxBytes: number;

@@ -37,7 +37,7 @@ export class TransactionReceiver {
   readonly #parts: ReceiverParts;
   /** The stream repeats transactions that were committed before it. */
   readonly #start: Lsn;
-  /** By the table's object id; null for a table that is not mapped. */
+  /** Row readers by the table's object id; null for a table that is not mapped. */
   readonly #rows = new Map<number, RowReader | null>();
   #requests: RequestMessage[] = [];
   #transaction: { readonly lsn: Lsn; readonly time: number; readonly stamp: Stamp; readonly skip: boolean };

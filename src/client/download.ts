@@ -170,7 +170,7 @@ const NEWLINE = 10;
 
 /** Output that is organized has a header before what belongs together, and a header is no resource. */
 const HEADER = /^\s*\{\s*"resourceType"\s*:\s*"Parameters"/;
-/** As much of a line as tells a header. */
+/** The bytes of a line that suffice to recognise a header. */
 const START_BYTES = 60;
 
 /** Counts lines that hold a resource; the last need not be ended. */

@@ -28,7 +28,7 @@ export interface LoadProgress {
   readonly fraction: number;
   /** Resources read and stored so far. */
   readonly rows: number;
-  /** Of their bodies. */
+  /** Bytes of their bodies. */
   readonly bytes: number;
   readonly rowsPerSecond: number;
   readonly bytesPerSecond: number;
@@ -167,7 +167,7 @@ class Load {
     this.#writing.catch(() => undefined); // the next await throws it
   }
 
-  /** Of a batch that PostgreSQL refuses for what it holds, the row to blame is found by halves; the others are stored. */
+  /** Stores a batch. If PostgreSQL refuses one of its rows, halving finds that row; the others are stored. */
   async #store(batch: Batch, file: string): Promise<number> {
     try {
       return await this.#table.write(batch.encode());
@@ -205,7 +205,7 @@ interface BatchRow {
   /** In COPY's text format. */
   readonly text: string;
   readonly bodyBytes: number;
-  /** Of its line in the file. */
+  /** Number of its line in the file. */
   readonly number: number;
 }
 

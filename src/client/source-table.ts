@@ -57,7 +57,7 @@ export class SourceTable {
     return this.#upsert(rows);
   }
 
-  /** By way of a temporary table. The last of several versions in one batch wins; what is the same is not touched. */
+  /** Writes through a temporary table. The last of several versions in one batch wins; an equal row is not touched. */
   async #upsert(rows: Buffer): Promise<number> {
     const body = `body::${this.#bodyType}`;
     await this.#client.query('BEGIN');

@@ -11,9 +11,9 @@ export type Patients = ReadonlySet<string> | undefined;
 
 /** The patients and groups of an export. */
 export interface Cohort {
-  /** As of the cut. */
+  /** The members as of the cut. */
   readonly members: Patients;
-  /** As of `since`: what of theirs the client has. The same set if no patient joined or left, or without `since`. */
+  /** The members as of `since`, whose resources the client has. The same set if no patient joined or left, or without `since`. */
   readonly before: Patients;
   /** The groups asked for, with those inside them; undefined = this is not about groups. */
   readonly groups: ReadonlySet<string> | undefined;
@@ -144,7 +144,7 @@ function leavesOut(group: string, { unknown, logical }: GroupMembers): string {
 
 const NO_MEMBERS = noMembers('there is no such group');
 
-/** Those of the first that are in the second; the first itself, if all are. */
+/** Returns the elements of the first that are in the second; the first itself, if all are. */
 function within(some: ReadonlySet<string>, all: ReadonlySet<string>): ReadonlySet<string> {
   const both = [...some].filter((id) => all.has(id));
   return both.length === some.size ? some : new Set(both);

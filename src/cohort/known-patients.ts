@@ -13,14 +13,14 @@ export async function refuseUnknown(
   patients: readonly string[],
   at: {
     readonly ends: readonly Offset[];
-    /** Where none of them is. */
+    /** The stretches that hold none of them. */
     readonly gaps: GapsOf | undefined;
     readonly log: ResourceLog;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
   const { ends, gaps, log, signal } = at;
-  /** Those whose newest version is not seen yet. Only names are kept: of many patients, bodies would be too much. */
+  /** The patients whose newest version is not met yet. Only ids are kept: the bodies of many patients would be too large. */
   const missing = new Set(patients.map((id) => `${TYPE}/${id}`));
   const deleted = new Set<string>();
   for (const [partition, to] of ends.entries()) {

@@ -20,11 +20,11 @@ import {
 import type { ValueType } from './value-types.ts';
 
 export interface Setting<T> {
-  /** Of the environment variable, without the prefix `HEADWATER_`. */
+  /** Name of the environment variable, without the prefix `HEADWATER_`. */
   readonly name: string;
   readonly type: ValueType<T>;
   readonly help: string;
-  /** As one would write it; or made from the other variables, and then described in words. */
+  /** The default as an operator would write it, or a function of the other variables with its description. */
   readonly default:
     | string
     | { readonly words: string; readonly from: (read: (name: string) => string) => string }
@@ -38,7 +38,7 @@ type Extra = Partial<Pick<Setting<unknown>, 'default' | 'neededBy' | 'secret'>>;
 type Given = Extra & { readonly default: NonNullable<Extra['default']> };
 type Needed = Extra & { readonly neededBy: readonly Role[] };
 
-/** With a default or needed by a role it has a value; otherwise it may be undefined. */
+/** The type of a setting's value: never undefined if the setting has a default or a role needs it. */
 function setting<T>(name: string, type: ValueType<T>, help: string, extra: Given | Needed): Setting<T>;
 function setting<T>(name: string, type: ValueType<T>, help: string, extra?: Extra): Setting<T | undefined>;
 function setting<T>(name: string, type: ValueType<T>, help: string, extra: Extra = {}): Setting<T> {

@@ -14,7 +14,7 @@ const LEASE = 15_000;
 
 export interface LeadOptions {
   readonly url: string;
-  /** Of the lock in this database: what is led, and the installation's name. */
+  /** Name of the lock in this database: the led service, and the installation's name. */
   readonly name: string;
   /** Ends the session of the leader instead of waiting for it. That process starts again and waits. */
   readonly takeOver?: boolean;
@@ -22,7 +22,7 @@ export interface LeadOptions {
   readonly onWaiting?: () => void;
   /** Called when the session of a silent leader was ended. */
   readonly onSilent?: (holder: { readonly pid: number }) => void;
-  /** Of the session's statements, in ms; 0 is without limit. */
+  /** Time limit of the session's statements, in ms; 0 is no limit. */
   readonly statementMs?: number;
   /** In ms. */
   readonly lease?: { readonly beat: number; readonly length: number };

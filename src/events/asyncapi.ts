@@ -87,7 +87,7 @@ function messageOf(kind: string, summary: string): object {
   };
 }
 
-/** As `cloudEventHeaders` makes them. */
+/** The headers that `cloudEventHeaders` makes. */
 function headersOf(kind: string): object {
   const properties = {
     ce_specversion: { const: '1.0' },

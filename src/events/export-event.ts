@@ -13,11 +13,11 @@ export interface ExportEvent {
   readonly at: number;
   /** FHIR instant; undefined before the job is planned. */
   readonly transactionTime: string | undefined;
-  /** Of `file-ready`. */
+  /** The file of `file-ready`. */
   readonly file: ExportFile | undefined;
-  /** Of `completed`: the manifest's JSON with keys of the object store in place of signed URLs, which are secrets. */
+  /** The manifest of `completed`: JSON with keys of the object store in place of signed URLs, which are secrets. */
   readonly manifest: string | undefined;
-  /** Of `failed`. */
+  /** The failure of `failed`. */
   readonly failure: { readonly code: string; readonly message: string } | undefined;
 }
 

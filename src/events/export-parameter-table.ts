@@ -40,7 +40,7 @@ interface Row<Field extends keyof ExportParameters> {
   readonly max: '1' | '*';
   readonly levels: readonly ExportLevel[];
   readonly documentation: string;
-  /** As the value in a query. The examples of all parameters together are a request. */
+  /** An example, as the value in a query. The examples of all parameters together are a valid request. */
   readonly example?: string;
   /** Option of `headwater export`, in commander's form. A repeated option is not a list with commas. */
   readonly option?: { readonly flags: string; readonly help: string; readonly repeated?: true };

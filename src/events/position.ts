@@ -5,7 +5,7 @@ import type { Epoch, Lsn, Stamp } from '../base/positions.ts';
 export interface TypeCount {
   readonly type: string;
   readonly records: number;
-  /** Of the bodies. */
+  /** Bytes of the bodies. */
   readonly bytes: number;
 }
 
@@ -14,9 +14,9 @@ export interface TopicState {
   readonly type: string;
   /** Kafka's id of the topic. */
   readonly id: string;
-  /** Where each partition began, by number; 0 but after a reload of a log that had lost records. */
+  /** The first offset of each partition, by number; 0, except after a reload of a log that had lost records. */
   readonly starts: readonly number[];
-  /** By partition number. The partition ends there or later. */
+  /** The end of each partition, by number. The partition ends there or later. */
   readonly ends: readonly number[];
 }
 

@@ -1,7 +1,7 @@
 /** Files as plain NDJSON, or gzip-compressed in the store. */
 export type OutputFormat = 'ndjson' | 'ndjson+gzip';
 
-/** Of a group, of patients (all of them, or those named), or of everything. */
+/** The level of an export: a group, patients (all, or the named ones), or everything. */
 export type ExportLevel = 'system' | 'patient' | 'group';
 
 /**

@@ -9,7 +9,7 @@ export interface SubjectSchemas {
   readonly writers: ReadonlyMap<number, AvroSchema>;
 }
 
-/** By subject (`TopicDeclaration.subject`). Resolved once, at the start of a process. */
+/** Schema ids by subject (`TopicDeclaration.subject`), resolved once at the start of a process. */
 export type SchemaIds = ReadonlyMap<string, SubjectSchemas>;
 
 export function schemasOf(ids: SchemaIds, subject: string): SubjectSchemas {

@@ -15,7 +15,7 @@ export interface ExportFile {
   readonly count: number;
   /** Size as stored. */
   readonly bytes: number;
-  /** Of the stored bytes, hex. */
+  /** SHA-256 of the stored bytes, hex. */
   readonly sha256: string;
 }
 

@@ -24,7 +24,7 @@ export interface TaskRange extends TypeRange {
   readonly gaps: readonly OffsetRange[];
 }
 
-/** Where the command of an export is in `headwater.commands`. */
+/** The place of an export's command in `headwater.commands`. */
 export interface CommandPlace {
   readonly partition: number;
   readonly offset: Offset;
@@ -69,7 +69,7 @@ export type RelatedBy = 'target-in-scope' | 'target-returned' | 'latest-of-retur
 
 export interface Related {
   readonly by: RelatedBy;
-  /** Where the other resources lie. */
+  /** The ranges of the other resources. */
   readonly ranges: readonly TaskRange[];
 }
 

@@ -5,7 +5,7 @@ const HASH = 0x23;
 const BACKSLASH = 0x5c;
 
 /**
- * Of each `contained` of a resource, the resources that the kept members refer to, and those these refer to; without an entry where
+ * Returns for each `contained` of a resource the resources that kept members refer to, and those that these refer to; without an entry where
  * there are none.
  */
 export function containedBy(

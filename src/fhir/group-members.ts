@@ -10,7 +10,7 @@ export interface GroupMembers {
   readonly groups: readonly string[];
   /** How many members, of those that are in, name no resource of this server by its id. */
   readonly unknown: number;
-  /** Of those, how many name one by an identifier or a search. */
+  /** The number of them that name a member by an identifier or a search. */
   readonly logical: number;
   /** Why the group has no members although it may list some; undefined when that is not so. */
   readonly noneBecause: string | undefined;

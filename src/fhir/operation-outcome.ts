@@ -1,4 +1,4 @@
-/** Those of R4's issue-type codes that Headwater uses. */
+/** The issue-type codes of R4 that Headwater uses. */
 export const ISSUE_CODES = [
   'invalid',
   'not-found',

@@ -3,7 +3,7 @@ import { RELATIVE_REFERENCES } from './reference.ts';
 import type { References } from './reference.ts';
 import table from './patient-compartment-r4.json' with { type: 'json' };
 
-/** Of FHIR R4's CompartmentDefinition/patient: the paths, by resource type, whose references put a resource in a compartment. */
+/** The paths of FHIR R4's CompartmentDefinition/patient, by resource type: their references put a resource in a compartment. */
 const PATHS: ReadonlyMap<string, readonly (readonly string[])[]> = new Map(
   Object.entries(table).map(([type, params]) => [
     type,

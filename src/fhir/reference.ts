@@ -25,7 +25,7 @@ export interface Referred {
  */
 export class References {
   readonly baseUrls: readonly string[];
-  /** With a slash at the end. */
+  /** The base URLs, each with a slash at the end. */
   readonly #bases: readonly string[];
 
   /** @param baseUrls by which resources of this server are known, as `https://fhir.example.org/r4` */
@@ -34,7 +34,7 @@ export class References {
     this.#bases = baseUrls.map((url) => `${canonical(url).replace(/\/+$/, '')}/`);
   }
 
-  /** Of a literal reference. undefined for another server's, a contained resource, a search by anything but an id, and what is no reference. */
+  /** Resolves a literal reference. Returns undefined for another server's, a contained resource, a search by anything but an id, and other text. */
   parse(reference: unknown): Referred | undefined {
     const local = typeof reference === 'string' ? this.#local(reference) : undefined;
     if (local === undefined) return undefined;
@@ -42,7 +42,7 @@ export class References {
     return type === undefined || id === undefined ? undefined : { type, id };
   }
 
-  /** Of a Reference element. A `urn:uuid:` names the resource whose id is that UUID when the element says its type. */
+  /** Resolves a Reference element. A `urn:uuid:` names the resource whose id is that UUID when the element says its type. */
   of(element: unknown): Referred | undefined {
     if (!isObject(element)) return undefined;
     const { reference, type } = element;
@@ -67,7 +67,7 @@ export class References {
     return local !== undefined && RELATIVE.test(local) ? local : reference;
   }
 
-  /** As it is relative to this server; undefined if it is another server's. */
+  /** Returns the reference relative to this server; undefined if it is another server's. */
   #local(reference: string): string | undefined {
     if (!reference.includes(':')) return reference;
     const url = canonical(reference);

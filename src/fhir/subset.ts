@@ -34,7 +34,7 @@ export function subset(bytes: Buffer, text: Span, names: ReadonlySet<string>): B
   splice.insert('{');
   if (!meta && !metaAfter) splice.insert(kept.length > 0 ? `${META},` : META);
   for (const member of kept) {
-    // With the comma before it, so that neighbours are copied in one go
+    // The comma before it is included, so that neighbours are copied in one piece
     const from = member === kept[0] ? member.start : member.start - 1;
     splice.copy({ start: from, end: member.value.start });
     const items = contained.get(member);

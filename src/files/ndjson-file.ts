@@ -9,9 +9,9 @@ const NEWLINE = 10;
 
 export interface WrittenFile {
   readonly count: number;
-  /** As stored. */
+  /** Bytes as stored. */
   readonly bytes: number;
-  /** Of the stored bytes, hex. */
+  /** SHA-256 of the stored bytes, hex. */
   readonly sha256: string;
 }
 

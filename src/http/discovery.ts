@@ -45,7 +45,7 @@ export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'setti
   return router;
 }
 
-/** Where what is: JSON, or a page for people. */
+/** Lists the addresses of the interface: as JSON, or as a page for people. */
 function sendPointers(ctx: Context, publicUrl: string): void {
   const places = Object.fromEntries(
     Object.entries(PLACES).map(([name, path]) => [name, publicUrl + path] as const),

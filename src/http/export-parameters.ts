@@ -12,7 +12,7 @@ export interface ParseOptions extends Pick<ParameterContext, 'binary' | 'contain
   readonly lenient: boolean;
 }
 
-/** Of all parameters together, which are part of one record of the log. */
+/** The most bytes of all parameters together, since they are part of one record of the log. */
 const MAX_BYTES = 7 * 2 ** 20;
 
 const NAMES: readonly string[] = EXPORT_PARAMETERS.map(({ name }) => name);

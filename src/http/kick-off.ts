@@ -52,7 +52,7 @@ export async function kickOff(
   );
 }
 
-/** By the log: whether what it names is there is known with its plan. Others need not wait for that. */
+/** Whether the plan may refuse the request: the log says whether the group or patient exists. Other requests do not wait for their plan. */
 function canBeRefused({ group, patients, since, until }: ExportParameters): boolean {
   return group !== undefined || patients.length > 0 || since !== undefined || until !== undefined;
 }

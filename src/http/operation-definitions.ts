@@ -12,7 +12,7 @@ interface Operation {
   readonly description: string;
 }
 
-/** By id, which is the last part of the guide's canonical URL as well. */
+/** The operations by id, which is also the last part of the guide's canonical URL. */
 export const OPERATIONS: ReadonlyMap<string, Operation> = new Map([
   [
     'export',

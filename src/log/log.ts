@@ -17,7 +17,7 @@ export interface StoredRecord {
 export interface StoredBatch extends Partition {
   readonly from: number;
   readonly to: number;
-  /** Of keys and values, before compression. */
+  /** Bytes of keys and values, before compression. */
   readonly bytes: number;
   /** The patients that the records are about; undefined for kinds of records that are about no patient. */
   readonly patients: ReadonlySet<string> | undefined;
@@ -40,7 +40,7 @@ export interface TopicListener {
   refused(record: RefusedRecord): Uint8Array | undefined;
 }
 
-/** Where a record is to go and what it is. Without a partition it is chosen by murmur2 of the key, as every Kafka client does. */
+/** A record to append. Without a partition, murmur2 of the key chooses one, as in every Kafka client. */
 export interface NewRecord {
   readonly topic: string;
   readonly partition?: number;
@@ -132,7 +132,7 @@ export interface LogReader {
    */
   ends(topic: string): Promise<readonly Offset[]>;
   /**
-   * By partition, an offset with no record of a timestamp >= the given one before it; the end where there is none at all.
+   * Returns for each partition the offset before which no record has a timestamp >= the given one; the end if no record has.
    * It may come earlier than the first such record: Kafka's own transaction markers count, and bear the broker's time.
    */
   offsetsAt(topic: string, timestamp: number): Promise<readonly Offset[]>;

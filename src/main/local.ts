@@ -14,7 +14,7 @@ import { thisProcess } from '../stack/local/stack-state.ts';
 
 const filesIn = (directory: string): string => join(directory, 'files');
 
-/** Where `headwater start` keeps its export files. */
+/** The folder of `headwater start`'s export files. */
 export const localFiles = filesIn(headwaterDirectory);
 
 /** Removes all export files and the owner marker: without their job tables no janitor would ever remove them. */

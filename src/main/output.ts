@@ -7,7 +7,7 @@ export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** As megabytes, or `0.4 kB` when there would be nothing left of it. */
+/** Prints megabytes, or kilobytes for a size that would be 0.0 MB. */
 function sizeOf(bytes: number): string {
   return bytes < 100_000 ? `${(bytes / 1e3).toFixed(1)} kB` : megabytes(bytes);
 }

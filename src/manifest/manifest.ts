@@ -28,12 +28,12 @@ export interface Manifest {
   readonly extension?: {
     /** The filters of the request that the server applied. */
     readonly typeFilters?: readonly string[];
-    /** Of the log. An increment completes only an export of the same epoch. */
+    /** The log's epoch. An increment completes only an export of the same epoch. */
     readonly epoch?: string;
   };
 }
 
-/** Where a client finds files and further pages. */
+/** The URLs of files and further pages. */
 export interface ManifestUrls {
   /** @param key in the object store */
   file(key: string): string;
@@ -87,7 +87,7 @@ export function wholeManifestOf(job: JobView, file: ManifestUrls['file']): Manif
   throw new HeadwaterError('internal', `job ${job.jobId} is ${job.state} and has no manifest`);
 }
 
-/** Those that are complete. A completed job has at least one, if only an empty one. */
+/** Returns the complete pages. A completed job has at least one page, which may be empty. */
 function pagesOf({ filesByTask, state }: JobView): (readonly ExportFile[])[] {
   const pages: ExportFile[][] = [];
   let open: ExportFile[] = [];

@@ -32,9 +32,9 @@ export interface PlanSettings {
 
 /** The facts in the log that a plan depends on. */
 export interface Findings {
-  /** Where the command itself is. Without it, tasks carry all that it names. */
+  /** The command's place in the log. Without it, tasks carry all patients that it names. */
   readonly command?: CommandPlace | undefined;
-  /** Where a job with `_since` starts to read. */
+  /** The offsets from which a job with `_since` reads. */
   readonly since?: Since | undefined;
   /** ms since 1970; records with a greater stamp are not wanted. */
   readonly until?: number | undefined;
@@ -113,7 +113,7 @@ export function plan(command: ExportCommand, settings: PlanSettings, at: number,
   return { planned, tasks };
 }
 
-/** Of the topics that a task reads. Who is in a group, and whose patients are known, is read for every patient or group export. */
+/** The ids of the topics that a task reads. A patient or group export reads Group too. */
 function topicIdsOf({ parameters, cut }: ExportCommand, { ranges, related }: Draft): Task['topicIds'] {
   const read = new Set([...ranges, ...(related?.ranges ?? [])].map(({ type }) => type));
   if (parameters.level !== 'system') read.add('Group');

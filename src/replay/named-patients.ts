@@ -7,7 +7,7 @@ import type { LogReader } from '../log/log.ts';
 
 interface Options {
   readonly reader: Pick<LogReader, 'read'>;
-  /** Of commands. */
+  /** The topic of commands. */
   readonly topic: string;
   readonly codec: Pick<Codec<Command>, 'decode'>;
 }

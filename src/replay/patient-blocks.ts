@@ -18,7 +18,7 @@ const MEMORY_BYTES = 32 << 20;
 const BUCKETS = 64;
 /** So often a bucket that is too large is divided again: enough for 64^4 times the memory. */
 const MAX_LEVELS = 4;
-/** Of an entry: length of the line, whether it is the patient itself, length of the id. */
+/** The head of an entry: length of the line, whether it is the patient itself, length of the id. */
 const HEAD_BYTES = 6;
 
 interface Bucket {
@@ -36,7 +36,7 @@ export class PatientBlocks {
   readonly #level: number;
   #held: Buffer[] = [];
   #heldBytes = 0;
-  /** By hash; each is opened when something goes into it. */
+  /** Spill files by hash; each is opened at its first entry. */
   readonly #buckets = new Map<number, Bucket>();
 
   constructor(memoryBytes = MEMORY_BYTES, level = 0) {

@@ -10,7 +10,7 @@ export interface Problem {
 
 /** The log has no body of the resource. */
 export function withoutBody({ problem, oversizeBytes }: ResourceChange): Problem {
-  // Of records that older versions wrote, only the size is known.
+  // Records of older releases only have the size.
   if (oversizeBytes === null) return { code: 'no-json', text: problem ?? 'the source holds no JSON for it' };
   return { code: 'too-large', text: problem ?? `it has ${oversizeBytes} bytes` };
 }

@@ -16,7 +16,7 @@ interface Source {
 
 /** Provenance as of a time. */
 interface Found {
-  /** By what it is about. */
+  /** Provenance by target. */
   readonly byTarget: ReadonlyMap<string, readonly Source[]>;
   readonly keys: ReadonlySet<string>;
 }
@@ -38,7 +38,7 @@ export async function chooseByReturned(run: TaskRun, related: Related): Promise<
   return {
     now: (key) => now.has(key),
     before: (key) => had.has(key),
-    // Of a deleted one the log may not have the version of then any more.
+    // The log may no longer have the earlier version of a deleted one.
     maybe: (key) => had.has(key) || now.has(key) || !(found.keys.has(key) || then.keys.has(key)),
   };
 }

@@ -25,7 +25,7 @@ export interface LeftOut {
   readonly problem: Problem | undefined;
 }
 
-/** Where what was found goes. */
+/** The receiver of the resources that replay finds. */
 export interface Sink {
   /** A selected resource; its bytes are valid until the next drain. undefined = it is returned. */
   returned(change: ChangePeek, key: string): LeftOut | undefined;
@@ -155,7 +155,7 @@ function idOf(key: string): string {
   return key.slice(key.indexOf('/') + 1);
 }
 
-/** As the guide has it: a transaction Bundle whose entry is a DELETE. */
+/** Returns the line of a deletion as the guide defines it: a transaction Bundle whose entry is a DELETE. */
 function deletion(key: string): object {
   return {
     resourceType: 'Bundle',

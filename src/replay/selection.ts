@@ -138,14 +138,14 @@ export class Selection implements Selector {
     return version.operation === 'create' ? 'watch' : this.#gone(id, version); // 5
   }
 
-  /** Of a version after `since` that is not returned. */
+  /** The fate of a version after `since` that is not returned. */
   #gone(id: string, { operation, patients, leftPatients }: Version): Fate {
     if (!this.#maybe(id, patients) && !this.#maybe(id, leftPatients)) return 'watch';
     if (!this.#filtered) return 'deleted';
     return operation === 'create' ? 'watch' : 'doubtful'; // 8
   }
 
-  /** Of the version that an export of `since` met. */
+  /** The fate of the version that an export of `since` met. */
   #asOfSince(id: string, { operation, patients }: Version): Fate {
     return operation !== 'delete' && this.#maybe(id, patients) ? 'held' : 'nothing';
   }
@@ -176,19 +176,19 @@ export class AsOf implements Selector {
 export type Belongs = (id: string, patients: readonly string[]) => boolean;
 
 /**
- * As of the cut. A resource of more patients than its record names counts: what can be read of it names them all,
+ * Whether a resource belongs as of the cut. A resource of more patients than its record names counts: what can be read of it names them all,
  * and what cannot be read is reported as a problem.
  */
 export function belongsNow(type: string, cohort: Cohort | undefined): Belongs {
   return cohort ? belongs(type, cohort.members, cohort.groups, 'maybe') : () => true;
 }
 
-/** As of `since`, for certain: the client has it. */
+/** Whether a resource certainly belonged as of `since`: then the client has it. */
 export function belongsBefore(type: string, cohort: Cohort | undefined): Belongs {
   return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'certainly') : () => true;
 }
 
-/** As of `since`, maybe: it is unknown whether the client has it. */
+/** Whether a resource may have belonged as of `since`: then the client may have it. */
 export function maybeBefore(type: string, cohort: Cohort | undefined): Belongs {
   return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'maybe') : () => true;
 }

@@ -6,7 +6,7 @@ import { compileElements } from '../fhir/elements.ts';
 import type { References } from '../fhir/reference.ts';
 import { compileTypeFilters } from '../fhir/search/type-filter.ts';
 
-/** Where lines go. */
+/** The receiver of lines. */
 export interface Lines {
   /** Adds data[start, end); the data may be reused after the next drain. */
   line(data: Buffer, start: number, end: number): void;

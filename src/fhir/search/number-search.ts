@@ -84,7 +84,7 @@ function rangeInterval(found: unknown): Interval | undefined {
   return { low: typeof low === 'number' ? low : -Infinity, high: typeof high === 'number' ? high : Infinity };
 }
 
-/** From the lowest to the highest sample; E, L and U are samples without a number. */
+/** The span from the lowest to the highest sample; E, L and U are samples without a number. */
 function sampledInterval(found: Record<string, unknown>): Interval | undefined {
   const { origin, factor = 1, data } = found as { origin?: unknown; factor?: unknown; data?: unknown };
   const zero = isObject(origin) ? origin['value'] : undefined;

@@ -4,11 +4,11 @@ import { type ElementPath, parseElementPath } from './element-path.ts';
 export type ParameterType =
   'token' | 'string' | 'date' | 'number' | 'quantity' | 'reference' | 'uri' | 'composite' | 'special';
 
-/** Where a search parameter finds values of one data type. */
+/** A place where a search parameter finds values of one data type. */
 export interface Leaf {
   readonly path: ElementPath;
   readonly dataType: string;
-  /** Of a `code`: the systems its codes are of. Of a Reference: the type that it has to refer to, if only one counts. */
+  /** For a `code`: the systems of its codes. For a Reference: the type that it must refer to, if only one counts. */
   readonly qualifiers: readonly string[];
 }
 
@@ -27,7 +27,7 @@ export interface SearchParameter {
   readonly leaves: readonly Leaf[];
   /** Types that its references may have; undefined when any. */
   readonly targets: readonly string[] | undefined;
-  /** Of a composite: the elements that all parts have to hold for. */
+  /** For a composite: the elements for which all parts must hold. */
   readonly roots: readonly ElementPath[];
   readonly parts: readonly CompositePart[];
 }

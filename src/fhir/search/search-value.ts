@@ -10,7 +10,7 @@ export interface SearchValue {
   readonly modifier: string | undefined;
   readonly leaves: readonly Leaf[];
   readonly targets: readonly string[] | undefined;
-  /** By which references are read. */
+  /** Resolves references. */
   readonly references: References;
 }
 

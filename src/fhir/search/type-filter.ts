@@ -8,7 +8,7 @@ import { refuse } from './search-value.ts';
 /** One query of `_typeFilter`, compiled. */
 export interface TypeFilter {
   readonly type: string;
-  /** As it was given. */
+  /** The query as it was given. */
   readonly query: string;
   /** All criteria hold. */
   readonly matches: ResourceTest;

@@ -17,7 +17,7 @@ import { readState, withLock, type StackState } from './stack-state.ts';
 import { StartServers } from './start-servers.ts';
 import { removeStackFolder, sweepTestStacks } from './test-stacks.ts';
 
-/** Where the stack of people lies under `.headwater`. */
+/** The folder of the stack for people, under `.headwater`. */
 export function peopleFolder(directory: string): string {
   return join(directory, 'stack');
 }

@@ -12,9 +12,9 @@ import type { TopicDeclaration } from '../../../../topics/declaration.ts';
 const PATIENCE = 15_000;
 
 export interface SchemaRegistryOptions {
-  /** Of the Confluent-compatible API; a user name and password in it are sent as basic authentication. */
+  /** URL of the Confluent-compatible API; a user name and password in it are sent as basic authentication. */
   readonly url: string;
-  /** Of the subjects. */
+  /** The prefix of the subjects. */
   readonly prefix: string;
 }
 
@@ -50,7 +50,7 @@ export class SchemaRegistry {
         try {
           await this.#client.register(confluent(schema), { subject, compatibility });
         } catch (error) {
-          // Of processes that register first at a time, all but one meet a compatibility that is half-way set.
+          // If processes register at the same time, all but one may meet a compatibility that is not fully set.
           if (!isRefusal(error) || (await this.#find(name, schema)) === undefined) throw error;
         }
       });

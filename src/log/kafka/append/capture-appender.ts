@@ -63,7 +63,7 @@ export class CaptureAppender {
     return this.#buffer.declared(topic);
   }
 
-  /** Where the partitions of a topic end, with every flushed record. */
+  /** The ends of a topic's partitions, with every flushed record. */
   ends(topic: string): readonly number[] {
     return this.#buffer.ends(topic);
   }

@@ -18,7 +18,7 @@ const LOST: ReadonlySet<number> = new Set([
 ]);
 
 export interface ProducerOptions {
-  /** Of which this becomes the one holder; without it there are no transactions. */
+  /** The producer becomes the only holder of this id; without it there are no transactions. */
   readonly transactionalId?: string;
   /** ms after which Kafka aborts a transaction that was not ended. */
   readonly transactionTimeout?: number;

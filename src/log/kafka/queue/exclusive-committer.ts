@@ -29,7 +29,7 @@ export class ExclusiveCommitter {
   readonly #options: CommitterOptions;
   readonly #cluster: Cluster;
   readonly #producer: Producer;
-  /** Of the first record that is not yet committed; undefined when nothing ever was. */
+  /** Offset of the first record that is not yet committed; undefined when nothing was ever committed. */
   readonly position: Offset | undefined;
 
   private constructor(

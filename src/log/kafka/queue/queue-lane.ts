@@ -56,7 +56,7 @@ export class QueueLane {
     return this.#options.partition;
   }
 
-  /** Where fetching is to go on; undefined before `open`, and when nothing was ever committed or taken. */
+  /** The offset at which fetching continues; undefined before `open`, and when nothing was ever committed or taken. */
   get next(): Offset | undefined {
     return this.#next;
   }

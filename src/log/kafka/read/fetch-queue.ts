@@ -64,7 +64,7 @@ export class FetchQueue {
         const answer = await this.#cluster.call(leader, protocol.fetch(ranges, this.#wait));
         waiting.unshift(...hand(answer, asked));
       } catch (error) {
-        // Those that wait would ask the same broker: let them find out who leads now.
+        // Waiting fetches would ask the same broker, so they look up the leader again.
         for (const { reject } of [...asked, ...waiting.splice(0)]) reject(error);
       }
     }

@@ -21,7 +21,7 @@ const EARLIEST = -2n;
 const FETCH_BYTES = 4 << 20;
 const LONG_POLL = 1_000;
 const ATTEMPTS = 8;
-/** With waits of 200 ms, a minute: as long as a transaction may be open. */
+/** A minute in waits of 200 ms: the longest that a transaction may be open. */
 const UNDECIDED_ATTEMPTS = 310;
 
 /**
@@ -50,7 +50,7 @@ export class RangeReader implements LogReader {
     return this.#listOffsets(topic, LATEST);
   }
 
-  /** Where each partition begins: not at 0 when records were deleted. Compaction does not count. */
+  /** The first offset of each partition; it is above 0 if records were deleted. Compaction does not change it. */
   async starts(topic: string): Promise<readonly Offset[]> {
     return this.#listOffsets(topic, EARLIEST);
   }

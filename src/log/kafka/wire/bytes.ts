@@ -189,7 +189,7 @@ export class WireReader {
     return items;
   }
 
-  /** As Kafka's tools print it. */
+  /** Reads a UUID, in the form that Kafka's tools print. */
   uuid(): string {
     const from = this.#pass(16);
     return this.#data.toString('base64url', from, from + 16);

@@ -12,7 +12,7 @@ const MOVED: ReadonlySet<number> = new Set([
   COORDINATOR_NOT_AVAILABLE,
   code.COORDINATOR_LOAD_IN_PROGRESS,
 ]);
-/** Of a partition or a broker, for a while. */
+/** Errors of a partition or a broker that pass after a while. */
 const PASSING: ReadonlySet<number> = new Set([
   ...[code.UNKNOWN_TOPIC_OR_PARTITION, code.LEADER_NOT_AVAILABLE, CONCURRENT_TRANSACTIONS, ...MOVED],
   code.UNSTABLE_OFFSET_COMMIT,

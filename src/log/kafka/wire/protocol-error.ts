@@ -1,6 +1,6 @@
 import { errorName } from './error-names.ts';
 
-/** Those that this code looks at. */
+/** The error codes that this code treats specially. */
 export const code = {
   OFFSET_OUT_OF_RANGE: 1,
   CORRUPT_MESSAGE: 2,

@@ -95,7 +95,7 @@ export interface ClusterMetadata {
   readonly topics: readonly TopicMetadata[];
 }
 
-/** Of topics, which are not made by asking. */
+/** Asks for the metadata of topics; the question creates none. */
 export function metadata(topics: readonly string[]): Call<ClusterMetadata> {
   return {
     name: 'Metadata',
@@ -144,7 +144,7 @@ function readTopic(from: WireReader): TopicMetadata {
   return { topic, errorCode, id, leaders };
 }
 
-/** By partition asked for: the first offset at or after a timestamp, or the end for -1; -1 when there is none. */
+/** Asks for an offset of each partition: the first at or after a timestamp, or the end for -1. The answer is -1 when there is none. */
 export function listOffsets(
   topic: string,
   partitions: readonly number[],
