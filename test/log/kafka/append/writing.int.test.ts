@@ -15,6 +15,7 @@ import { inSync, leaderOf, moveCoordinator, moveLeader } from '../../../support/
 import { BROKER_IDS } from '../../../support/broker-properties.ts';
 import { Brokers } from '../../../support/brokers.ts';
 import { uniqueName } from '../../../support/names.ts';
+import { until } from '../../../support/until.ts';
 
 /** ms; less than a broker that does not answer is waited for. */
 const WITHOUT_WAITING = 9_000;
@@ -70,6 +71,14 @@ describe('writing to three brokers', function () {
     return found;
   }
 
+  /** A reader may see the last transaction a moment after its commit, when its markers are written. */
+  async function assertValues(topic: string, expected: string[][]): Promise<void> {
+    const count = expected.flat().length;
+    const visible = async (): Promise<boolean> => (await valuesOf(topic)).flat().length >= count;
+    await until(`${count} records of ${topic}`, visible, { timeoutMs: 30_000 });
+    assert.deepEqual(await valuesOf(topic), expected);
+  }
+
   /** A transaction's markers come to its partitions a moment after its commit. */
   async function decidedEnds(topic: string): Promise<readonly Offset[]> {
     for (;;) {
@@ -109,7 +118,7 @@ describe('writing to three brokers', function () {
       await writer.append(toEach(topic, 2, 'after'));
       await writer.append(toEach(topic, 2, 'more'));
       await writer.close();
-      assert.deepEqual(await valuesOf(topic), [
+      await assertValues(topic, [
         ['before', 'after', 'more'],
         ['before', 'after', 'more'],
       ]);
@@ -122,7 +131,7 @@ describe('writing to three brokers', function () {
     const values = Array.from({ length: 60 }, (_, i) => String(i));
     for (const value of values) await writer.append(toEach(topic, 4, value));
     await writer.close();
-    assert.deepEqual(await valuesOf(topic), [values, values, values, values]);
+    await assertValues(topic, [values, values, values, values]);
   });
 
   it('goes on when the coordinator of the transactional id has moved', async () => {
@@ -139,7 +148,7 @@ describe('writing to three brokers', function () {
     await commit('after');
     await moveLeader(brokers, topic, 0);
     await commit('more');
-    assert.deepEqual(await valuesOf(topic), [['before', 'after', 'more']]);
+    await assertValues(topic, [['before', 'after', 'more']]);
     await appender.close();
   });
 
@@ -163,7 +172,7 @@ describe('writing to three brokers', function () {
     const next = await ExclusiveCommitter.open(options);
     assert.equal(next.position, 3);
     await next.close();
-    assert.deepEqual(await valuesOf(topic), [['a', 'b']]);
+    await assertValues(topic, [['a', 'b']]);
   });
 
   it('goes on when the leader is killed, and stores each record once', async () => {
@@ -184,7 +193,7 @@ describe('writing to three brokers', function () {
     await append();
     await writer.close();
     await brokers.run(leader);
-    assert.deepEqual(await valuesOf(topic), [values]);
+    await assertValues(topic, [values]);
     await inSync(brokers);
   });
 
@@ -219,6 +228,6 @@ describe('writing to three brokers', function () {
     await publisher.close();
     assert.ok(BROKER_IDS.every((id) => brokers.runs(id)));
     await inSync(brokers);
-    assert.deepEqual(await valuesOf(topic), [['before', 'after']]);
+    await assertValues(topic, [['before', 'after']]);
   });
 });
