@@ -20,7 +20,7 @@ interface AsyncApi {
   };
 }
 
-const TOLD = ['accepted', 'started', 'file-ready', 'completed', 'cancelled', 'failed'];
+const ANNOUNCED = ['accepted', 'started', 'file-ready', 'completed', 'cancelled', 'failed'];
 
 describe('the API documents of a running service', function () {
   this.timeout(240_000);
@@ -85,9 +85,9 @@ describe('the API documents of a running service', function () {
     await consumer.connect();
     await consumer.subscribe({ topics: [topic.channels.exports.address], fromBeginning: true });
     await consumer.run({ eachMessage: ({ message }) => Promise.resolve(void received.push(message)) });
-    const told = (): string[] => received.map(({ headers }) => textsOf(headers)['ce_type'] ?? '');
+    const announced = (): string[] => received.map(({ headers }) => textsOf(headers)['ce_type'] ?? '');
     await until('every kind of event', () =>
-      TOLD.every((kind) => told().includes(`headwater.export.${kind}`)),
+      ANNOUNCED.every((kind) => announced().includes(`headwater.export.${kind}`)),
     );
     await consumer.disconnect();
 
