@@ -8,10 +8,13 @@ import { PATIENCE_MS, until } from '../support/until.ts';
 import type { Headwater } from './headwater.ts';
 import type { Play } from './play.ts';
 
-/** Number of a type's records that a later record of the same key supersedes. */
-export async function supersededRecords({ log }: Headwater, type: string): Promise<number> {
+/** A type's records that a later record of the same key supersedes, each as "key @ offset". */
+export async function supersededRecords({ log }: Headwater, type: string): Promise<ReadonlySet<string>> {
   const records = await recordsOf(log.reader, log.names.resource(type));
-  return records.length - new Set(records.map(({ key }) => key.toString())).size;
+  const versions = Map.groupBy(records, ({ key }) => key.toString());
+  return new Set(
+    [...versions].flatMap(([key, of]) => of.slice(0, -1).map((record) => `${key} @ ${record.offset}`)),
+  );
 }
 
 /** Every event of `headwater.exports` by job. Waits until each ended job has its last event. */
