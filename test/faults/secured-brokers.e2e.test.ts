@@ -43,6 +43,7 @@ describe('brokers that ask for a login', function () {
       await grant(brokers, 'product', headwater.settings.topicPrefix, ALL_RIGHTS);
     });
 
+    afterEach(() => headwater.end());
     after(removed);
 
     it('serve all roles over TLS with SCRAM-SHA-512, over many logins and without more sockets', async () => {
@@ -60,9 +61,9 @@ describe('brokers that ask for a login', function () {
         counts.push(socketsOf(roles));
       }
       await writer.pause();
-      const third = Math.ceil(counts.length / 3);
-      const [early, late] = [Math.max(...counts.slice(0, third)), Math.min(...counts.slice(-third))];
-      assert.ok(late <= early + 3, `sockets grow: ${counts.join()}`);
+      // Pools still fill for a while. If a login left its socket open, each life would add one for every connection.
+      const [first = 0, last = 0] = [counts.at(0), counts.at(-1)];
+      assert.ok(last < 1.5 * first, `sockets grow: ${counts.join()}`);
       assert.equal(await roles.terminate(), 0);
     });
 
