@@ -1,5 +1,7 @@
 import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { readAidboxNames } from './aidbox-names.ts';
 import { nearest } from './nearest.ts';
+import { parseStorageUrl } from './storage-url.ts';
 import { TABLE } from './table.ts';
 import type { Role } from './roles.ts';
 import type { Setting } from './table.ts';
@@ -11,6 +13,30 @@ type Value<S> = S extends Setting<infer T> ? T : never;
  * naming itself, when it is read after all: an empty key or address must never be used by mistake.
  */
 export type Settings = { readonly [K in keyof typeof TABLE]: Value<(typeof TABLE)[K]> };
+
+/** The settings of the object store, as plain data that can be sent to a thread. */
+export type StorageSettings = Pick<Settings, (typeof STORAGE)[number]>;
+
+const STORAGE = [
+  'storageUrl',
+  'containers',
+  's3Endpoint',
+  's3Region',
+  's3AccessKeyId',
+  's3SecretAccessKey',
+  's3SessionToken',
+  's3PathStyle',
+  'gcsEndpoint',
+  'gcsClientEmail',
+  'gcsPrivateKey',
+  'azureEndpoint',
+  'azureAccountKey',
+  'azureSasVersion',
+] as const satisfies readonly (keyof Settings)[];
+
+export function storageSettings(settings: Settings): StorageSettings {
+  return Object.fromEntries(STORAGE.map((name) => [name, settings[name]])) as unknown as StorageSettings;
+}
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -30,15 +56,17 @@ export function readSettings(roles?: readonly Role[], otherwise: Environment = {
  * @param roles the roles to run, instead of those the environment names
  * @throws `bad-config`; its message has one line for each setting that is missing, wrong or unknown
  */
-export function parseSettings(env: Environment, roles?: readonly Role[]): Settings {
-  const problems = unknownNames(env);
+export function parseSettings(given: Environment, roles?: readonly Role[]): Settings {
+  const aidbox = readAidboxNames(given);
+  const env = { ...aidbox.values, ...given };
+  const problems = [...unknownNames(env), ...aidbox.problems];
   const values: Record<string, unknown> = {};
   const read = (name: string): string => readText(env, name) ?? defaultText(settingOf(name), read) ?? '';
   for (const [key, setting] of Object.entries<Setting<unknown>>(TABLE)) {
-    const given = readText(env, setting.name) ?? defaultText(setting, read);
-    if (given === undefined) continue;
+    const value = readText(env, setting.name) ?? defaultText(setting, read);
+    if (value === undefined) continue;
     try {
-      values[key] = setting.type.parse(given);
+      values[key] = setting.type.parse(value);
     } catch (error) {
       // A default made from another setting is wrong only when that one is, which has a line of its own.
       if (readText(env, setting.name) !== undefined)
@@ -98,9 +126,27 @@ function unknownNames(env: Environment): string[] {
     });
 }
 
+/** Settings that are set together or not at all. */
+const TOGETHER = [
+  ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'],
+  ['GCS_CLIENT_EMAIL', 'GCS_PRIVATE_KEY'],
+] as const;
+
+function halfSet(env: Environment, names: readonly string[]): string[] {
+  const [missing] = names.filter((name) => readText(env, name) === undefined);
+  const [given] = names.filter((name) => readText(env, name) !== undefined);
+  if (missing === undefined || given === undefined) return [];
+  return [`${PREFIX}${missing} is not set; ${PREFIX}${given} needs it`];
+}
+
 /** Returns the errors of settings that contradict each other. */
 function contradictions(env: Environment, values: Readonly<Record<string, unknown>>): string[] {
-  const problems: string[] = [];
+  const problems = TOGETHER.flatMap((names) => halfSet(env, names));
+  const bucket = bucketOf(values['storageUrl']);
+  if (bucket !== undefined && (values['containers'] as readonly string[] | undefined)?.includes(bucket))
+    problems.push(
+      `${PREFIX}CONTAINERS names the bucket of ${PREFIX}STORAGE_URL: leave it out, exports without _container go there`,
+    );
   if (values['kafkaSaslMechanism'] !== undefined) {
     for (const name of ['KAFKA_SASL_USERNAME', 'KAFKA_SASL_PASSWORD']) {
       if (readText(env, name) === undefined)
@@ -108,6 +154,11 @@ function contradictions(env: Environment, values: Readonly<Record<string, unknow
     }
   }
   return problems;
+}
+
+function bucketOf(storageUrl: unknown): string | undefined {
+  const place = typeof storageUrl === 'string' ? parseStorageUrl(storageUrl) : undefined;
+  return place && 'bucket' in place ? place.bucket : undefined;
 }
 
 function withGuards(values: Readonly<Record<string, unknown>>): Settings {

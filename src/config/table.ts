@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { ROLES } from './roles.ts';
 import type { Role } from './roles.ts';
+import { storageUrl } from './storage-url.ts';
 import {
   atMost,
   brokerList,
@@ -10,6 +11,7 @@ import {
   oneOf,
   originList,
   pattern,
+  pem,
   roleList,
   switched,
   text,
@@ -136,11 +138,70 @@ export const TABLE = {
 
   storageUrl: setting(
     'STORAGE_URL',
-    url('file:'),
-    'Where export files go, as file:///var/lib/headwater/files.',
+    storageUrl,
+    'Where export files go: file:///var/lib/headwater/files, s3://bucket/prefix, gs://bucket/prefix or https://account.blob.core.windows.net/container/prefix.',
     {
       neededBy: ['gateway', 'worker', 'janitor'],
     },
+  ),
+  s3Endpoint: setting(
+    'S3_ENDPOINT',
+    url('http:', 'https:'),
+    'Server with the protocol of S3, as clients reach it too; without it Amazon.',
+  ),
+  s3Region: setting(
+    'S3_REGION',
+    text,
+    'Region of the bucket; without it AWS_REGION or what the AWS profile names.',
+  ),
+  s3AccessKeyId: setting(
+    'S3_ACCESS_KEY_ID',
+    text,
+    'Access key for S3; without it the identity of the workload, as the AWS SDK finds it.',
+  ),
+  s3SecretAccessKey: setting('S3_SECRET_ACCESS_KEY', text, 'Secret of the access key.', { secret: true }),
+  s3SessionToken: setting('S3_SESSION_TOKEN', text, 'Session token of a temporary access key.', {
+    secret: true,
+  }),
+  s3PathStyle: setting(
+    'S3_PATH_STYLE',
+    switched,
+    'The bucket stands in the path of a URL and not in the name of the host; most servers other than Amazon need it.',
+    {
+      default: {
+        words: 'true with S3_ENDPOINT',
+        from: (read) => String(read('S3_ENDPOINT') !== ''),
+      },
+    },
+  ),
+  gcsEndpoint: setting(
+    'GCS_ENDPOINT',
+    url('http:', 'https:'),
+    'Server with the protocol of Google Cloud Storage, as clients reach it too; without it Google.',
+  ),
+  gcsClientEmail: setting(
+    'GCS_CLIENT_EMAIL',
+    text,
+    'Service account for Google Cloud Storage; without it the application default credentials, which sign URLs by IAM.',
+  ),
+  gcsPrivateKey: setting('GCS_PRIVATE_KEY', pem, 'Private key of the service account, PEM.', {
+    secret: true,
+  }),
+  azureEndpoint: setting(
+    'AZURE_ENDPOINT',
+    url('http:', 'https:'),
+    'URL of the account’s blobs where it is not https://account.blob.core.windows.net.',
+  ),
+  azureAccountKey: setting(
+    'AZURE_ACCOUNT_KEY',
+    text,
+    'Key of the Azure storage account; without it the identity of the workload, which needs the roles Storage Blob Data Contributor and Storage Blob Delegator.',
+    { secret: true },
+  ),
+  azureSasVersion: setting(
+    'AZURE_SAS_VERSION',
+    pattern(/^\d{4}-\d{2}-\d{2}$/, 'a version of the Azure Storage services, as 2025-11-05'),
+    'Version of signed URLs, for servers that are older than the SDK.',
   ),
   fileBytes: setting('FILE_BYTES', byteSize, 'A file is closed when it is this large, uncompressed.', {
     default: '128MiB',
@@ -148,7 +209,7 @@ export const TABLE = {
   containers: setting(
     'CONTAINERS',
     list(/^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/, 'letters, digits and -'),
-    'Folders a client may choose from by _container; each is made under STORAGE_URL.',
+    'Folders (on a disk), buckets or containers that a client may choose from by _container.',
     { default: '' },
   ),
   retentionMs: setting(

@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import { isRole, ROLES } from './roles.ts';
 import type { Role } from './roles.ts';
 
@@ -31,6 +32,20 @@ export function wholeNumber(least: number, most: number): ValueType<number> {
     },
   };
 }
+
+/** A private key. An environment file may hold its line ends as `\\n`. */
+export const pem: ValueType<string> = {
+  name: 'PEM',
+  parse: (value) => {
+    const key = value.replaceAll('\\n', '\n');
+    try {
+      createPrivateKey(key);
+    } catch {
+      throw new Error('must be a private key in PEM, which begins with -----BEGIN PRIVATE KEY-----');
+    }
+    return key;
+  },
+};
 
 const MS = { seconds: 1000, minutes: 60_000, hours: 3_600_000, days: 86_400_000 } as const;
 

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
 import { createGzip } from 'node:zlib';
 import type { Gzip } from 'node:zlib';
+import { contentTypeOf } from '../events/file-type.ts';
 import type { ObjectStore, ObjectWriter } from '../storage/object-store.ts';
 import { giveChunk, takeChunk } from './chunk-pool.ts';
 
@@ -118,8 +119,7 @@ export class NdjsonFile {
 
   /** Only what has bytes is opened: most tasks have no deletes and no errors. */
   async #open(): Promise<ObjectWriter> {
-    const type = this.#gzip ? 'application/fhir+ndjson+gzip' : 'application/fhir+ndjson';
-    this.#writer ??= await this.#store.create(this.#key, type);
+    this.#writer ??= await this.#store.create(this.#key, contentTypeOf(this.#key));
     return this.#writer;
   }
 }

@@ -5,6 +5,7 @@ import { pipeline } from 'node:stream';
 import { constants, createGzip } from 'node:zlib';
 import parseRange from 'range-parser';
 import { HeadwaterError } from '../base/errors.ts';
+import { contentTypeOf } from '../events/file-type.ts';
 import { parseFolder } from '../jobs/due.ts';
 import type { ByteRange, ObjectInfo } from '../storage/object-store.ts';
 import { checkFileUrl } from './file-url.ts';
@@ -28,7 +29,7 @@ export async function exportFile(
   const info = await store.head(key);
   if (!info) throw new HeadwaterError('not-found', 'this file has been removed', { subject: key });
   const stored = key.endsWith('.gz');
-  ctx.set('Content-Type', stored ? 'application/fhir+ndjson+gzip' : 'application/fhir+ndjson');
+  ctx.set('Content-Type', contentTypeOf(key));
   ctx.set('Accept-Ranges', 'bytes');
   ctx.set('Cache-Control', 'private, no-store');
   ctx.set('X-Content-Type-Options', 'nosniff');

@@ -4,10 +4,10 @@ import { HeadwaterError } from '../base/errors.ts';
 import { clientMessage } from '../base/public-message.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { JobView } from '../jobs/job.ts';
-import { manifestOf } from '../manifest/manifest.ts';
+import { listedFiles, manifestOf } from '../manifest/manifest.ts';
 import { sendOutcome } from './answer.ts';
 import { clientOf } from './client.ts';
-import { fileUrl } from './file-url.ts';
+import { signFileUrls } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { bad, quoted } from '../base/bad-request.ts';
 
@@ -33,8 +33,8 @@ export async function exportStatus(ctx: Context, gateway: GatewayContext, jobId:
   if (job.state === 'failed')
     sendFailure(ctx, job); // 4
   else if (job.state === 'completed')
-    sendManifest(ctx, gateway, job, now); // 3
-  else sendProgress(ctx, gateway, job, now); // 2
+    await sendManifest(ctx, gateway, job, now); // 3
+  else await sendProgress(ctx, gateway, job, now); // 2
   if (!job.parameters.separateStatus) return;
   ctx.set('X-Export-Status', `${ctx.status} ${STATUS_CODES[ctx.status] ?? ''}`.trim());
   ctx.status = 200;
@@ -50,8 +50,8 @@ export async function cancelExport(ctx: Context, { jobs }: GatewayContext, jobId
   );
 }
 
-function sendProgress(ctx: Context, gateway: GatewayContext, job: JobView, now: number): void {
-  const manifest = writeManifest(ctx, gateway, job, now);
+async function sendProgress(ctx: Context, gateway: GatewayContext, job: JobView, now: number): Promise<void> {
+  const manifest = await writeManifest(ctx, gateway, job, now);
   ctx.status = 202;
   ctx.set('X-Progress', progressOf(job));
   ctx.set('Retry-After', String(retryAfter(now - job.acceptedAt)));
@@ -60,26 +60,34 @@ function sendProgress(ctx: Context, gateway: GatewayContext, job: JobView, now: 
   ctx.remove('Content-Type');
 }
 
-function sendManifest(ctx: Context, gateway: GatewayContext, job: JobView, now: number): void {
-  if (!writeManifest(ctx, gateway, job, now))
+async function sendManifest(ctx: Context, gateway: GatewayContext, job: JobView, now: number): Promise<void> {
+  if (!(await writeManifest(ctx, gateway, job, now)))
     throw new HeadwaterError('not-found', 'there is no such page of this manifest', { subject: job.jobId });
   ctx.status = 200;
 }
 
 /** False when there is none to be had now. */
-function writeManifest(ctx: Context, { settings }: GatewayContext, job: JobView, now: number): boolean {
+async function writeManifest(
+  ctx: Context,
+  { settings, store }: GatewayContext,
+  job: JobView,
+  now: number,
+): Promise<boolean> {
   const { page } = ctx.query;
   if (page !== undefined && !/^[1-9]\d{0,8}$/.test(String(page)))
     throw bad('page', `page: ${quoted(String(page))} is not a number from 1`);
-  // A URL must not outlive the files, nor Expires the URLs.
-  const expires = Math.min(now + settings.urlTtlMs, (job.endedAt ?? now) + settings.retentionMs);
+  const number = page === undefined ? undefined : Number(page);
+  // A URL must not outlive the files.
+  const wanted = Math.min(now + settings.urlTtlMs, (job.endedAt ?? now) + settings.retentionMs);
+  const keys = listedFiles(job, number)?.map(({ key }) => key);
+  const signed = await signFileUrls(keys ?? [], { store, settings, expiresAt: wanted });
   const urls = {
-    file: (key: string) => fileUrl(settings, key, expires),
-    page: (number: number) => `${settings.publicUrl}${ctx.path}?page=${number}`,
+    file: (key: string) => signed.urls.get(key) ?? '',
+    page: (n: number) => `${settings.publicUrl}${ctx.path}?page=${n}`,
   };
-  const manifest = manifestOf(job, urls, page === undefined ? undefined : Number(page));
+  const manifest = manifestOf(job, urls, number);
   if (!manifest) return false;
-  ctx.set('Expires', new Date(expires).toUTCString());
+  ctx.set('Expires', new Date(signed.expiresAt).toUTCString());
   ctx.set('Content-Type', 'application/json; charset=utf-8');
   ctx.body = JSON.stringify(manifest);
   return true;

@@ -1,5 +1,8 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
+import { basename } from 'node:path/posix';
 import { HeadwaterError } from '../base/errors.ts';
+import { contentTypeOf } from '../events/file-type.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 
 export interface UrlSigning {
@@ -15,6 +18,39 @@ export function fileUrl(signing: UrlSigning, key: string, expires: number): stri
   const seconds = String(Math.floor(expires / 1000));
   const query = `expires=${seconds}&signature=${sign(signing.urlSecret, key, seconds).toString('base64url')}`;
   return `${signing.publicUrl}${FHIR_BASE}/$export-file/${key}?${query}`;
+}
+
+/** Requests to a store for signatures at a time: some stores sign, and some clouds ask a server for it. */
+const SIGNED_AT_A_TIME = 32;
+
+/**
+ * Signs the URL of each file: a URL of the store where it has such, so that no file passes through the gateway, else a URL of the gateway.
+ * @param options.expiresAt ms since 1970, when the URLs shall expire
+ * @returns the URLs by key, and when the first of them expires
+ */
+export async function signFileUrls(
+  keys: readonly string[],
+  {
+    store,
+    settings,
+    expiresAt,
+  }: {
+    readonly store: Pick<ObjectStore, 'downloadUrl'>;
+    readonly settings: UrlSigning;
+    readonly expiresAt: number;
+  },
+): Promise<{ readonly urls: ReadonlyMap<string, string>; readonly expiresAt: number }> {
+  const urls = new Map<string, string>();
+  let earliest = expiresAt;
+  const sign = async (key: string): Promise<void> => {
+    const download = { expiresAt, contentType: contentTypeOf(key), fileName: basename(key) };
+    const signed = await store.downloadUrl(key, download);
+    urls.set(key, signed?.url ?? fileUrl(settings, key, expiresAt));
+    if (signed) earliest = Math.min(earliest, signed.expiresAt);
+  };
+  for (let from = 0; from < keys.length; from += SIGNED_AT_A_TIME)
+    await Promise.all(keys.slice(from, from + SIGNED_AT_A_TIME).map(sign));
+  return { urls, expiresAt: earliest };
 }
 
 /** Throws `not-found` unless the URL was signed here, for this key, and is still good. */

@@ -5,7 +5,6 @@ import { unavailable } from '../database/errors.ts';
 import { asking } from '../database/pool.ts';
 import { claimSchema } from '../jobs/installation.ts';
 import { migrate } from '../jobs/migrate.ts';
-import { openStore } from '../storage/open-store.ts';
 import { claimStorage } from '../storage/owner.ts';
 import type { Shared } from './shared.ts';
 
@@ -31,7 +30,8 @@ export function jobTablesService(shared: Shared): (health: HealthReporter) => Se
   });
 }
 
-async function prepare({ settings, pool, tables }: Shared): Promise<void> {
+async function prepare(shared: Shared): Promise<void> {
+  const { settings, pool, tables } = shared;
   const name = settings.topicPrefix;
   let id: string;
   try {
@@ -42,7 +42,7 @@ async function prepare({ settings, pool, tables }: Shared): Promise<void> {
   }
   // The other roles that touch the store do not know the database; they compare names.
   if (settings.roles.some((role) => role === 'gateway' || role === 'janitor'))
-    await claimStorage(openStore(settings.storageUrl), { name, id });
+    await claimStorage(await shared.store(), { name, id });
 }
 
 /** False as well while the database is away: who needs it says so. */

@@ -20,7 +20,6 @@ import { schemaOf } from '../jobs/schema.ts';
 import { transactionalAppenders } from '../log/kafka/append/transactional-appender.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
-import { openStore } from '../storage/open-store.ts';
 import { resourceLog } from './capture-log.ts';
 import { orAborted, untilEnded } from './ending.ts';
 import { jobTablesService } from './job-tables.ts';
@@ -144,14 +143,14 @@ function gateway(shared: Shared): Start {
     limits: { perClient: settings.maxJobsPerClient, inAll: settings.maxJobs },
     newId: randomUUID,
   });
-  const store = openStore(settings.storageUrl);
   measureJobs(metrics.registry, () => countUnfinished(pool, tables));
-  const context = { settings, jobs, store, health, metrics: metrics.registry, clock: systemClock, logger };
   return deferred('gateway', shared, async (_, reporter) => {
     const [{ createGateway }, { gatewayService }] = await Promise.all([
       import('../http/gateway.ts'),
       import('../http/gateway-service.ts'),
     ]);
+    const store = await shared.store();
+    const context = { settings, jobs, store, health, metrics: metrics.registry, clock: systemClock, logger };
     return gatewayService({ app: createGateway(context), settings, health: reporter, logger });
   });
 }
@@ -248,17 +247,14 @@ async function projector(
   });
 }
 
-async function janitor(
-  { settings, log, pool, tables, logger }: Shared,
-  health: HealthReporter,
-  outage: Outage,
-): Promise<Service> {
+async function janitor(shared: Shared, health: HealthReporter, outage: Outage): Promise<Service> {
+  const { settings, log, pool, tables, logger } = shared;
   const { control } = await log.codecs();
   return new Janitor({
     outage,
     pool,
     tables,
-    store: openStore(settings.storageUrl),
+    store: await shared.store(),
     containers: settings.containers,
     reader: log.reader,
     publisher: log.publisher,

@@ -3,7 +3,10 @@ import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
 import { jobTables, schemaOf } from '../jobs/schema.ts';
 import type { JobTables } from '../jobs/schema.ts';
+import { storageSettings } from '../config/settings.ts';
 import { openPool } from '../database/pool.ts';
+import { openStore } from '../storage/open-store.ts';
+import type { Store } from '../storage/open-store.ts';
 import { LogAccess } from './log-access.ts';
 import type { ProcessMetrics } from './process-metrics.ts';
 
@@ -23,6 +26,7 @@ export class Shared {
   readonly tables: JobTables;
   #log: LogAccess | undefined;
   #pool: pg.Pool | undefined;
+  #store: Promise<Store> | undefined;
 
   constructor({ settings, metrics, logger, health }: SharedOptions) {
     this.settings = settings;
@@ -38,6 +42,11 @@ export class Shared {
 
   get pool(): pg.Pool {
     return (this.#pool ??= openPool({ url: this.settings.sourceUrl }, this.logger));
+  }
+
+  /** Opened when a role asks: the SDKs of clouds are large. */
+  store(): Promise<Store> {
+    return (this.#store ??= openStore(storageSettings(this.settings)));
   }
 
   async close(): Promise<void> {

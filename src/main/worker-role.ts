@@ -5,7 +5,7 @@ import type { Lane } from '../events/tasks.ts';
 import { EndedJobs } from '../jobs/ended-jobs.ts';
 import { ReplayPool } from '../replay/replay-pool.ts';
 import { LocalRunner } from '../replay/task-runner.ts';
-import { openStore } from '../storage/open-store.ts';
+import { storageSettings } from '../config/settings.ts';
 import { checkStorage } from '../storage/owner.ts';
 import { Worker } from '../replay/worker.ts';
 import { orAborted } from './ending.ts';
@@ -36,9 +36,10 @@ export function worker(shared: Shared): [string, Start][] {
       name: `worker-${name}`,
       run: async (signal) => {
         const { ids, control } = await orAborted(log.codecs(), signal);
-        const { storageUrl, fileBytes, topicPrefix, sourceBaseUrls: baseUrls } = settings;
-        await checkStorage(openStore(storageUrl), topicPrefix);
-        const options = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls, storageUrl, fileBytes };
+        const { fileBytes, topicPrefix, sourceBaseUrls: baseUrls } = settings;
+        const storage = storageSettings(settings);
+        await checkStorage(await orAborted(shared.store(), signal), topicPrefix);
+        const options = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls, storage, fileBytes };
         const runner = name === 'bulk' ? new ReplayPool(options, threads) : new LocalRunner(options);
         const jobs = await orAborted(ended(), signal);
         const service = new Worker({

@@ -52,7 +52,7 @@ const PAGE_FILES = 20;
  */
 export function manifestOf(job: JobView, urls: ManifestUrls, page?: number): Manifest | undefined {
   if (job.transactionTime === undefined) return undefined;
-  const pages = job.parameters.partialManifests ? pagesOf(job) : job.state === 'completed' ? [job.files] : [];
+  const pages = allPages(job);
   const number = page ?? 1;
   const listed = pages[number - 1];
   if (listed === undefined) return undefined;
@@ -72,6 +72,16 @@ export function manifestOf(job: JobView, urls: ManifestUrls, page?: number): Man
     ...(number < pages.length && { link: [{ relation: 'next', url: urls.page(number + 1) }] }),
     ...extensionOf(job),
   };
+}
+
+/** The files that `manifestOf` lists. undefined when there is no such page, or not yet. */
+export function listedFiles(job: JobView, page = 1): readonly ExportFile[] | undefined {
+  return job.transactionTime === undefined ? undefined : allPages(job)[page - 1];
+}
+
+function allPages(job: JobView): readonly (readonly ExportFile[])[] {
+  if (job.parameters.partialManifests) return pagesOf(job);
+  return job.state === 'completed' ? [job.files] : [];
 }
 
 function extensionOf({ epoch = '', parameters: { typeFilters } }: JobView): Pick<Manifest, 'extension'> {

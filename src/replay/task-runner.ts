@@ -1,5 +1,6 @@
 import { controlCodecs } from '../events/control-codec.ts';
 import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import type { StorageSettings } from '../config/settings.ts';
 import type { SchemaIds } from '../events/schema-ids.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Task } from '../events/tasks.ts';
@@ -7,6 +8,7 @@ import { References } from '../fhir/reference.ts';
 import type { ClusterOptions } from '../log/kafka/wire/cluster.ts';
 import { RangeReader } from '../log/kafka/read/range-reader.ts';
 import { openStore } from '../storage/open-store.ts';
+import type { ObjectStore } from '../storage/object-store.ts';
 import { NamedPatients } from './named-patients.ts';
 import { runTask } from './run-task.ts';
 import type { TaskTools } from './task-run.ts';
@@ -18,7 +20,7 @@ export interface TaskRunnerOptions {
   readonly topicPrefix: string;
   /** Base URLs of the source's resources. */
   readonly baseUrls: readonly string[];
-  readonly storageUrl: string;
+  readonly storage: StorageSettings;
   readonly fileBytes: number;
 }
 
@@ -35,9 +37,12 @@ export interface TaskRunner {
 /** Runs tasks in this thread, with a reader and a store of its own. */
 export class LocalRunner implements TaskRunner {
   readonly #reader: RangeReader;
-  readonly #tools: TaskTools;
+  readonly #tools: Omit<TaskTools, 'store'>;
+  readonly #storage: StorageSettings;
+  #store: Promise<ObjectStore> | undefined;
 
-  constructor({ kafka, schemaIds, topicPrefix, baseUrls, storageUrl, fileBytes }: TaskRunnerOptions) {
+  constructor({ kafka, schemaIds, topicPrefix, baseUrls, storage, fileBytes }: TaskRunnerOptions) {
+    this.#storage = storage;
     const reader = (this.#reader = new RangeReader(kafka));
     const references = new References(baseUrls);
     const codec = new ResourceChangeCodec(schemaIds, references);
@@ -46,19 +51,19 @@ export class LocalRunner implements TaskRunner {
     const named = new NamedPatients({ reader, ...commands });
     this.#tools = {
       log: { reader, topicOf, codec },
-      store: openStore(storageUrl),
       references,
       patientsOf: (jobId, place, signal) => named.of(jobId, place, signal),
       fileBytes,
     };
   }
 
-  run(
+  async run(
     task: Task,
     signal: AbortSignal,
     onProgress: (fraction: number) => void,
   ): Promise<readonly ExportFile[]> {
-    return runTask(task, this.#tools, { signal, onProgress });
+    const store = await (this.#store ??= openStore(this.#storage));
+    return runTask(task, { ...this.#tools, store }, { signal, onProgress });
   }
 
   close(): Promise<void> {

@@ -4,11 +4,9 @@ import { link, mkdir, open, readdir, readFile, rename, rm, stat, writeFile } fro
 import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, sep } from 'node:path';
 import { Readable } from 'node:stream';
-import { HeadwaterError } from '../base/errors.ts';
+import { checkFolder, checkKey, checkPrefix, KEY, noObject, removedMeanwhile } from './object-key.ts';
+import { COMPLETION_MARKER } from './object-store.ts';
 import type { ByteRange, ClaimableStore, ObjectInfo, ObjectStore, ObjectWriter } from './object-store.ts';
-
-/** A part of a key begins with a letter, a digit or _, so it is neither `..` nor a hidden name. */
-const KEY = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,199}(\/[A-Za-z0-9_][A-Za-z0-9._-]{0,199})*$/;
 
 const MAX_TRIES = 100;
 
@@ -18,6 +16,7 @@ const MAX_TRIES = 100;
  * folder, so two writers of one key do not disturb each other. A crash leaves hidden files, which are removed with their folder.
  */
 export class FsStore implements ObjectStore, ClaimableStore {
+  readonly roots = [''];
   readonly #root: string;
   readonly #newId: () => string;
 
@@ -42,10 +41,10 @@ export class FsStore implements ObjectStore, ClaimableStore {
 
   async read(key: string, range?: ByteRange): Promise<Readable> {
     const path = this.#path(key);
-    if ((await this.head(key)) === undefined) throw notFound(key);
+    if ((await this.head(key)) === undefined) throw noObject(key);
     if (range && range.end <= range.start) return Readable.from([]);
     const file = await open(path).catch((error: unknown) => {
-      throw isMissing(error) ? notFound(key) : error;
+      throw isMissing(error) ? noObject(key) : error;
     });
     return file.createReadStream({
       highWaterMark: 256 * 1024,
@@ -58,8 +57,7 @@ export class FsStore implements ObjectStore, ClaimableStore {
   }
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
-    if (prefix !== '' && !KEY.test(prefix.replace(/\/$/, ''))) throw badKey(prefix);
-    const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+    const folder = checkPrefix(prefix).slice(0, prefix.lastIndexOf('/') + 1);
     for await (const key of this.#keys(folder)) {
       const info = key.startsWith(prefix) ? await infoOf(key, this.#path(key)) : undefined;
       if (info) yield info;
@@ -67,9 +65,10 @@ export class FsStore implements ObjectStore, ClaimableStore {
   }
 
   async deletePrefix(prefix: string): Promise<void> {
-    if (!prefix.endsWith('/')) throw badKey(prefix);
+    const path = this.#path(checkFolder(prefix).slice(0, -1));
+    await rm(join(path, COMPLETION_MARKER), { force: true }); // without it, nobody takes the folder for whole
     // A worker may still write there. The next try removes what it writes meanwhile.
-    await rm(this.#path(prefix.slice(0, -1)), { recursive: true, force: true, maxRetries: 3 });
+    await rm(path, { recursive: true, force: true, maxRetries: 3 });
   }
 
   async claim(key: string, text?: string): Promise<string> {
@@ -102,6 +101,11 @@ export class FsStore implements ObjectStore, ClaimableStore {
     }
   }
 
+  /** A directory has no URLs: the gateway serves the files. */
+  downloadUrl(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
   async *#keys(folder: string): AsyncGenerator<string> {
     for (const entry of await entriesOf(join(this.#root, folder))) {
       if (!KEY.test(entry.name)) continue;
@@ -111,8 +115,7 @@ export class FsStore implements ObjectStore, ClaimableStore {
   }
 
   #path(key: string): string {
-    if (!KEY.test(key)) throw badKey(key);
-    return join(this.#root, key.replaceAll('/', sep));
+    return join(this.#root, checkKey(key).replaceAll('/', sep));
   }
 }
 
@@ -141,9 +144,7 @@ class FsWriter implements ObjectWriter {
     try {
       await rename(this.#part, this.#path);
     } catch (error) {
-      throw isMissing(error)
-        ? new HeadwaterError('not-found', `${this.#key} was removed while it was written`)
-        : error;
+      throw isMissing(error) ? removedMeanwhile(this.#key) : error;
     }
     await syncFolder(dirname(this.#path));
   }
@@ -184,15 +185,4 @@ async function entriesOf(path: string): Promise<Dirent[]> {
 function isMissing(error: unknown): boolean {
   const { code } = error as NodeJS.ErrnoException;
   return code === 'ENOENT' || code === 'ENOTDIR';
-}
-
-function notFound(key: string): HeadwaterError {
-  return new HeadwaterError('not-found', `there is no object ${key}`, { subject: key });
-}
-
-function badKey(key: string): HeadwaterError {
-  return new HeadwaterError(
-    'bad-request',
-    `"${key}" is not a key: use letters, digits, . _ - and / between parts`,
-  );
 }

@@ -1,14 +1,64 @@
-import { fileURLToPath } from 'node:url';
-import { HeadwaterError } from '../base/errors.ts';
+import type { StorageSettings } from '../config/settings.ts';
+import { parseStorageUrl } from '../config/storage-url.ts';
 import { FsStore } from './fs-store.ts';
 import type { ClaimableStore, ObjectStore } from './object-store.ts';
 
-/**
- * Opens the store that the URL names: `file:///directory`.
- * @throws `bad-config` for any other URL
- */
-export function openStore(url: string): ObjectStore & ClaimableStore {
-  const parsed = URL.parse(url);
-  if (parsed?.protocol === 'file:' && parsed.host === '') return new FsStore(fileURLToPath(parsed));
-  throw new HeadwaterError('bad-config', `HEADWATER_STORAGE_URL must be file:/// and an absolute path`);
+export type Store = ObjectStore & ClaimableStore;
+
+/** Opens the store that HEADWATER_STORAGE_URL names. Loads only the SDK of that store: each takes tens of MB. */
+export async function openStore(settings: StorageSettings): Promise<Store> {
+  const place = parseStorageUrl(settings.storageUrl);
+  switch (place.type) {
+    case 'fs':
+      return new FsStore(place.directory);
+    case 's3': {
+      const { s3Endpoint, s3Region, s3PathStyle, s3AccessKeyId, s3SecretAccessKey, s3SessionToken } =
+        settings;
+      const { S3Store } = await import('./s3-store.ts');
+      return new S3Store({
+        ...place,
+        otherBuckets: settings.containers,
+        endpoint: s3Endpoint,
+        region: s3Region,
+        pathStyle: s3PathStyle,
+        credentials:
+          s3AccessKeyId === undefined || s3SecretAccessKey === undefined
+            ? undefined
+            : {
+                accessKeyId: s3AccessKeyId,
+                secretAccessKey: s3SecretAccessKey,
+                ...(s3SessionToken !== undefined && { sessionToken: s3SessionToken }),
+              },
+      });
+    }
+    case 'gcs': {
+      const { gcsEndpoint, gcsClientEmail: clientEmail, gcsPrivateKey: privateKey } = settings;
+      const { GcsStore } = await import('./gcs-store.ts');
+      return new GcsStore({
+        ...place,
+        otherBuckets: settings.containers,
+        endpoint: gcsEndpoint,
+        credentials:
+          clientEmail === undefined || privateKey === undefined ? undefined : { clientEmail, privateKey },
+      });
+    }
+    case 'azure': {
+      const { azureEndpoint, azureAccountKey: accountKey, azureSasVersion } = settings;
+      const { AzureStore } = await import('./azure-store.ts');
+      return new AzureStore({
+        ...place,
+        container: place.bucket,
+        otherContainers: settings.containers,
+        endpoint: azureEndpoint ?? `${new URL(settings.storageUrl).origin.replace('.dfs.', '.blob.')}`,
+        credential: accountKey === undefined ? await workloadIdentity() : { accountKey },
+        sasVersion: azureSasVersion,
+      });
+    }
+  }
+}
+
+/** The identity that Azure gives this process: a workload, a managed identity, or the login of a developer. */
+async function workloadIdentity() {
+  const { DefaultAzureCredential } = await import('@azure/identity');
+  return new DefaultAzureCredential();
 }

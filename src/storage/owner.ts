@@ -14,19 +14,22 @@ export interface StorageOwner {
 export const OWNER_KEY = '.headwater-owner.json';
 
 /**
- * Records the owner in the store, once. Throws `bad-config` if the store belongs to another installation: each janitor would
+ * Records the owner in every part of the store, once. Throws `bad-config` if one belongs to another installation: each janitor would
  * remove the files of the other installation, because it does not know their jobs.
  */
 export async function claimStorage(store: ClaimableStore, owner: StorageOwner): Promise<void> {
-  const written = await store.claim(OWNER_KEY); // read first: a gateway may have no right to write
-  const found = parseOwner(written || (await store.claim(OWNER_KEY, `${JSON.stringify(owner)}\n`)));
-  if (found.name !== owner.name) throw anotherOwner(found.name, owner.name);
-  if (found.id === owner.id) return;
-  throw new HeadwaterError(
-    'bad-config',
-    `HEADWATER_STORAGE_URL belongs to an installation "${owner.name}" with another database: set it to another folder or, ` +
-      `if this database has replaced that one permanently, remove ${OWNER_KEY} there`,
-  );
+  for (const root of store.roots) {
+    const key = root + OWNER_KEY;
+    const written = await store.claim(key); // read first: a gateway may have no right to write
+    const found = parseOwner(written || (await store.claim(key, `${JSON.stringify(owner)}\n`)), key);
+    if (found.name !== owner.name) throw anotherOwner(found.name, owner.name, root);
+    if (found.id === owner.id) continue;
+    throw new HeadwaterError(
+      'bad-config',
+      `${settingOf(root)} belongs to an installation "${owner.name}" with another database: set it to another folder or, ` +
+        `if this database has replaced that one permanently, remove ${key} there`,
+    );
+  }
 }
 
 /**
@@ -34,24 +37,31 @@ export async function claimStorage(store: ClaimableStore, owner: StorageOwner): 
  * Throws `bad-config` as `claimStorage` does, and `unavailable` until a process has claimed the store.
  */
 export async function checkStorage(store: ClaimableStore, name: string): Promise<void> {
-  const text = await store.claim(OWNER_KEY);
-  if (text === '')
-    throw new HeadwaterError(
-      'unavailable',
-      `HEADWATER_STORAGE_URL has no owner yet: a gateway or janitor records one when it starts`,
-    );
-  const found = parseOwner(text);
-  if (found.name !== name) throw anotherOwner(found.name, name);
+  for (const root of store.roots) {
+    const text = await store.claim(root + OWNER_KEY);
+    if (text === '')
+      throw new HeadwaterError(
+        'unavailable',
+        `${settingOf(root)} has no owner yet: a gateway or janitor records one when it starts`,
+      );
+    const found = parseOwner(text, root + OWNER_KEY);
+    if (found.name !== name) throw anotherOwner(found.name, name, root);
+  }
 }
 
-function anotherOwner(found: string, name: string): HeadwaterError {
+/** The setting that names a part of the store. */
+function settingOf(root: string): string {
+  return root === '' ? 'HEADWATER_STORAGE_URL' : `"${root.slice(0, -1)}" of HEADWATER_CONTAINERS`;
+}
+
+function anotherOwner(found: string, name: string, root: string): HeadwaterError {
   return new HeadwaterError(
     'bad-config',
-    `HEADWATER_STORAGE_URL belongs to the installation "${found}", and this one is "${name}" (HEADWATER_TOPIC_PREFIX): set it to a folder of its own`,
+    `${settingOf(root)} belongs to the installation "${found}", and this one is "${name}" (HEADWATER_TOPIC_PREFIX): set it to a folder of its own`,
   );
 }
 
-function parseOwner(text: string): StorageOwner {
+function parseOwner(text: string, key: string): StorageOwner {
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -60,5 +70,5 @@ function parseOwner(text: string): StorageOwner {
   }
   if (isObject(value) && typeof value['name'] === 'string' && typeof value['id'] === 'string')
     return { name: value['name'], id: value['id'] };
-  throw new HeadwaterError('bad-config', `${OWNER_KEY} in HEADWATER_STORAGE_URL does not name an owner`);
+  throw new HeadwaterError('bad-config', `${key} in HEADWATER_STORAGE_URL does not name an owner`);
 }

@@ -15,7 +15,9 @@ const tool: Tool = {
   name: `bulk-export ${VERSION}`,
   folder: `bulk-export-${VERSION}`,
   size: '10 MB',
-  mavenArguments: (target) => [
+  program: 'mvn',
+  parameters: (target) => [
+    '-B',
     `${MAVEN_PLUGIN}:copy-dependencies`,
     ...['-f', join(FOLDER, 'pom.xml'), `-Dbulk-export.version=${VERSION}`],
     ...['-DincludeScope=runtime', `-DoutputDirectory=${target}`],

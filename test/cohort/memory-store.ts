@@ -38,4 +38,8 @@ export class MemoryStore implements ObjectStore {
   }
 
   async *folders(): AsyncIterable<never> {}
+
+  downloadUrl(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
 }

@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { offset } from '../../src/base/positions.ts';
 import type { ExportFile } from '../../src/events/status.ts';
 import type { Task } from '../../src/events/tasks.ts';
@@ -9,7 +8,7 @@ import { References } from '../../src/fhir/reference.ts';
 import { NamedPatients } from '../../src/replay/named-patients.ts';
 import { runTask } from '../../src/replay/run-task.ts';
 import type { TaskTools } from '../../src/replay/task-run.ts';
-import { openStore } from '../../src/storage/open-store.ts';
+import { FsStore } from '../../src/storage/fs-store.ts';
 import { PATIENCE_MS } from '../support/until.ts';
 import type { Headwater } from './headwater.ts';
 
@@ -18,7 +17,7 @@ export async function assertSameAgain(headwater: Headwater, jobId: string): Prom
   const { log, settings } = headwater;
   const { change } = await log.codecs();
   const directory = join(headwater.directory, `again-${jobId}`);
-  const store = openStore(pathToFileURL(directory).href);
+  const store = new FsStore(directory);
   const { control } = await log.codecs();
   const named = new NamedPatients({ reader: log.reader, topic: log.names.commands, codec: control.command });
   const tools: TaskTools = {

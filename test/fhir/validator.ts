@@ -14,7 +14,9 @@ const tool: Tool = {
   name: `HAPI's validator ${VERSION}`,
   folder: `hapi-validator-${VERSION}`,
   size: '110 MB',
-  mavenArguments: (target) => [
+  program: 'mvn',
+  parameters: (target) => [
+    '-B',
     `${MAVEN_PLUGIN}:copy-dependencies`,
     ...['-f', join(FOLDER, 'pom.xml'), `-Dhapi.version=${VERSION}`],
     ...['-DincludeScope=runtime', `-DoutputDirectory=${target}`],

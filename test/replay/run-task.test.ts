@@ -2,14 +2,13 @@ import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { HeadwaterError } from '../../src/base/errors.ts';
 import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import { ResourceChangeCodec } from '../../src/events/resource-change-codec.ts';
 import type { Task } from '../../src/events/tasks.ts';
 import { References } from '../../src/fhir/reference.ts';
 import { runTask } from '../../src/replay/run-task.ts';
-import { openStore } from '../../src/storage/open-store.ts';
+import { FsStore } from '../../src/storage/fs-store.ts';
 import { batchOf } from '../cohort/log-record.ts';
 
 const LARGE = 6 << 20;
@@ -48,7 +47,7 @@ describe('a task', () => {
     };
     const tools = {
       log: { reader, codec, topicOf: (type: string) => type },
-      store: openStore(pathToFileURL(directory).href),
+      store: new FsStore(directory),
       references,
       patientsOf: () => Promise.resolve([]),
       fileBytes: 1 << 30,

@@ -2,13 +2,12 @@ import assert from 'node:assert/strict';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
-import { openStore } from '../../src/storage/open-store.ts';
+import { FsStore } from '../../src/storage/fs-store.ts';
 import { checkStorage, claimStorage, OWNER_KEY } from '../../src/storage/owner.ts';
 
 describe('the owner of a store', () => {
   let root: string;
-  const store = (): ReturnType<typeof openStore> => openStore(pathToFileURL(join(root, 'files')).href);
+  const store = (): FsStore => new FsStore(join(root, 'files'));
 
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'headwater-owner-'));
@@ -28,6 +27,7 @@ describe('the owner of a store', () => {
   it('is found without a right to write', async () => {
     await claimStorage(store(), { name: 'a', id: '1' });
     const readable = {
+      roots: [''],
       claim: (key: string, text?: string): Promise<string> =>
         text === undefined ? store().claim(key) : Promise.reject(new Error('read-only')),
     };

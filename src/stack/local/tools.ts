@@ -17,14 +17,18 @@ export interface Tool {
   readonly name: string;
   readonly folder: string;
   readonly size: string;
-  readonly mavenArguments: (target: string) => readonly string[];
+  /** The program that downloads it, from Maven Central or from PyPI. */
+  readonly program: 'mvn' | 'python3';
+  readonly parameters: (target: string) => readonly string[];
 }
 
 export const kafkaTool: Tool = {
   name: `Kafka ${KAFKA_VERSION}`,
   folder: `kafka-${KAFKA_VERSION}`,
   size: '55 MB',
-  mavenArguments: (target) => [
+  program: 'mvn',
+  parameters: (target) => [
+    '-B',
     `${MAVEN_PLUGIN}:copy-dependencies`,
     '-f',
     join(import.meta.dirname, 'pom.xml'),
@@ -39,13 +43,17 @@ export function registryTool(version: string): Tool {
     name: `schema registry (Apicurio ${version})`,
     folder: `apicurio-${version}`,
     size: '160 MB',
-    mavenArguments: (target) => [
+    program: 'mvn',
+    parameters: (target) => [
+      '-B',
       `${MAVEN_PLUGIN}:unpack`,
       `-Dartifact=io.apicurio:apicurio-registry-app:${version}:tar.gz:all`,
       `-DoutputDirectory=${target}`,
     ],
   };
 }
+
+const SITES = { mvn: 'Maven Central', python3: 'PyPI' } as const;
 
 export function toolFolder(directory: string, tool: Tool): string {
   return join(directory, 'tools', tool.folder);
@@ -58,7 +66,7 @@ export function missingForDownload(
   env: NodeJS.ProcessEnv,
 ): string | undefined {
   const missing = tools.filter((tool) => !existsSync(toolFolder(directory, tool)));
-  if (missing.length === 0 || onPath('mvn', env) !== undefined) return undefined;
+  if (missing.every(({ program }) => onPath(program, env) !== undefined)) return undefined;
   const names = missing.map((tool) => tool.name).join(' and ');
   return `Maven (mvn) was not found on the PATH; it downloads ${names}. Install it, or use Docker.`;
 }
@@ -78,10 +86,10 @@ export async function download(tools: readonly Tool[], options: DownloadOptions)
     const partial = `${target}.partial-${String(process.pid)}`;
     const started = performance.now();
     const seconds = (): string => `${String(Math.round((performance.now() - started) / 1000))} s`;
-    options.report(`Downloading ${tool.name} from Maven Central (${tool.size}, once) …`);
+    options.report(`Downloading ${tool.name} from ${SITES[tool.program]} (${tool.size}, once) …`);
     try {
       mkdirSync(partial, { recursive: true });
-      await maven(tool, partial, options, seconds);
+      await run(tool, partial, options, seconds);
       if (!existsSync(target)) renameSync(partial, target);
     } finally {
       rmSync(partial, { recursive: true, force: true });
@@ -90,13 +98,14 @@ export async function download(tools: readonly Tool[], options: DownloadOptions)
   }
 }
 
-async function maven(
+async function run(
   tool: Tool,
   target: string,
   options: DownloadOptions,
   seconds: () => string,
 ): Promise<void> {
-  const child = spawn(onPath('mvn', options.env) ?? 'mvn', ['-B', ...tool.mavenArguments(target)], {
+  const { program } = tool;
+  const child = spawn(onPath(program, options.env) ?? program, tool.parameters(target), {
     cwd: target, // a folder without another pom.xml
     env: options.env,
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -111,7 +120,7 @@ async function maven(
   createInterface({ input: child.stdout }).on('line', read);
   createInterface({ input: child.stderr }).on('line', read);
   const progress = setInterval(() => {
-    const count = files === 0 ? 'Maven begins' : `${String(files)} files so far`;
+    const count = files === 0 ? `${program} begins` : `${String(files)} files so far`;
     options.report(`  ${tool.name}: ${count}, ${seconds()}`);
   }, 5000);
   try {
@@ -122,7 +131,7 @@ async function maven(
     if (code === 0) return;
     throw new HeadwaterError(
       'unavailable',
-      `Maven could not download ${tool.name}: ${errors.join(' ').slice(0, 600)}`,
+      `${program} could not download ${tool.name}: ${errors.join(' ').slice(0, 600)}`,
     );
   } finally {
     clearInterval(progress);

@@ -1,0 +1,60 @@
+import { isBusy } from './storage-error.ts';
+import type { Meaning, Step } from './storage-error.ts';
+
+const RIGHTS: Readonly<Record<Step, string>> = {
+  write: 'storage.objects.create and storage.objects.delete',
+  read: 'storage.objects.get',
+  list: 'storage.objects.list',
+  delete: 'storage.objects.delete',
+  sign: 'iam.serviceAccounts.signBlob',
+};
+
+/** The HTTP status of an error of the SDK, or of the error that it wraps. */
+export function statusOf(error: unknown): number | undefined {
+  const { code, status, cause } = (error ?? {}) as { code?: unknown; status?: unknown; cause?: unknown };
+  for (const one of [code, status]) if (/^\d{3}$/.test(String(one))) return Number(one);
+  return cause === undefined ? undefined : statusOf(cause);
+}
+
+/**
+ * What an error of the SDK means. undefined for results: no such object (404), or an object that exists (412).
+ * Source: Cloud Storage JSON API, "HTTP status and error codes"
+ */
+export function meaningOfGcs(error: unknown, step: Step, bucket: string): Meaning | undefined {
+  const status = statusOf(error);
+  const words = String((error as Error | undefined)?.message);
+  if (/invalid_grant|invalid_client|account not found/i.test(words))
+    return {
+      code: 'refused',
+      advice:
+        'Google does not accept the service account: change HEADWATER_GCS_CLIENT_EMAIL or HEADWATER_GCS_PRIVATE_KEY, and check this machine’s clock',
+    };
+  if (/DECODER|PEM|unsupported key|asn1/i.test(words))
+    return { code: 'bad-config', advice: 'HEADWATER_GCS_PRIVATE_KEY is not a private key in PEM' };
+  if (/could not load the default credentials|cannot sign data without/i.test(words))
+    return {
+      code: 'refused',
+      advice:
+        'there are no credentials: set HEADWATER_GCS_CLIENT_EMAIL and HEADWATER_GCS_PRIVATE_KEY, or give the workload a service account',
+    };
+  const lacksBucket = /bucket/i.test(words) || step === 'list' || step === 'write';
+  if (status === 404 && lacksBucket)
+    return {
+      code: 'bad-config',
+      advice: `there is no bucket "${bucket}": create it, or change HEADWATER_STORAGE_URL`,
+    };
+  if (status === 401)
+    return {
+      code: 'refused',
+      advice:
+        'Google does not accept the credentials: change HEADWATER_GCS_CLIENT_EMAIL or HEADWATER_GCS_PRIVATE_KEY',
+    };
+  if (status === 403)
+    return {
+      code: 'refused',
+      advice: `the credentials lack a right in the bucket "${bucket}": grant ${RIGHTS[step]}`,
+    };
+  if (status === 404 || status === 412) return undefined;
+  if (isBusy(error, status)) return { code: 'unavailable', advice: 'the store does not answer now' };
+  return undefined;
+}

@@ -1,0 +1,308 @@
+import {
+  AbortMultipartUploadCommand,
+  DeleteObjectsCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  paginateListObjectsV2,
+  PutObjectCommand,
+  S3Client,
+} from '@aws-sdk/client-s3';
+import type { ListMultipartUploadsCommandOutput, ObjectIdentifier, S3ClientConfig } from '@aws-sdk/client-s3';
+import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
+import { Upload } from '@aws-sdk/lib-storage';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { HeadwaterError } from '../base/errors.ts';
+import { Buckets } from './buckets.ts';
+import type { Place } from './buckets.ts';
+import { checkFolder, checkKey, checkPrefix, isVisible, noObject, removedMeanwhile } from './object-key.ts';
+import type {
+  ByteRange,
+  ClaimableStore,
+  Download,
+  DownloadUrl,
+  ObjectInfo,
+  ObjectStore,
+  ObjectWriter,
+} from './object-store.ts';
+import { COMPLETION_MARKER } from './object-store.ts';
+import { meaningOfS3 } from './s3-errors.ts';
+import { storageError } from './storage-error.ts';
+import type { Step } from './storage-error.ts';
+import { UploadWriter } from './upload-writer.ts';
+
+export interface S3Options {
+  readonly bucket: string;
+  /** Folders without a `/` at either end. */
+  readonly prefix: string;
+  /** Buckets that a client may choose. */
+  readonly otherBuckets: readonly string[];
+  /** undefined = Amazon's endpoint of the region. */
+  readonly endpoint: string | undefined;
+  /** undefined = what the environment of the AWS SDK names. */
+  readonly region: string | undefined;
+  /** The bucket stands in the path and not in the name of the host. */
+  readonly pathStyle: boolean;
+  /** undefined = the default chain of the AWS SDK. */
+  readonly credentials:
+    | { readonly accessKeyId: string; readonly secretAccessKey: string; readonly sessionToken?: string }
+    | undefined;
+}
+
+const MiB = 2 ** 20;
+/** Measured: larger parts use more memory and are no faster. S3 takes 10 000 parts, hence 80 GB an object. */
+const PART_BYTES = 8 * MiB;
+/** Parts of one object that are sent at a time. */
+const PARTS_AT_A_TIME = 2;
+/** Tries of one request, with growing random pauses. */
+const MAX_ATTEMPTS = 5;
+/** The longest that Amazon lets a signed URL live, in ms. */
+const MAX_URL_MS = 7 * 86_400_000;
+/** S3 takes as many keys in one request. */
+const KEYS_PER_DELETE = 1000;
+
+/**
+ * Stores objects in S3, or in a store with its protocol. Each part carries its SHA-256, which the store compares. An object exists
+ * when its upload is completed. A crash leaves an unfinished upload, which `deletePrefix` aborts.
+ */
+export class S3Store implements ObjectStore, ClaimableStore {
+  readonly #buckets: Buckets;
+  readonly #client: S3Client;
+
+  constructor({ bucket, prefix, otherBuckets, endpoint, region, pathStyle, credentials }: S3Options) {
+    this.#buckets = new Buckets(bucket, prefix, otherBuckets);
+    const config: S3ClientConfig = {
+      maxAttempts: MAX_ATTEMPTS,
+      retryMode: 'standard',
+      forcePathStyle: pathStyle,
+      requestHandler: {
+        connectionTimeout: 5_000,
+        socketTimeout: 60_000,
+        httpsAgent: { maxSockets: 64 },
+        httpAgent: { maxSockets: 64 },
+      },
+      ...(endpoint !== undefined && { endpoint }),
+      ...(region !== undefined && { region }),
+      ...(credentials && { credentials }),
+    };
+    this.#client = new S3Client(config);
+  }
+
+  get roots(): readonly string[] {
+    return this.#buckets.roots;
+  }
+
+  create(key: string, contentType: string): Promise<ObjectWriter> {
+    return Promise.try(() => this.#create(key, contentType));
+  }
+
+  #create(key: string, contentType: string): ObjectWriter {
+    const place = this.#buckets.place(checkKey(key));
+    return new UploadWriter(async (Body) => {
+      const upload = new Upload({
+        client: this.#client,
+        params: { ...at(place), Body, ContentType: contentType, ChecksumAlgorithm: 'SHA256' },
+        partSize: PART_BYTES,
+        queueSize: PARTS_AT_A_TIME,
+      });
+      await this.#doing('write', place, () => upload.done()).catch((error: unknown) => {
+        throw isMissing(error, 'NoSuchUpload') ? removedMeanwhile(key) : error;
+      });
+    });
+  }
+
+  async read(key: string, range?: ByteRange): Promise<Readable> {
+    const place = this.#buckets.place(checkKey(key));
+    if (range && range.end <= range.start) {
+      if (!(await this.head(key))) throw noObject(key);
+      return Readable.from([]);
+    }
+    const Range = range && `bytes=${range.start}-${range.end - 1}`;
+    try {
+      const { Body } = await this.#doing('read', place, () =>
+        this.#client.send(new GetObjectCommand({ ...at(place), ...(Range !== undefined && { Range }) })),
+      );
+      return Body as Readable;
+    } catch (error) {
+      throw isMissing(error, 'NoSuchKey') ? noObject(key) : error;
+    }
+  }
+
+  async head(key: string): Promise<ObjectInfo | undefined> {
+    const place = this.#buckets.place(checkKey(key));
+    try {
+      const found = await this.#doing('read', place, () =>
+        this.#client.send(new HeadObjectCommand(at(place))),
+      );
+      return infoOf(key, found.ContentLength, found.LastModified);
+    } catch (error) {
+      if (isMissing(error, 'NotFound')) return undefined;
+      throw error;
+    }
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    for (const place of this.#buckets.search(checkPrefix(prefix))) {
+      for await (const page of this.#pages(place)) {
+        for (const { Key: name = '', Size, LastModified } of page.Contents ?? []) {
+          const key = this.#buckets.key({ bucket: place.bucket, name });
+          if (isVisible(key)) yield infoOf(key, Size, LastModified);
+        }
+      }
+    }
+  }
+
+  async deletePrefix(prefix: string): Promise<void> {
+    const place = this.#buckets.place(checkFolder(prefix));
+    // Readers that watch the bucket take a folder for whole while its marker is there.
+    await this.#delete(place.bucket, [{ Key: place.name + COMPLETION_MARKER }]);
+    for await (const { Uploads = [] } of this.#unfinished(place)) {
+      for (const { Key, UploadId } of Uploads)
+        await this.#doing('delete', place, () =>
+          this.#client.send(new AbortMultipartUploadCommand({ Bucket: place.bucket, Key, UploadId })),
+        ).catch((error: unknown) => {
+          if (!isMissing(error, 'NoSuchUpload')) throw error;
+        });
+    }
+    for await (const { Contents = [] } of this.#pages(place))
+      await this.#delete(
+        place.bucket,
+        Contents.map(({ Key }) => ({ Key })),
+      );
+  }
+
+  async *folders(parent?: string): AsyncIterable<string> {
+    const place = this.#buckets.place(parent === undefined ? '' : `${checkKey(parent)}/`);
+    const seen = new Set<string>();
+    const fresh = (path = ''): readonly string[] => {
+      const [name = '', ...rest] = path.slice(place.name.length).split('/');
+      if (rest.length === 0 || seen.has(name) || !isVisible(name)) return [];
+      seen.add(name);
+      return [parent === undefined ? name : `${parent}/${name}`];
+    };
+    for await (const { CommonPrefixes = [] } of this.#pages(place, '/'))
+      for (const { Prefix } of CommonPrefixes) yield* fresh(Prefix);
+    for await (const { Uploads = [] } of this.#unfinished(place))
+      for (const { Key } of Uploads) yield* fresh(Key);
+  }
+
+  async claim(key: string, content?: string): Promise<string> {
+    const place = this.#buckets.place(key);
+    if (content !== undefined) {
+      await this.#doing('write', place, () =>
+        this.#client.send(
+          new PutObjectCommand({
+            ...at(place),
+            Body: content,
+            IfNoneMatch: '*',
+            ContentType: 'application/json',
+          }),
+        ),
+      ).catch((error: unknown) => {
+        if (!isMissing(error, 'PreconditionFailed') && !isMissing(error, 'ConditionalRequestConflict'))
+          throw error;
+      });
+    }
+    try {
+      const { Body } = await this.#doing('read', place, () =>
+        this.#client.send(new GetObjectCommand(at(place))),
+      );
+      return await text(Body as Readable);
+    } catch (error) {
+      if (isMissing(error, 'NoSuchKey')) return '';
+      throw error;
+    }
+  }
+
+  async downloadUrl(key: string, { expiresAt, contentType, fileName }: Download): Promise<DownloadUrl> {
+    const place = this.#buckets.place(checkKey(key));
+    const { expiration } = await this.#doing('sign', place, () => this.#client.config.credentials());
+    const now = Date.now();
+    const until = Math.min(expiresAt, now + MAX_URL_MS, expiration?.getTime() ?? Infinity);
+    const seconds = Math.max(1, Math.floor((until - now) / 1000));
+    const command = new GetObjectCommand({
+      ...at(place),
+      ResponseContentType: contentType,
+      ResponseContentDisposition: `attachment; filename="${fileName}"`,
+    });
+    const signingDate = new Date(Math.floor(now / 1000) * 1000);
+    const url = await this.#doing('sign', place, () =>
+      getSignedUrl(this.#client, command, { expiresIn: seconds, signingDate }),
+    );
+    return { url, expiresAt: signingDate.getTime() + seconds * 1000 };
+  }
+
+  async *#pages({ bucket: Bucket, name: Prefix }: Place, Delimiter?: string) {
+    const pages = paginateListObjectsV2(
+      { client: this.#client },
+      { Bucket, Prefix, ...(Delimiter !== undefined && { Delimiter }) },
+    );
+    for (;;) {
+      const { value, done } = await this.#doing('list', { bucket: Bucket, name: Prefix }, () => pages.next());
+      if (done === true) return;
+      yield value;
+    }
+  }
+
+  async *#unfinished({ bucket: Bucket, name: Prefix }: Place) {
+    let after: Pick<ListMultipartUploadsCommandOutput, 'NextKeyMarker' | 'NextUploadIdMarker'> = {};
+    for (;;) {
+      const page: ListMultipartUploadsCommandOutput = await this.#doing(
+        'list',
+        { bucket: Bucket, name: Prefix },
+        () =>
+          this.#client.send(
+            new ListMultipartUploadsCommand({
+              Bucket,
+              Prefix,
+              KeyMarker: after.NextKeyMarker,
+              UploadIdMarker: after.NextUploadIdMarker,
+            }),
+          ),
+      );
+      yield page;
+      if (page.IsTruncated !== true) return;
+      after = page;
+    }
+  }
+
+  async #delete(Bucket: string, objects: readonly ObjectIdentifier[]): Promise<void> {
+    for (let from = 0; from < objects.length; from += KEYS_PER_DELETE) {
+      const Objects = objects.slice(from, from + KEYS_PER_DELETE);
+      const place = { bucket: Bucket, name: Objects[0]?.Key ?? '' };
+      const { Errors: [first] = [] } = await this.#doing('delete', place, () =>
+        this.#client.send(new DeleteObjectsCommand({ Bucket, Delete: { Objects, Quiet: true } })),
+      );
+      if (!first || first.Code === 'NoSuchKey') continue;
+      const error = Object.assign(new Error(first.Message ?? ''), { name: first.Code ?? 'Error' });
+      throw this.#error(error, 'delete', { bucket: Bucket, name: first.Key ?? '' });
+    }
+  }
+
+  async #doing<T>(step: Step, place: Place, work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      throw this.#error(error, step, place);
+    }
+  }
+
+  #error(error: unknown, step: Step, { bucket, name }: Place): unknown {
+    if (error instanceof HeadwaterError) return error;
+    const meaning = meaningOfS3(error, step, bucket);
+    return meaning ? storageError(step, `s3://${bucket}/${name}`, meaning, error) : error;
+  }
+}
+
+function at({ bucket, name }: Place): { Bucket: string; Key: string } {
+  return { Bucket: bucket, Key: name };
+}
+
+function infoOf(key: string, bytes: number | undefined, modified: Date | undefined): ObjectInfo {
+  return { key, bytes: bytes ?? 0, modifiedAt: modified?.getTime() ?? 0 };
+}
+
+function isMissing(error: unknown, name: string): boolean {
+  return (error as Error | undefined)?.name === name;
+}
