@@ -1,4 +1,4 @@
-import type { Environment } from './settings.ts';
+import type { Environment } from './environment.ts';
 
 /** Names of one value in Aidbox's environment: today's and the older one. */
 const NAMES = {

@@ -1,5 +1,6 @@
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { readAidboxNames } from './aidbox-names.ts';
+import type { Environment } from './environment.ts';
 import { nearest } from './nearest.ts';
 import { parseStorageUrl } from './storage-url.ts';
 import { TABLE } from './table.ts';
@@ -37,8 +38,6 @@ const STORAGE = [
 export function storageSettings(settings: Settings): StorageSettings {
   return Object.fromEntries(STORAGE.map((name) => [name, settings[name]])) as unknown as StorageSettings;
 }
-
-export type Environment = Readonly<Record<string, string | undefined>>;
 
 const PREFIX = 'HEADWATER_';
 /** Variables of the local stack and of the tests, which are read elsewhere. */

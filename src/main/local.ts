@@ -4,7 +4,7 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { z } from 'zod';
-import type { Environment } from '../config/settings.ts';
+import type { Environment } from '../config/environment.ts';
 import { parseSettings, readSettings } from '../config/settings.ts';
 import { stackStatus } from '../stack/commands.ts';
 import { headwaterDirectory } from '../stack/contract.ts';

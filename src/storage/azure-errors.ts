@@ -1,8 +1,9 @@
+import { messageOf } from '../base/errors.ts';
 import { isBusy } from './storage-error.ts';
 import type { Meaning, Step } from './storage-error.ts';
 
 /**
- * What an error of the SDK means. undefined for results: no such blob, a blob that exists, blocks that are gone.
+ * Returns the meaning of an error of the SDK. undefined for results: no such blob, a blob that exists, blocks that are gone.
  * Source: Azure Storage REST API, "Blob service error codes"
  */
 export function meaningOfAzure(
@@ -11,7 +12,7 @@ export function meaningOfAzure(
   { account, container }: { readonly account: string; readonly container: string },
 ): Meaning | undefined {
   const { name, statusCode, code } = error as { name?: string; statusCode?: number; code?: string };
-  const words = String((error as Error).message);
+  const words = messageOf(error);
   if (code === 'ContainerNotFound')
     return {
       code: 'bad-config',

@@ -166,7 +166,7 @@ export class AzureStore implements ObjectStore, ClaimableStore {
         { concurrency: DELETES_AT_A_TIME },
       );
     const marker = { ...place, name: place.name + COMPLETION_MARKER };
-    await this.#doing('delete', marker, () => this.#blob(marker).deleteIfExists()); // without it, nobody takes the folder for whole
+    await this.#doing('delete', marker, () => this.#blob(marker).deleteIfExists()); // a folder without it is not complete
     await each(false, (blob) => blob.deleteIfExists({ deleteSnapshots: 'include' }));
     // The rest has blocks and no blob. Only a commit discards blocks.
     await each(true, async (blob) => {

@@ -66,7 +66,7 @@ export class FsStore implements ObjectStore, ClaimableStore {
 
   async deletePrefix(prefix: string): Promise<void> {
     const path = this.#path(checkFolder(prefix).slice(0, -1));
-    await rm(join(path, COMPLETION_MARKER), { force: true }); // without it, nobody takes the folder for whole
+    await rm(join(path, COMPLETION_MARKER), { force: true }); // a folder without it is not complete
     // A worker may still write there. The next try removes what it writes meanwhile.
     await rm(path, { recursive: true, force: true, maxRetries: 3 });
   }

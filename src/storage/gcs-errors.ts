@@ -1,3 +1,4 @@
+import { messageOf } from '../base/errors.ts';
 import { isBusy } from './storage-error.ts';
 import type { Meaning, Step } from './storage-error.ts';
 
@@ -17,12 +18,12 @@ export function statusOf(error: unknown): number | undefined {
 }
 
 /**
- * What an error of the SDK means. undefined for results: no such object (404), or an object that exists (412).
+ * Returns the meaning of an error of the SDK. undefined for results: no such object (404), or an object that exists (412).
  * Source: Cloud Storage JSON API, "HTTP status and error codes"
  */
 export function meaningOfGcs(error: unknown, step: Step, bucket: string): Meaning | undefined {
   const status = statusOf(error);
-  const words = String((error as Error | undefined)?.message);
+  const words = messageOf(error);
   if (/invalid_grant|invalid_client|account not found/i.test(words))
     return {
       code: 'refused',

@@ -161,7 +161,7 @@ export class GcsStore implements ObjectStore, ClaimableStore {
         this.#file({ ...place, name }).delete({ ignoreNotFound: true }),
       );
     };
-    await remove(place.name + COMPLETION_MARKER); // without it, nobody takes the folder for whole
+    await remove(place.name + COMPLETION_MARKER); // a folder without it is not complete
     for await (const { files } of this.#pages(place))
       await Readable.from(files).forEach(({ name }: File) => remove(name), {
         concurrency: DELETES_AT_A_TIME,
@@ -233,7 +233,7 @@ export class GcsStore implements ObjectStore, ClaimableStore {
         this.#bucket(bucket).getFiles(current),
       );
       yield { files, prefixes: (answer as { prefixes?: string[] } | undefined)?.prefixes ?? [] };
-      query = (next as object | undefined) ?? null;
+      query = next ?? null;
     }
   }
 

@@ -13,7 +13,7 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** What a client gets under the URL of an object. */
+/** The answer that a client gets under the URL of an object. */
 export interface Download {
   /** ms since 1970. */
   readonly expiresAt: number;

@@ -49,7 +49,7 @@ export async function openStore(settings: StorageSettings): Promise<Store> {
         ...place,
         container: place.bucket,
         otherContainers: settings.containers,
-        endpoint: azureEndpoint ?? `${new URL(settings.storageUrl).origin.replace('.dfs.', '.blob.')}`,
+        endpoint: azureEndpoint ?? new URL(settings.storageUrl).origin.replace('.dfs.', '.blob.'),
         credential: accountKey === undefined ? await workloadIdentity() : { accountKey },
         sasVersion: azureSasVersion,
       });

@@ -16,7 +16,7 @@ const RESULTS = new Set([
 ]);
 
 /**
- * What an error of the AWS SDK means. undefined for results.
+ * Returns the meaning of an error of the AWS SDK. undefined for results.
  * Source: Amazon S3 API Reference, "Error responses"
  */
 export function meaningOfS3(error: unknown, step: Step, bucket: string): Meaning | undefined {

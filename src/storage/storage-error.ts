@@ -1,10 +1,10 @@
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
 
-/** What a store was asked to do, as an error message says it. */
+/** An operation of a store, as an error message names it. */
 export type Step = 'write' | 'read' | 'list' | 'delete' | 'sign';
 
-/** What an answer of a store means, and what an operator has to change. */
+/** The meaning of a store's answer, and the advice to the operator. */
 export interface Meaning {
   readonly code: Extract<ErrorCode, 'refused' | 'bad-config' | 'unavailable' | 'not-found'>;
   readonly advice: string;

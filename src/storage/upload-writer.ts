@@ -30,7 +30,7 @@ export class UploadWriter implements ObjectWriter {
 
 /** A stream of the chunks that it is given. */
 class UploadBody extends Readable {
-  #wanted = Promise.withResolvers<void>();
+  #wanted: PromiseWithResolvers<void> = Promise.withResolvers();
 
   constructor() {
     super({ highWaterMark: 1 });

@@ -4,7 +4,7 @@ import { HeadwaterError } from '../../src/base/errors.ts';
 import { settingsAsMarkdown, settingsAsText } from '../../src/config/help.ts';
 import { ROLES } from '../../src/config/roles.ts';
 import { parseSettings, printableSettings } from '../../src/config/settings.ts';
-import type { Environment } from '../../src/config/settings.ts';
+import type { Environment } from '../../src/config/environment.ts';
 import { TABLE } from '../../src/config/table.ts';
 
 const FULL: Environment = {

@@ -115,7 +115,7 @@ export function cloudStoreContract(name: string, cloud: CloudStore): void {
       assert.ok(Buffer.from(await part.arrayBuffer()).equals(bytes.subarray(10, 20)));
     });
 
-    it('refuses a URL that is unsigned, tampered with, extended, expired, or used for another object or method', async () => {
+    it('refuses a URL that is unsigned, altered, extended, expired, or used for another object or method', async () => {
       const url = await bucket();
       const store = await stored(url, 'job/a', Buffer.from('a'));
       await stored(url, 'job/b', Buffer.from('b'));

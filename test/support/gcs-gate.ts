@@ -56,7 +56,10 @@ export class GcsGate {
       : isApi
         ? this.#unauthenticated(incoming)
         : this.#refusal(incoming, url);
-    if (refusal !== undefined) return void refuse(answer, refusal);
+    if (refusal !== undefined) {
+      refuse(answer, refusal);
+      return;
+    }
     const id = url.searchParams.get('upload_id');
     const upload = id === null ? undefined : this.#uploads.get(id);
     if (id !== null && upload) {

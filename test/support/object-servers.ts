@@ -5,6 +5,7 @@ import { JWT } from 'google-auth-library';
 import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { findJava } from '../../src/stack/local/java.ts';
 import { commonJavaFlags, properties } from '../../src/stack/local/kafka.ts';
 import { freePort } from '../../src/stack/ports.ts';
@@ -70,7 +71,7 @@ export async function azureServer(): Promise<ObjectServer> {
   const port = await freePort();
   const [account, key] = ['headwatertests', randomBytes(64).toString('base64')];
   const endpoint = `http://127.0.0.1:${port}/${account}`;
-  const main = join(import.meta.dirname, '../../node_modules/azurite/dist/src/blob/main.js');
+  const main = fileURLToPath(import.meta.resolve('azurite/dist/src/blob/main.js'));
   const started = await StoreProcess.start(
     (folder) => ({
       file: process.execPath,
