@@ -2,6 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
 import type { Jobs } from '../jobs/job.ts';
+import type { StorageReport } from '../storage/storage-check.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import type { Registry } from 'prom-client';
 
@@ -10,6 +11,7 @@ export interface GatewayContext {
   readonly settings: GatewaySettings;
   readonly jobs: Jobs;
   readonly store: ObjectStore;
+  readonly checkStorage: () => Promise<StorageReport>;
   /** The health of every service of this process. */
   readonly health: () => readonly ServiceHealth[];
   readonly metrics: Registry;

@@ -4,6 +4,7 @@ import Koa from 'koa';
 import type { Middleware } from 'koa';
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import { isId } from '../fhir/reference.ts';
+import { storageHealth } from './admin.ts';
 import { outcomes } from './answer.ts';
 import { cors } from './cors.ts';
 import { discoveryRoutes } from './discovery.ts';
@@ -64,6 +65,7 @@ function routes(gateway: GatewayContext): Router {
       );
     });
   }
+  router.get('/admin/storage/health', (ctx) => storageHealth(ctx, gateway));
   // The router takes HEAD for GET; but a HEAD must not start an export.
   for (const layer of router.stack)
     if (String(layer.path).endsWith('/$export'))

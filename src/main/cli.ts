@@ -86,6 +86,14 @@ program
   .description('let the next start of capture load everything again into the topics there are')
   .action(run(commands.reload));
 
+program
+  .command('storage')
+  .description('the object store of export files')
+  .command('check')
+  .description('write, sign, download, compare and delete a small object; exit with 1 when a step fails')
+  .option('--json', 'print the result as JSON')
+  .action(run(commands.storageCheck));
+
 const stack = program.command('stack').description('the local PostgreSQL, Kafka and schema registry');
 stack
   .command('up')

@@ -8,13 +8,14 @@ import { progressLine } from '../client/progress.ts';
 import type { Role } from '../config/roles.ts';
 import { EXPORT_PARAMETERS } from '../events/export-parameter-table.ts';
 import type { ExportParameter, ParameterField } from '../events/export-parameter-table.ts';
-import { printableSettings, readSettings } from '../config/settings.ts';
+import { printableSettings, readSettings, storageSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
 import { rebuild } from '../jobs/rebuild.ts';
 import { jobTables, schemaOf } from '../jobs/schema.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { stackDown, stackStatus, stackUp } from '../stack/commands.ts';
 import { headwaterDirectory } from '../stack/contract.ts';
+import { checkStore } from '../storage/storage-check.ts';
 import { askForLoad } from './ask-for-load.ts';
 import { LogAccess } from './log-access.ts';
 import { runRoles } from './roles.ts';
@@ -141,6 +142,17 @@ export async function topics(options: Json & { readonly check?: boolean }): Prom
     else for (const { text } of found) print(options.check ? text : `changed: ${text}`);
     return options.check && found.length > 0 ? 1 : 0;
   });
+}
+
+export async function storageCheck(options: Json): Promise<number> {
+  const settings = readSettings([], await localSettings());
+  const report = await checkStore(storageSettings(settings));
+  const { status, type, bucket, account, identity, step, reason } = report;
+  const place = `${type} ${account === undefined ? '' : `${account}/`}${bucket}, identity: ${identity}`;
+  if (options.json) print(JSON.stringify(report));
+  else if (status === 'ok') print(`The store works: ${place}.`);
+  else process.stderr.write(`The store does not work (${place}). Step ${step ?? ''}: ${reason ?? ''}\n`);
+  return status === 'ok' ? 0 : 1;
 }
 
 export async function stackUpCommand(options: Json): Promise<number> {

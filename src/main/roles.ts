@@ -7,6 +7,7 @@ import { ProblemLog } from '../capture/problem-log.ts';
 import { presetMapping } from '../capture/source-mapping.ts';
 import { Source } from '../capture/source.ts';
 import type { Role } from '../config/roles.ts';
+import { storageSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
 import { parseRequestMessage } from '../events/request-message.ts';
 import { References } from '../fhir/reference.ts';
@@ -20,6 +21,8 @@ import { schemaOf } from '../jobs/schema.ts';
 import { transactionalAppenders } from '../log/kafka/append/transactional-appender.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
+import { checkStore } from '../storage/storage-check.ts';
+import type { StorageReport } from '../storage/storage-check.ts';
 import { resourceLog } from './capture-log.ts';
 import { orAborted, untilEnded } from './ending.ts';
 import { jobTablesService } from './job-tables.ts';
@@ -150,7 +153,12 @@ function gateway(shared: Shared): Start {
       import('../http/gateway-service.ts'),
     ]);
     const store = await shared.store();
-    const context = { settings, jobs, store, health, metrics: metrics.registry, clock: systemClock, logger };
+    const checkStorage = (): Promise<StorageReport> => checkStore(storageSettings(settings));
+    const context = {
+      ...{ settings, jobs, store, checkStorage, health, logger },
+      metrics: metrics.registry,
+      clock: systemClock,
+    };
     return gatewayService({ app: createGateway(context), settings, health: reporter, logger });
   });
 }

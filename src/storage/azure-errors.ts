@@ -16,7 +16,7 @@ export function meaningOfAzure(
   if (code === 'ContainerNotFound')
     return {
       code: 'bad-config',
-      advice: `there is no container "${container}": create it, or change HEADWATER_STORAGE_URL`,
+      advice: `there is no container "${container}": create it, or correct HEADWATER_STORAGE_URL or HEADWATER_CONTAINERS`,
     };
   if (code === 'ENOTFOUND')
     return {

@@ -42,7 +42,7 @@ export function meaningOfGcs(error: unknown, step: Step, bucket: string): Meanin
   if (status === 404 && lacksBucket)
     return {
       code: 'bad-config',
-      advice: `there is no bucket "${bucket}": create it, or change HEADWATER_STORAGE_URL`,
+      advice: `there is no bucket "${bucket}": create it, or correct HEADWATER_STORAGE_URL or HEADWATER_CONTAINERS`,
     };
   if (status === 401)
     return {

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { buffer } from 'node:stream/consumers';
 import { randomBytes } from 'node:crypto';
 import { parseSettings, storageSettings } from '../../src/config/settings.ts';
+import type { StorageSettings } from '../../src/config/settings.ts';
+import { checkStore } from '../../src/storage/storage-check.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import type { Store } from '../../src/storage/open-store.ts';
 import type { ObjectServer } from '../support/object-servers.ts';
@@ -35,10 +37,13 @@ export function cloudStoreContract(name: string, cloud: CloudStore): void {
 
     const bucket = (): Promise<string> => server.makeBucket(`bucket-${++n}`);
 
-    function open(url: string, others: Readonly<Record<string, string>> = {}): Promise<Store> {
+    function settingsFor(url: string, others: Readonly<Record<string, string>> = {}): StorageSettings {
       const env = { ...server.settings, HEADWATER_STORAGE_URL: url, ...others };
-      return openStore(storageSettings(parseSettings(env, [])));
+      return storageSettings(parseSettings(env, []));
     }
+
+    const open = (url: string, others?: Readonly<Record<string, string>>): Promise<Store> =>
+      openStore(settingsFor(url, others));
 
     async function stored(url: string, key: string, bytes: Buffer): Promise<Store> {
       const store = await open(url);
@@ -178,6 +183,22 @@ export function cloudStoreContract(name: string, cloud: CloudStore): void {
       const expected = { code: 'refused', message: cloud.namesCredentials };
       await assert.rejects(store.claim('.headwater-owner.json'), expected);
       await assert.rejects(async () => (await store.create('job/a', NDJSON)).finish(), expected);
+    });
+
+    it('is checked in every bucket, step by step, and nothing remains', async () => {
+      const [first, second] = [await bucket(), await bucket()];
+      const HEADWATER_CONTAINERS = second.split('/').at(-1) ?? '';
+      const settings = settingsFor(first, { HEADWATER_CONTAINERS });
+      const { status, identity } = await checkStore(settings);
+      assert.deepEqual([status, identity], ['ok', 'stored credentials']);
+      for (const url of [first, second])
+        assert.deepEqual(await Array.fromAsync((await open(url)).list('')), []);
+      const { step, bucket: where, reason } = await checkStore({ ...settings, containers: ['never-made'] });
+      assert.deepEqual([step, where], ['write', 'never-made']);
+      assert.match(reason ?? '', /there is no (?:bucket|container) "never-made"/);
+      const refused = await checkStore(settingsFor(first, cloud.wrongCredentials));
+      assert.deepEqual([refused.status, refused.step], ['failed', 'write']);
+      assert.match(refused.reason ?? '', cloud.namesCredentials);
     });
 
     it('is unavailable while its server is away, and goes on when that is back', async () => {

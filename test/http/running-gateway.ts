@@ -4,12 +4,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import type Koa from 'koa';
 import { Registry } from 'prom-client';
 import type { ServiceHealth } from '../../src/base/service.ts';
 import { createGateway } from '../../src/http/gateway.ts';
 import { createHttpServer } from '../../src/http/http-server.ts';
 import type { GatewaySettings } from '../../src/http/gateway-context.ts';
+import { parseSettings, storageSettings } from '../../src/config/settings.ts';
+import { checkStore } from '../../src/storage/storage-check.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 import { MemoryJobs } from './memory-jobs.ts';
 
@@ -65,6 +68,8 @@ export async function runGateway(
     },
     jobs,
     store,
+    checkStorage: () =>
+      checkStore(storageSettings(parseSettings({ HEADWATER_STORAGE_URL: pathToFileURL(root).href }, []))),
     health: () => health,
     metrics: new Registry(),
     clock: () => Date.now() + time.ahead,
