@@ -133,6 +133,7 @@ export const taskSchema: AvroSchema = {
       default: [],
       doc: "Kafka's ids of the topics that are read",
     },
+    { name: 'layout', type: 'string', default: 'flat', doc: 'Of the names of files: flat or hive' },
   ],
 };
 

@@ -206,6 +206,12 @@ export const TABLE = {
   fileBytes: setting('FILE_BYTES', byteSize, 'A file is closed when it is this large, uncompressed.', {
     default: '128MiB',
   }),
+  fileLayout: setting(
+    'FILE_LAYOUT',
+    oneOf('flat', 'hive'),
+    'Names of files in the folder of an export: flat as Patient-000100001.ndjson, or hive as type=Patient/Patient-000100001.ndjson.',
+    { default: 'flat' },
+  ),
   containers: setting(
     'CONTAINERS',
     list(/^[A-Za-z0-9][A-Za-z0-9-]{0,62}$/, 'letters, digits and -'),

@@ -4,6 +4,9 @@ import type { OutputFormat } from './request.ts';
 /** Small tasks must never wait behind large ones, so they have a topic and a reader of their own. */
 export type Lane = 'quick' | 'bulk';
 
+/** How files are named in the folder of their job: all in the folder, or in `type=Patient/` as Hive and Spark partition data. */
+export type FileLayout = 'flat' | 'hive';
+
 /** Half-open: [from, to). */
 export interface OffsetRange {
   readonly from: Offset;
@@ -90,6 +93,7 @@ export interface Task {
   /** Folder of the job's files in the object store. */
   readonly folder: string;
   readonly outputFormat: OutputFormat;
+  readonly layout: FileLayout;
   /** Kafka's ids of the topics that the offsets are of, by resource type; empty in old tasks. */
   readonly topicIds: ReadonlyMap<string, string>;
   /** Ordered by type, then partition. */

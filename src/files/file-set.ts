@@ -1,6 +1,8 @@
 import type { ExportFile, FileKind } from '../events/status.ts';
 import type { OutputFormat } from '../events/request.ts';
+import type { FileLayout } from '../events/tasks.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import { fileKey } from './file-key.ts';
 import { NdjsonFile } from './ndjson-file.ts';
 
 export interface FileSetOptions {
@@ -9,6 +11,7 @@ export interface FileSetOptions {
   readonly folder: string;
   readonly taskId: string;
   readonly outputFormat: OutputFormat;
+  readonly layout: FileLayout;
   /** Raw bytes after which a file is ended and the next begun. */
   readonly fileBytes: number;
 }
@@ -110,12 +113,9 @@ export class KindFiles {
   }
 
   #begin(): OpenFile {
-    const { store, folder, taskId, outputFormat } = this.#options;
-    const gzip = outputFormat === 'ndjson+gzip';
-    const kind = this.#kind === 'output' ? '' : `${this.#kind}-`;
-    const name = `${kind}${this.#type}.${taskId}.${this.#ended.length + 1}.ndjson${gzip ? '.gz' : ''}`;
-    const key = `${folder}/${name}`;
-    return { key, file: new NdjsonFile(store, key, gzip) };
+    const { store, outputFormat } = this.#options;
+    const key = fileKey(this.#options, this.#kind, this.#type, this.#ended.length + 1);
+    return { key, file: new NdjsonFile(store, key, outputFormat === 'ndjson+gzip') };
   }
 
   /** A store takes its time to make a file last; the next one need not wait for that. */

@@ -1,12 +1,12 @@
 import type { Context } from 'koa';
 import { createHash } from 'node:crypto';
-import { basename, dirname } from 'node:path/posix';
+import { basename } from 'node:path/posix';
 import { pipeline } from 'node:stream';
 import { constants, createGzip } from 'node:zlib';
 import parseRange from 'range-parser';
 import { HeadwaterError } from '../base/errors.ts';
 import { contentTypeOf } from '../events/file-type.ts';
-import { parseFolder } from '../jobs/due.ts';
+import { jobOfKey } from '../jobs/due.ts';
 import type { ByteRange, ObjectInfo } from '../storage/object-store.ts';
 import { checkFileUrl } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
@@ -22,7 +22,7 @@ export async function exportFile(
   key: string,
 ): Promise<void> {
   checkFileUrl(settings.urlSecret, key, new URLSearchParams(ctx.querystring), clock());
-  const job = parseFolder(dirname(key));
+  const job = jobOfKey(key);
   // Its files are removed a moment after the cancel was answered.
   if (job && !(await jobs.hasFiles(job.jobId)))
     throw new HeadwaterError('not-found', 'this file has been removed', { subject: key });

@@ -55,16 +55,12 @@ function routes(gateway: GatewayContext): Router {
   router.delete(`${FHIR_BASE}/$export-status/:jobId`, (ctx) =>
     cancelExport(ctx, gateway, ctx.params['jobId'] ?? ''),
   );
-  for (const path of ['/$export-file/:folder/:name', '/$export-file/:container/:folder/:name']) {
-    router.get(FHIR_BASE + path, (ctx) => {
-      const { container, folder, name } = ctx.params;
-      return exportFile(
-        ctx,
-        gateway,
-        [container, folder, name].filter((part) => part !== undefined).join('/'),
-      );
+  for (const path of EXPORT_FILES)
+    router.get(`${FHIR_BASE}/$export-file${path}`, (ctx) => {
+      // In the order of the path.
+      const key = Object.values(ctx.params as Readonly<Record<string, string>>).join('/');
+      return exportFile(ctx, gateway, key);
     });
-  }
   router.get('/admin/storage/health', (ctx) => storageHealth(ctx, gateway));
   // The router takes HEAD for GET; but a HEAD must not start an export.
   for (const layer of router.stack)
@@ -101,6 +97,14 @@ const EXPORTS: readonly [path: string, target: (id: string) => ExportTarget][] =
   ['/Patient/$export', () => ({ level: 'patient' })],
   ['/Patient/:id/$export', (patient) => ({ level: 'patient', patient })],
   ['/Group/:id/$export', (group) => ({ level: 'group', group })],
+];
+
+/** Paths of files. Without a container, a file in folders of its layout takes the shape of another of these. */
+const EXPORT_FILES = [
+  '/:folder/:name',
+  '/:container/:folder/:name',
+  '/:container/:folder/:part/:name',
+  '/:container/:folder/:kind/:part/:name',
 ];
 
 function idOf({ id }: Readonly<Record<string, string>>): string {

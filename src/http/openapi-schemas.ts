@@ -168,4 +168,22 @@ export const SCHEMAS = {
       ),
     ),
   }),
+  StorageReport: record(
+    {
+      status: { enum: ['ok', 'failed'] },
+      type: { enum: ['fs', 's3', 'gcs', 'azure'] },
+      bucket: { type: 'string', description: 'Bucket, container or directory.' },
+      account: { type: 'string', description: 'Account of Azure.' },
+      identity: {
+        enum: ['none', 'stored credentials', 'workload'],
+        description: 'Where the credentials come from.',
+      },
+      step: {
+        enum: ['open', 'write', 'sign', 'download', 'compare', 'delete'],
+        description: 'The step that failed.',
+      },
+      reason: { type: 'string', description: 'Why it failed, and what to change.' },
+    },
+    ['account', 'step', 'reason'],
+  ),
 } as const satisfies Readonly<Record<string, JsonSchema>>;

@@ -53,6 +53,14 @@ export function openApi({ publicUrl, requirePrefer }: OpenApiOptions): object {
         ['container', 'folder', 'name'],
         'FileInContainer',
       ),
+      '/fhir/$export-file/{container}/{folder}/{part}/{name}': exportFile(
+        ['container', 'folder', 'part', 'name'],
+        'FileInPart',
+      ),
+      '/fhir/$export-file/{container}/{folder}/{kind}/{part}/{name}': exportFile(
+        ['container', 'folder', 'kind', 'part', 'name'],
+        'FileInKind',
+      ),
       ...discovery,
       ...probes,
     },
@@ -280,6 +288,19 @@ const probes = {
       responses: {
         '200': json('They do.', schema('Readiness')),
         '503': json('Some wait, and for what.', schema('Readiness')),
+      },
+    },
+  },
+  '/admin/storage/health': {
+    get: {
+      tags: ['operation'],
+      operationId: 'storageHealth',
+      summary:
+        'Write, sign, download, compare and delete a small object; only for requests of the same machine',
+      responses: {
+        '200': json('The store works.', schema('StorageReport')),
+        '404': outcome('The request comes from another machine.'),
+        '503': json('A step failed, and why.', schema('StorageReport')),
       },
     },
   },

@@ -106,6 +106,12 @@ export async function needlessFolders(
   });
 }
 
+/** Job and time of the folder in which a file stands, directly or in a folder of a layout; undefined for any other key. */
+export function jobOfKey(key: string): ReturnType<typeof parseFolder> {
+  const parts = key.split('/');
+  return parseFolder(parts[0] ?? '') ?? parseFolder(parts.slice(0, 2).join('/'));
+}
+
 /** Job and time of a folder that a plan has named; undefined for any other name. */
 export function parseFolder(folder: string): { readonly jobId: string; readonly time: number } | undefined {
   const match = /^(?:[A-Za-z0-9-]+\/)?(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)Z_([\w-]+)$/.exec(folder);

@@ -14,6 +14,8 @@ import {
   parseFolder,
 } from './due.ts';
 import type { Overdue } from './due.ts';
+import { CompletedFolders } from './completed-folders.ts';
+import type { CompletedFoldersOptions } from './completed-folders.ts';
 import { FolderSweep } from './folder-sweep.ts';
 import { JobEnds } from './job-ends.ts';
 import { databaseTime, stampUnknown } from './movement.ts';
@@ -44,7 +46,8 @@ export interface JanitorPace {
 export interface JanitorOptions {
   readonly pool: Pool;
   readonly tables: JobTables;
-  readonly store: Pick<ObjectStore, 'folders' | 'list' | 'deletePrefix'>;
+  readonly store: Pick<ObjectStore, 'create' | 'folders' | 'list' | 'deletePrefix'>;
+  readonly manifest: CompletedFoldersOptions['manifest'];
   /** Folders that may hold folders of jobs, besides the root. */
   readonly containers: readonly string[];
   readonly reader: Pick<LogReader, 'ends' | 'offsetsAt' | 'read'>;
@@ -65,8 +68,7 @@ const PAGE = 500;
 const PACE: JanitorPace = { roundMs: 2_000, sweepMs: 30_000, inventoryMs: 600_000 };
 
 /**
- * Fails overdue jobs, expires old jobs and removes files that no job needs. It only appends events and deletes folders of ended
- * jobs. Both may be repeated, so several janitors may run, and a crash costs one round. The store (or its prefix) must belong to
+ * Fails overdue jobs, expires old jobs, marks the folders of completed jobs and removes files that no job needs. All of it may be repeated, so several janitors may run, and a crash costs one round. The store (or its prefix) must belong to
  * this Headwater alone: folders without a job are removed after a day.
  */
 export class Janitor implements Service {
@@ -75,6 +77,7 @@ export class Janitor implements Service {
   readonly #pace: JanitorPace;
   readonly #sweep: FolderSweep;
   readonly #ends: JobEnds;
+  readonly #completed: CompletedFolders;
   #lastInventory = -Infinity;
 
   constructor(options: JanitorOptions) {
@@ -82,6 +85,7 @@ export class Janitor implements Service {
     this.#options = options;
     this.#pace = pace;
     this.#sweep = new FolderSweep({ store, logger, delayMs: pace.sweepMs });
+    this.#completed = new CompletedFolders(options);
     this.#ends = new JobEnds({ publisher, statusTopic: topics.status, codec, logger });
   }
 
@@ -105,6 +109,7 @@ export class Janitor implements Service {
     outage.answered(now);
     await this.#failOverdue(now, signal);
     await this.#expire(now);
+    await this.#completed.run(signal);
     if (now - this.#lastInventory >= this.#pace.inventoryMs) {
       await this.#inventory(now, signal);
       this.#lastInventory = now;

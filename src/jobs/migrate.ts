@@ -33,7 +33,8 @@ async function lock(client: Pick<PoolClient, 'query'>, name: string): Promise<vo
  * `installation` names the owner of the schema. The gateway writes `export_request`, and `unfinished_request` for the requests that have
  * neither ended nor been cancelled: the cost of counting these does not grow with the number of past requests. `history` stores the
  * time before which jobs were forgotten. The other tables are the projection: a fold of the status topic. Only the projector writes them,
- * and it can rebuild them, so they hold only what the log holds (no clock, no sequence). The unlogged tables are not part of the fold:
+ * and it can rebuild them, so they hold only what the log holds (no clock, no sequence). From `unmarked_folder`, to which it adds completed
+ * exports, the janitor takes those whose folders it has marked. The unlogged tables are not part of the fold:
  * they hold the time at which a job moved last, by the database's clock, and the progress of tasks. A crash of PostgreSQL empties them; they fill again.
  */
 function definition(t: JobTables): string {
@@ -144,5 +145,9 @@ CREATE TABLE IF NOT EXISTS ${t.announcement} (
   n             integer NOT NULL,
   event         jsonb NOT NULL,
   PRIMARY KEY (partition, "offset", n)
+);
+
+CREATE TABLE IF NOT EXISTS ${t.unmarked} (
+  job_id        text PRIMARY KEY
 );`;
 }

@@ -78,6 +78,7 @@ export class Projection {
       this.#keep(job);
     }
     await this.#announce(client, partition, rows);
+    await this.#leaveUnmarked(client, rows);
     await client.query(
       `INSERT INTO ${this.#options.tables.offset} (partition, next) VALUES ($1, $2)
        ON CONFLICT (partition) DO UPDATE SET next = excluded.next`,
@@ -137,6 +138,14 @@ export class Projection {
       requestUrl: row?.request_url ?? '',
       acceptedAt: row && Number(row.accepted_at),
     };
+  }
+
+  /** Leaves a row for each completed export, whose folder gets a marker. */
+  async #leaveUnmarked(client: Queryable, rows: readonly Row[]): Promise<void> {
+    const ids = rows.filter(({ event }) => event.kind === 'completed').map(({ event }) => event.jobId);
+    if (ids.length === 0) return;
+    const text = `INSERT INTO ${this.#options.tables.unmarked} SELECT unnest($1::text[]) ON CONFLICT DO NOTHING`;
+    await client.query(text, [ids]);
   }
 
   async #announce(client: Queryable, partition: number, rows: readonly Row[]): Promise<void> {

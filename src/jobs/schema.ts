@@ -16,6 +16,7 @@ export interface JobTables {
   readonly progress: string;
   readonly progressOffset: string;
   readonly announcement: string;
+  readonly unmarked: string;
 }
 
 const DEFAULT_PREFIX = 'headwater';
@@ -56,5 +57,6 @@ export function jobTables(schema: string): JobTables {
     progress: table('task_progress'),
     progressOffset: table('progress_offset'),
     announcement: table('announcement'),
+    unmarked: table('unmarked_folder'),
   };
 }

@@ -6,6 +6,7 @@ import type { Command } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
 import type {
   CommandPlace,
+  FileLayout,
   GapsOf,
   Lane,
   Related,
@@ -28,6 +29,7 @@ export interface PlanSettings {
   readonly quickBytes: number;
   /** Tasks to aim at, at least, for a job that is worth dividing. */
   readonly parallelism: number;
+  readonly layout: FileLayout;
 }
 
 /** The facts in the log that a plan depends on. */
@@ -91,6 +93,7 @@ export function plan(command: ExportCommand, settings: PlanSettings, at: number,
     lane,
     folder,
     outputFormat: parameters.outputFormat,
+    layout: settings.layout,
     filter,
     topicIds: topicIdsOf(command, draft),
     warnings: i === 0 ? warnings : [],

@@ -8,10 +8,10 @@ export class TaskFiles {
   readonly #sets: FileSet[] = [];
 
   constructor(
-    { folder, taskId, outputFormat }: Task,
+    { folder, taskId, outputFormat, layout }: Task,
     { store, fileBytes }: Pick<FileSetOptions, 'store' | 'fileBytes'>,
   ) {
-    this.#options = { folder, taskId, outputFormat, store, fileBytes };
+    this.#options = { folder, taskId, outputFormat, layout, store, fileBytes };
   }
 
   /** Opens the files of a type. */

@@ -27,7 +27,9 @@ export function meaningOfS3(error: unknown, step: Step, bucket: string): Meaning
   const wrong = (advice: string): Meaning => ({ code: 'bad-config', advice });
   switch (name) {
     case 'NoSuchBucket':
-      return wrong(`there is no bucket "${bucket}": create it, or correct HEADWATER_STORAGE_URL or HEADWATER_CONTAINERS`);
+      return wrong(
+        `there is no bucket "${bucket}": create it, or correct HEADWATER_STORAGE_URL or HEADWATER_CONTAINERS`,
+      );
     case 'InvalidBucketName':
       return wrong(`"${bucket}" is not a name of a bucket: change HEADWATER_STORAGE_URL`);
     case 'InvalidAccessKeyId':

@@ -262,7 +262,7 @@ export class World {
         resource: (type) => type,
       },
       group: 'planner',
-      settings: { taskBytes, quickBytes: 10 * MEAN_BYTES, parallelism: 2 },
+      settings: { taskBytes, quickBytes: 10 * MEAN_BYTES, parallelism: 2, layout: 'flat' },
       references: this.#references,
       clock: () => cut.time,
       logger: { debug() {}, info() {}, warn() {}, error() {} },

@@ -111,6 +111,7 @@ const tasks: fc.Arbitrary<Task> = record({
   lane,
   folder: text,
   outputFormat,
+  layout: fc.constantFrom('flat' as const, 'hive' as const),
   ranges,
   filter: record({
     since: optional(stamps),

@@ -16,6 +16,15 @@ describe('GET /admin/storage/health', () => {
     assert.deepEqual([report.status, report.type], ['ok', 'fs']);
   });
 
+  it('is 503 with the step that failed', async () => {
+    const { directory } = gateway.checked;
+    gateway.checked.directory = import.meta.filename;
+    const answer = await gateway.ask('/admin/storage/health');
+    gateway.checked.directory = directory;
+    assert.equal(answer.status, 503);
+    assert.equal(((await answer.json()) as { step: string }).step, 'write');
+  });
+
   it('is not there for a request that a proxy forwards', async () => {
     for (const header of ['x-forwarded-for', 'forwarded', 'via']) {
       const answer = await gateway.ask('/admin/storage/health', { headers: { [header]: '192.0.2.1' } });

@@ -67,6 +67,10 @@ describe('the OpenAPI document', () => {
     await ask('/fhir/OperationDefinition/none');
     for (const path of ['/', '/openapi.json', '/asyncapi.json', '/healthz', '/readyz', '/metrics'])
       await ask(path);
+    await ask('/admin/storage/health');
+    gateway.checked.directory = import.meta.filename;
+    await ask('/admin/storage/health');
+    await ask('/admin/storage/health', { headers: { via: '1.1 proxy' } });
     gateway.health.push({ name: 'capture', state: 'waiting', reason: 'ECONNREFUSED', failures: 3 });
     await ask('/readyz');
     assert.deepEqual(api.unseen, []);
@@ -190,7 +194,12 @@ async function askStatus(jobs: MemoryJobs, ask: Ask): Promise<void> {
 }
 
 async function askFiles(gateway: RunningGateway, ask: Ask): Promise<void> {
-  for (const key of ['f/Patient-0001-1.ndjson', 'research/f/Patient-0001-1.ndjson.gz']) {
+  for (const key of [
+    'f/Patient-0001-1.ndjson',
+    'research/f/Patient-0001-1.ndjson.gz',
+    'research/f/type=Patient/Patient-1.ndjson',
+    'research/f/_deleted/type=Patient/deleted-Patient-1.ndjson',
+  ]) {
     const writer = await gateway.store.create(key);
     await writer.write(Buffer.from('{"resourceType":"Patient"}\n'));
     await writer.finish();

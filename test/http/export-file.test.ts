@@ -283,6 +283,22 @@ describe('export file', () => {
     await assertOutcome(await gateway.ask(sign(key)), 404, /removed/);
   });
 
+  it('may stand in a folder that its layout adds', async () => {
+    const jobId = await gateway.jobs.submit({
+      clientId: 'me',
+      requestUrl: 'http://x',
+      parameters: EVERYTHING,
+    });
+    for (const folder of [`20250304T050607Z_${jobId}`, `research/20250304T050607Z_${jobId}`]) {
+      const key = `${folder}/_deleted/type=Patient/deleted-Patient-000100001.ndjson`;
+      await put(gateway.store, key, Buffer.from(BODY));
+      assert.equal(await (await gateway.ask(sign(key))).text(), BODY);
+    }
+    await gateway.jobs.cancel(jobId, 'me');
+    const key = `20250304T050607Z_${jobId}/_deleted/type=Patient/deleted-Patient-000100001.ndjson`;
+    assert.equal((await gateway.ask(sign(key))).status, 404);
+  });
+
   it('comes to its end when it is removed while it is downloaded', async () => {
     const bytes = randomBytes(64 << 20); // more than lies in buffers on the way
     await put(gateway.store, 'folder/removed.ndjson', bytes);

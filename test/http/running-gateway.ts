@@ -26,6 +26,8 @@ export interface RunningGateway {
   readonly logged: string[];
   /** Added to the clock. */
   readonly time: { ahead: number };
+  /** The directory that /admin/storage/health checks. */
+  readonly checked: { directory: string };
   /** A request with the headers of a well-behaved client. */
   ask(
     path: string,
@@ -43,6 +45,7 @@ export async function runGateway(
   const health: ServiceHealth[] = [{ name: 'gateway', state: 'running', reason: undefined, failures: 0 }];
   const logged: string[] = [];
   const time = { ahead: 0 };
+  const checked = { directory: root };
   const log = (fields: object, message: string): void =>
     void logged.push(`${message} ${JSON.stringify(fields)}`);
   const server = createHttpServer((request, response) => void handle(request, response));
@@ -69,7 +72,9 @@ export async function runGateway(
     jobs,
     store,
     checkStorage: () =>
-      checkStore(storageSettings(parseSettings({ HEADWATER_STORAGE_URL: pathToFileURL(root).href }, []))),
+      checkStore(
+        storageSettings(parseSettings({ HEADWATER_STORAGE_URL: pathToFileURL(checked.directory).href }, [])),
+      ),
     health: () => health,
     metrics: new Registry(),
     clock: () => Date.now() + time.ahead,
@@ -84,6 +89,7 @@ export async function runGateway(
     health,
     logged,
     time,
+    checked,
     ask: (path, init = {}) =>
       fetch(path.startsWith('http') ? path : url + path, {
         ...init,

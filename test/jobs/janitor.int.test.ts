@@ -2,10 +2,12 @@ import assert from 'node:assert/strict';
 import { mkdtemp, rm, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { buffer } from 'node:stream/consumers';
 import type { StatusEvent } from '../../src/events/status.ts';
 import { Janitor } from '../../src/jobs/janitor.ts';
 import { databaseTime } from '../../src/jobs/movement.ts';
 import { Outage } from '../../src/jobs/outage.ts';
+import { wholeManifestOf } from '../../src/manifest/manifest.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 import { jobEvents } from './events.ts';
 import { jobServers, makeProjector, quiet, Running } from './job-servers.ts';
@@ -45,6 +47,7 @@ describe('janitor', () => {
     const janitor = new Janitor({
       ...servers,
       store,
+      manifest: (job, folder) => JSON.stringify(wholeManifestOf(job, (key) => key.slice(folder.length + 1))),
       containers: [],
       codec: servers.codecs.status,
       times: { deadlineMs: 10 * MINUTE, maxExportMs: 24 * HOUR, retentionMs: 48 * HOUR },
@@ -62,6 +65,8 @@ describe('janitor', () => {
     const goal = rounds + 2;
     await until('two rounds', async () => rounds >= goal);
   }
+
+  const text = async (key: string): Promise<string> => (await buffer(await store.read(key))).toString();
 
   const startProjector = (): unknown => running.start((signal) => makeProjector(servers).run(signal));
 
@@ -276,8 +281,47 @@ describe('janitor', () => {
     await until('the files of the old job to go', async () => (await keys(`${old.folder}/`)).length === 0);
     await twoRounds();
     assert.equal(await state('young'), 'completed');
-    assert.equal((await keys(`${young.folder}/`)).length, 1);
+    assert.deepEqual((await keys(`${young.folder}/`)).map((key) => key.split('/')[1]).sort(), [
+      'Patient.0001-0.ndjson',
+      '_SUCCESS',
+      'manifest.json',
+    ]);
     assert.equal((await statusOf('old')).filter(({ kind }) => kind === 'ExportExpired').length, 1);
+  });
+
+  it('writes the manifest and then the marker into the folder of a completed job, also once more', async () => {
+    startProjector();
+    const make = jobEvents('done', NOW);
+    await servers.append(make.planned(1), make.completed('0001', 'Patient', 'Claim'));
+    await reaches('done', 'completed');
+    startJanitor();
+    const marked = (): Promise<unknown> =>
+      until('the marker', async () => (await keys(`${make.folder}/`)).includes(`${make.folder}/_SUCCESS`));
+    await marked();
+    const manifest = await text(`${make.folder}/manifest.json`);
+    const { transactionTime, output } = JSON.parse(manifest) as {
+      transactionTime: string;
+      output: { type: string; url: string }[];
+    };
+    assert.equal(transactionTime, '2025-02-19T21:20:00.123Z');
+    assert.deepEqual(output.map(({ url }) => url).sort(), ['Claim.0001-1.ndjson', 'Patient.0001-0.ndjson']);
+    await store.deletePrefix(`${make.folder}/`);
+    await servers.pool.query(`INSERT INTO ${servers.tables.unmarked} VALUES ('done')`); // as a crash before the end does
+    await marked();
+    assert.equal(await text(`${make.folder}/manifest.json`), manifest);
+    await twoRounds();
+    assert.equal((await servers.pool.query(`SELECT FROM ${servers.tables.unmarked}`)).rowCount, 0);
+  });
+
+  it('writes no marker into the folder of a job that was cancelled meanwhile', async () => {
+    startProjector();
+    const make = jobEvents('late', NOW);
+    await servers.append(make.planned(1), make.completed('0001', 'Patient'), make.cancelled());
+    await reaches('late', 'cancelled');
+    startJanitor();
+    await twoRounds();
+    assert.deepEqual(await keys(''), []);
+    assert.equal((await servers.pool.query(`SELECT FROM ${servers.tables.unmarked}`)).rowCount, 0);
   });
 
   it('removes the files of a cancelled job at once, and later the files of a late worker', async () => {

@@ -5,9 +5,9 @@ import { EVERYTHING } from '../../src/events/request.ts';
 import type { ExportParameters } from '../../src/events/request.ts';
 import type { TaskRange } from '../../src/events/tasks.ts';
 import { plan } from '../../src/plan/plan.ts';
-import type { ExportCommand, Findings } from '../../src/plan/plan.ts';
+import type { ExportCommand, Findings, PlanSettings } from '../../src/plan/plan.ts';
 
-const SETTINGS = { taskBytes: 1 << 30, quickBytes: 1 << 20, parallelism: 1 };
+const SETTINGS: PlanSettings = { taskBytes: 1 << 30, quickBytes: 1 << 20, parallelism: 1, layout: 'flat' };
 const HELD = ['Group', 'Medication', 'Observation', 'Organization', 'Patient', 'Practitioner', 'Provenance'];
 
 function command(parameters: Partial<ExportParameters>, held: readonly string[] = HELD): ExportCommand {

@@ -7,7 +7,7 @@ import type { ExportCommand, PlanSettings, Since } from '../../src/plan/plan.ts'
 import { EVERYTHING } from '../../src/events/request.ts';
 
 const MIB = 1 << 20;
-const SETTINGS: PlanSettings = { taskBytes: 64 * MIB, quickBytes: 16 * MIB, parallelism: 4 };
+const SETTINGS: PlanSettings = { taskBytes: 64 * MIB, quickBytes: 16 * MIB, parallelism: 4, layout: 'flat' };
 
 type Ends = Readonly<Record<string, readonly number[]>>;
 
@@ -164,6 +164,7 @@ describe('plan', () => {
     taskBytes: fc.integer({ min: 1, max: 20_000_000 }),
     quickBytes: fc.nat(10_000_000),
     parallelism: fc.integer({ min: 1, max: 9 }),
+    layout: fc.constant('flat' as const),
   });
 
   it('divides the ranges exactly, within bounds, whatever they are', () => {

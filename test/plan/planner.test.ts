@@ -65,7 +65,7 @@ async function held(command: Command, stamps: readonly (readonly number[])[] = [
       resource: (type) => `hw.resources.${type}`,
     },
     group: 'hw.planner',
-    settings: { taskBytes: 1e6, quickBytes: 1e4, parallelism: 2 },
+    settings: { taskBytes: 1e6, quickBytes: 1e4, parallelism: 2, layout: 'flat' },
     references: new References([]),
     clock: () => 777,
     logger: quiet,

@@ -31,7 +31,14 @@ describe('files of resources that are reshaped', () => {
   ) {
     const folder = `f${Object.keys(filter)[0]}`;
     const files = new FileSet(
-      { store: new FsStore(root), folder, taskId: '1', outputFormat: 'ndjson', fileBytes: 1e9 },
+      {
+        store: new FsStore(root),
+        folder,
+        taskId: '1',
+        outputFormat: 'ndjson',
+        layout: 'flat',
+        fileBytes: 1e9,
+      },
       'Medication',
     );
     const sink = fileSink(files, shapesOf({ elements: [], typeFilters: [], ...filter }, codec)('Medication'));

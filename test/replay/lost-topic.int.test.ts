@@ -28,7 +28,7 @@ describe('a task whose topic is lost', function () {
   function run(topic: string, id: string | undefined, reader: Pick<LogReader, 'readBackward' | 'topics'>) {
     const range = { type: 'Patient', partition: 0, from: offset(0), to: offset(5), gaps: [] };
     const task: Task = {
-      ...{ jobId: 'job', taskId: '0001', lane: 'quick', folder: 'f', outputFormat: 'ndjson' },
+      ...{ jobId: 'job', taskId: '0001', lane: 'quick', folder: 'f', outputFormat: 'ndjson', layout: 'flat' },
       ...{ ranges: [range], filter: EMPTY, related: undefined, organized: undefined },
       ...{ warnings: [], plannedBytes: 1, topicIds: new Map(id === undefined ? [] : [['Patient', id]]) },
     };

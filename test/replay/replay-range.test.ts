@@ -109,7 +109,7 @@ describe('replay of a range', () => {
     options: { since?: number; batch: number; fileBytes: number; outputFormat: OutputFormat },
   ) {
     const files = new FileSet(
-      { store: new FsStore(root), folder: `f${run++}`, taskId: '0001', ...options },
+      { store: new FsStore(root), folder: `f${run++}`, taskId: '0001', layout: 'flat', ...options },
       'Observation',
     );
     const period = { since: options.since, until: undefined };

@@ -16,6 +16,7 @@ const task: Task = {
   lane: 'quick',
   folder: 'f',
   outputFormat: 'ndjson',
+  layout: 'flat',
   ranges: [],
   plannedBytes: 0,
   filter: { since: undefined, until: stamp(1), scope: undefined, typeFilters: [], elements: [] },
