@@ -15,6 +15,17 @@ const RESULTS = new Set([
   'InvalidRange',
 ]);
 
+/** Errors of the token service, besides a denied sts: action. Source: AWS STS API Reference, AssumeRoleWithWebIdentity */
+const NO_ROLE = new Set([
+  ...[
+    'IDPRejectedClaim',
+    'IDPRejectedClaimException',
+    'InvalidIdentityToken',
+    'InvalidIdentityTokenException',
+  ],
+  'ExpiredTokenException',
+]);
+
 /**
  * Returns the meaning of an error of the AWS SDK. undefined for results.
  * Source: Amazon S3 API Reference, "Error responses"
@@ -25,6 +36,10 @@ export function meaningOfS3(error: unknown, step: Step, bucket: string): Meaning
   if (RESULTS.has(name)) return undefined;
   const refused = (advice: string): Meaning => ({ code: 'refused', advice });
   const wrong = (advice: string): Meaning => ({ code: 'bad-config', advice });
+  if (NO_ROLE.has(name) || (status === 403 && /\bsts:/.test((error as Error).message)))
+    return refused(
+      'AWS does not give this workload its role: check AWS_ROLE_ARN, the trust policy of the role and the token of the service account',
+    );
   switch (name) {
     case 'NoSuchBucket':
       return wrong(
