@@ -59,6 +59,10 @@ const PARTS_AT_A_TIME = 2;
 const MAX_ATTEMPTS = 5;
 /** The longest that Amazon lets a signed URL live, in ms. */
 const MAX_URL_MS = 7 * 86_400_000;
+/** Credentials that end sooner are renewed before they sign a URL, in ms: the URL ends with them. The SDK renews at 5 minutes. */
+const MIN_CREDENTIALS_MS = 10 * 60_000;
+/** Instances get the same credentials again until AWS replaces them, so they are asked this seldom, in ms. */
+const RENEWALS_APART_MS = 60_000;
 /** S3 takes as many keys in one request. */
 const KEYS_PER_DELETE = 1000;
 
@@ -69,6 +73,8 @@ const KEYS_PER_DELETE = 1000;
 export class S3Store implements ObjectStore, ClaimableStore {
   readonly #buckets: Buckets;
   readonly #client: S3Client;
+  /** The last renewal of credentials for a signature, and when it began, in ms since 1970. */
+  #renewal: { readonly at: number; readonly done: Promise<unknown> } = { at: 0, done: Promise.resolve() };
 
   constructor({ bucket, prefix, otherBuckets, endpoint, region, pathStyle, credentials }: S3Options) {
     this.#buckets = new Buckets(bucket, prefix, otherBuckets);
@@ -217,7 +223,7 @@ export class S3Store implements ObjectStore, ClaimableStore {
 
   async downloadUrl(key: string, { expiresAt, contentType, fileName }: Download): Promise<DownloadUrl> {
     const place = this.#buckets.place(checkKey(key));
-    const { expiration } = await this.#doing('sign', place, () => this.#client.config.credentials());
+    const { expiration } = await this.#doing('sign', place, () => this.#signingCredentials());
     const now = Date.now();
     const until = Math.min(expiresAt, now + MAX_URL_MS, expiration?.getTime() ?? Infinity);
     const seconds = Math.max(1, Math.floor((until - now) / 1000));
@@ -231,6 +237,18 @@ export class S3Store implements ObjectStore, ClaimableStore {
       getSignedUrl(this.#client, command, { expiresIn: seconds, signingDate }),
     );
     return { url, expiresAt: signingDate.getTime() + seconds * 1000 };
+  }
+
+  /** The credentials that sign next. Renews them if they end soon; keeps them if that fails. */
+  async #signingCredentials() {
+    const { credentials } = this.#client.config;
+    const known = await credentials();
+    const now = Date.now();
+    if ((known.expiration?.getTime() ?? Infinity) > now + MIN_CREDENTIALS_MS) return known;
+    if (now >= this.#renewal.at + RENEWALS_APART_MS)
+      this.#renewal = { at: now, done: credentials({ forceRefresh: true }).catch(() => undefined) };
+    await this.#renewal.done;
+    return credentials();
   }
 
   async *#pages({ bucket: Bucket, name: Prefix }: Place, Delimiter?: string) {
