@@ -38,6 +38,7 @@ export async function s3Server(): Promise<ObjectServer> {
         's3proxy.endpoint': endpoint,
         's3proxy.identity': credentials.accessKeyId,
         's3proxy.credential': credentials.secretAccessKey,
+        's3proxy.ignore-unknown-headers': 'true', // x-amz-security-token, which it verifies as a part of the request only
         'jclouds.provider': 'filesystem-nio2',
         'jclouds.filesystem.basedir': data,
       }),

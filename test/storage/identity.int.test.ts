@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { containerServer, instanceServer, silentServer, stsServer } from '../support/identity-servers.ts';
+import type { IdentityServer, RoleCredentials } from '../support/identity-servers.ts';
+import { s3Server } from '../support/object-servers.ts';
+import type { ObjectServer } from '../support/object-servers.ts';
+import type { Outcome, SignedUrl } from '../support/store-by-identity.ts';
+
+const PROGRAM = join(import.meta.dirname, '..', 'support', 'store-by-identity.ts');
+const MINUTE = 60_000;
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Opens the store in a process with this environment and no other, and signs a URL for each number of seconds. */
+async function run(home: string, env: Environment, ...seconds: readonly number[]): Promise<Outcome> {
+  const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, ...seconds.map(String)], {
+    env: { PATH: process.env['PATH'], HOME: home, ...env },
+    timeout: MINUTE,
+  });
+  return JSON.parse(stdout) as Outcome;
+}
+
+function urlsOf(outcome: Outcome): readonly SignedUrl[] {
+  assert.ok('urls' in outcome, JSON.stringify(outcome));
+  return outcome.urls;
+}
+
+function failureOf(outcome: Outcome) {
+  assert.ok(!('urls' in outcome), 'it was not refused');
+  return outcome;
+}
+
+describe('identity of a workload', function () {
+  this.timeout(120_000);
+  let home: string;
+  const open: IdentityServer[] = [];
+
+  before(() => (home = mkdtempSync(join(tmpdir(), 'headwater-identity-'))));
+  afterEach(async () => {
+    for (const server of open.splice(0)) await server.close();
+  });
+  after(() => rmSync(home, { recursive: true, force: true }));
+
+  async function opened(starting: Promise<IdentityServer>): Promise<IdentityServer> {
+    const server = await starting;
+    open.push(server);
+    return server;
+  }
+
+  describe('AWS', () => {
+    const ROLE = 'arn:aws:iam::123456789012:role/headwater';
+    const TOKEN = 'token-of-the-service-account';
+    let server: ObjectServer;
+    let settings: Record<string, string>;
+    let keys: { readonly accessKeyId: string; readonly secretAccessKey: string };
+
+    before(async () => {
+      server = await s3Server();
+      const { HEADWATER_S3_ACCESS_KEY_ID, HEADWATER_S3_SECRET_ACCESS_KEY, ...others } = server.settings;
+      keys = {
+        accessKeyId: HEADWATER_S3_ACCESS_KEY_ID ?? '',
+        secretAccessKey: HEADWATER_S3_SECRET_ACCESS_KEY ?? '',
+      };
+      settings = { ...others, HEADWATER_STORAGE_URL: await server.makeBucket('identity') };
+    });
+    after(() => server.stop());
+
+    function credentials(minutes = 40): RoleCredentials & { readonly given: Date[] } {
+      const given: Date[] = [];
+      const expiration = (): Date => {
+        const end = new Date(Math.floor(Date.now() / 1000) * 1000 + minutes * MINUTE);
+        given.push(end);
+        return end;
+      };
+      return { ...keys, sessionToken: 'a-session', expiration, given };
+    }
+
+    async function webIdentity(role: RoleCredentials, { arn = ROLE, token = TOKEN } = {}) {
+      const file = join(home, 'token');
+      writeFileSync(file, token);
+      const sts = await opened(stsServer({ arn: ROLE, token: TOKEN, credentials: role }));
+      const env = {
+        ...settings,
+        AWS_ROLE_ARN: arn,
+        AWS_WEB_IDENTITY_TOKEN_FILE: file,
+        AWS_ENDPOINT_URL_STS: sts.url,
+      };
+      return { sts, env };
+    }
+
+    async function assertReads([signed]: readonly SignedUrl[], role: { readonly given: readonly Date[] }) {
+      assert.ok(signed);
+      assert.equal(new URL(signed.url).searchParams.get('X-Amz-Security-Token'), 'a-session');
+      const answer = await fetch(signed.url);
+      assert.equal(await answer.text(), 'content');
+      const end = role.given.at(-1)?.getTime() ?? 0;
+      assert.ok(signed.expiresAt <= end && signed.expiresAt > end - 2_000, `${signed.expiresAt} of ${end}`);
+    }
+
+    it('writes and signs as the role of a Kubernetes service account (IRSA), and no URL outlives its session', async () => {
+      const role = credentials();
+      const { env } = await webIdentity(role);
+      await assertReads(urlsOf(await run(home, env, 3600)), role);
+    });
+
+    it('writes and signs as the role of a container, and no URL outlives its session', async () => {
+      const role = credentials();
+      const container = await opened(containerServer('Bearer of-the-container', role));
+      const env = {
+        ...settings,
+        AWS_CONTAINER_CREDENTIALS_FULL_URI: `${container.url}/credentials`,
+        AWS_CONTAINER_AUTHORIZATION_TOKEN: 'Bearer of-the-container',
+      };
+      await assertReads(urlsOf(await run(home, env, 3600)), role);
+    });
+
+    it('writes and signs as the role of an EC2 instance (IMDSv2), and no URL outlives its session', async () => {
+      const role = credentials();
+      const instance = await opened(instanceServer(role));
+      const env = { ...settings, AWS_EC2_METADATA_SERVICE_ENDPOINT: instance.url };
+      await assertReads(urlsOf(await run(home, env, 3600)), role);
+      assert.equal(instance.requests[0], 'PUT /latest/api/token');
+    });
+
+    it('renews credentials that end within minutes before it signs with them', async () => {
+      let minutes = 6;
+      const given: Date[] = [];
+      const expiration = (): Date => {
+        given.push(new Date(Date.now() + minutes * MINUTE));
+        minutes = 60;
+        return given.at(-1) as Date;
+      };
+      const { env } = await webIdentity({ ...keys, sessionToken: 'a-session', expiration });
+      const [signed] = urlsOf(await run(home, env, 1800));
+      assert.ok(signed && signed.expiresAt > Date.now() + 25 * MINUTE, JSON.stringify({ signed, given }));
+      assert.equal((await fetch(signed.url)).status, 200);
+    });
+
+    it('says that AWS refuses the role or the token when STS does', async () => {
+      for (const wrong of [{ arn: `${ROLE}-of-another` }, { token: 'another' }]) {
+        const { env } = await webIdentity(credentials(), wrong);
+        const { code, message } = failureOf(await run(home, env, 60));
+        assert.equal(code, 'refused', message);
+        assert.match(message, /^cannot write s3:\/\/identity\/job\/a: .*AWS_ROLE_ARN/);
+      }
+    });
+
+    it('is unavailable while the server of its credentials is away', async () => {
+      const { env, sts } = await webIdentity(credentials());
+      await sts.close();
+      open.splice(0);
+      const { code, message } = failureOf(await run(home, env, 60));
+      assert.equal(code, 'unavailable', message);
+    });
+
+    it('names the settings within seconds when nothing gives credentials and the metadata service is silent', async () => {
+      const silent = await opened(silentServer());
+      const start = Date.now();
+      const env = { ...settings, AWS_EC2_METADATA_SERVICE_ENDPOINT: silent.url };
+      const { code, message } = failureOf(await run(home, env, 60));
+      assert.equal(code, 'refused', message);
+      assert.match(message, /^cannot write s3:.*HEADWATER_S3_ACCESS_KEY_ID.*HEADWATER_S3_SECRET_ACCESS_KEY/);
+      assert.ok(Date.now() - start < 15_000, `${Date.now() - start} ms`);
+    });
+  });
+});

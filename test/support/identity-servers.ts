@@ -1,0 +1,165 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
+
+/** A request to a server of identities. */
+interface Question {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: string;
+}
+
+interface Answer {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string | object;
+}
+
+type Answers = (question: Question) => Answer | undefined | Promise<Answer | undefined>;
+
+/** A server of this machine that gives out credentials as a cloud does. It answers 404 to a question that the cloud does not know. */
+export class IdentityServer {
+  readonly #server;
+  /** `METHOD path` of each request, in order. */
+  readonly requests: string[] = [];
+
+  private constructor(answers: Answers) {
+    this.#server = createServer((incoming, outgoing) => {
+      void this.#handle(incoming, outgoing, answers);
+    });
+  }
+
+  static async listen(answers: Answers): Promise<IdentityServer> {
+    const server = new IdentityServer(answers);
+    server.#server.listen(0, '127.0.0.1');
+    await once(server.#server, 'listening');
+    return server;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async close(): Promise<void> {
+    const closed = once(this.#server, 'close');
+    this.#server.close();
+    this.#server.closeAllConnections();
+    await closed;
+  }
+
+  async #handle(incoming: IncomingMessage, outgoing: ServerResponse, answers: Answers): Promise<void> {
+    const { method = '', url = '', headers } = incoming;
+    const { pathname: path, searchParams: query } = new URL(url, this.url);
+    this.requests.push(`${method} ${path}`);
+    const found = await answers({ method, path, query, headers, body: await text(incoming) });
+    const { status = found ? 200 : 404, headers: more = {}, body = '' } = found ?? {};
+    outgoing.writeHead(status, {
+      'content-type': typeof body === 'string' ? 'text/plain' : 'application/json',
+      ...more,
+    });
+    outgoing.end(typeof body === 'string' ? body : JSON.stringify(body));
+  }
+}
+
+/** Temporary credentials of a role in AWS. */
+export interface RoleCredentials {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken: string;
+  /** Called for each answer. */
+  readonly expiration: () => Date;
+}
+
+/**
+ * The Security Token Service of AWS, for roles of Kubernetes service accounts (IRSA). It gives the credentials of one role to the holder of one token.
+ * Source: AWS STS API Reference, AssumeRoleWithWebIdentity
+ */
+export function stsServer(role: {
+  readonly arn: string;
+  readonly token: string;
+  readonly credentials: RoleCredentials;
+}): Promise<IdentityServer> {
+  const xml = (status: number, body: string): Answer => ({
+    status,
+    headers: { 'content-type': 'text/xml' },
+    body,
+  });
+  const refusal = (status: number, code: string, message: string): Answer =>
+    xml(
+      status,
+      `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><Error><Type>Sender</Type><Code>${code}</Code>` +
+        `<Message>${message}</Message></Error><RequestId>1</RequestId></ErrorResponse>`,
+    );
+  return IdentityServer.listen(({ method, body }) => {
+    const form = new URLSearchParams(body);
+    if (method !== 'POST' || form.get('Action') !== 'AssumeRoleWithWebIdentity') return undefined;
+    if (form.get('WebIdentityToken') !== role.token)
+      return refusal(400, 'InvalidIdentityToken', 'The web identity token is not valid');
+    if (form.get('RoleArn') !== role.arn)
+      return refusal(403, 'AccessDenied', 'Not authorized to perform sts:AssumeRoleWithWebIdentity');
+    const { accessKeyId, secretAccessKey, sessionToken, expiration } = role.credentials;
+    return xml(
+      200,
+      `<AssumeRoleWithWebIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><AssumeRoleWithWebIdentityResult>` +
+        `<AssumedRoleUser><Arn>${role.arn}/s</Arn><AssumedRoleId>A:s</AssumedRoleId></AssumedRoleUser>` +
+        `<Credentials><AccessKeyId>${accessKeyId}</AccessKeyId><SecretAccessKey>${secretAccessKey}</SecretAccessKey>` +
+        `<SessionToken>${sessionToken}</SessionToken><Expiration>${expiration().toISOString()}</Expiration></Credentials>` +
+        `</AssumeRoleWithWebIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata></AssumeRoleWithWebIdentityResponse>`,
+    );
+  });
+}
+
+/**
+ * The credentials endpoint of a container in ECS or EKS.
+ * Source: AWS SDKs and Tools Reference Guide, "Container credential provider"
+ */
+export function containerServer(
+  authorization: string,
+  credentials: RoleCredentials,
+): Promise<IdentityServer> {
+  return IdentityServer.listen(({ method, path, headers }) => {
+    if (method !== 'GET' || path !== '/credentials') return undefined;
+    if (headers.authorization !== authorization)
+      return { status: 401, body: { Code: 'AccessDenied', Message: 'wrong authorization' } };
+    return { body: { ...answerOf(credentials), RoleArn: 'arn:aws:iam::1:role/r' } };
+  });
+}
+
+/**
+ * The metadata service of an EC2 instance, version 2, which answers only to the holder of a session token.
+ * Source: Amazon EC2 User Guide, "Use the Instance Metadata Service"
+ */
+export function instanceServer(credentials: RoleCredentials): Promise<IdentityServer> {
+  const token = 'a-session-token';
+  const folder = '/latest/meta-data/iam/security-credentials/';
+  return IdentityServer.listen(({ method, path, headers }) => {
+    if (method === 'PUT' && path === '/latest/api/token')
+      return headers['x-aws-ec2-metadata-token-ttl-seconds'] === undefined
+        ? { status: 400 }
+        : { body: token };
+    if (headers['x-aws-ec2-metadata-token'] !== token) return { status: 401 };
+    if (path === folder) return { body: 'role-of-the-instance' };
+    if (path === `${folder}role-of-the-instance`)
+      return { body: { Code: 'Success', Type: 'AWS-HMAC', ...answerOf(credentials) } };
+    return undefined;
+  });
+}
+
+/** A metadata service that takes requests and never answers, as an address that a firewall drops. */
+export function silentServer(): Promise<IdentityServer> {
+  return IdentityServer.listen(() => new Promise(() => undefined));
+}
+
+function answerOf({ accessKeyId, secretAccessKey, sessionToken, expiration }: RoleCredentials): object {
+  return {
+    AccessKeyId: accessKeyId,
+    SecretAccessKey: secretAccessKey,
+    Token: sessionToken,
+    LastUpdated: new Date().toISOString(),
+    Expiration: expiration().toISOString(),
+  };
+}
