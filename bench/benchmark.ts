@@ -79,7 +79,7 @@ export async function measure(
   };
 }
 
-async function load(system: BenchSystem, phases: Phases, options: BenchmarkOptions): Promise<Loaded> {
+export async function load(system: BenchSystem, phases: Phases, options: BenchmarkOptions): Promise<Loaded> {
   const { sourceUrl, sourceTable: table } = system.settings;
   await rm(SCALED, { recursive: true, force: true });
   const scaled = await phases.run('scaling the sample', (signal) =>

@@ -7,8 +7,7 @@ import { openStore } from './open-store.ts';
 import type { Store } from './open-store.ts';
 
 /** The steps of a check, in their order. */
-const STEPS = ['open', 'write', 'sign', 'download', 'compare', 'delete'] as const;
-export type CheckStep = (typeof STEPS)[number];
+export type CheckStep = 'open' | 'write' | 'sign' | 'download' | 'compare' | 'delete';
 
 /** The result of a check of the store: the step that failed and its reason, or neither. */
 export interface StorageReport {
@@ -16,7 +15,7 @@ export interface StorageReport {
   readonly type: 'fs' | 's3' | 'gcs' | 'azure';
   /** The directory of `fs`; buckets or containers of the others. */
   readonly bucket: string;
-  /** Of Azure only. */
+  /** The account of Azure. */
   readonly account?: string;
   /** Where the credentials come from. */
   readonly identity: 'none' | 'stored credentials' | 'workload';

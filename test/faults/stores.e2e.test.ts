@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { buffer } from 'node:stream/consumers';
+import type { ReceivedManifest } from '../../src/client/received-manifest.ts';
 import { storageSettings } from '../../src/config/settings.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import type { Store } from '../../src/storage/open-store.ts';
@@ -24,10 +27,10 @@ import { SourceWriter } from './source-writer.ts';
 const KILLS = 3;
 const CONTAINER = 'another-bucket';
 
-for (const [name, start] of [
-  ['S3', s3Server],
-  ['Google Cloud Storage', gcsServer],
-  ['Azure Blob Storage', azureServer],
+for (const [name, start, layout] of [
+  ['S3', s3Server, 'flat'],
+  ['Google Cloud Storage', gcsServer, 'hive'],
+  ['Azure Blob Storage', azureServer, 'flat'],
 ] as const) {
   describe(`export files in ${name}`, function () {
     this.timeout(300_000);
@@ -45,6 +48,7 @@ for (const [name, start] of [
         HEADWATER_STORAGE_URL: `${await server.makeBucket('exports')}/some/prefix`,
         HEADWATER_CONTAINERS: CONTAINER,
         HEADWATER_FILE_BYTES: '9MiB', // larger than a part
+        HEADWATER_FILE_LAYOUT: layout,
         HEADWATER_REPLAY_THREADS: '2',
       });
       store = await openStore(storageSettings(headwater.settings));
@@ -73,6 +77,29 @@ for (const [name, start] of [
       assert.ok(expires > Date.now() && expires <= Date.now() + headwater.settings.retentionMs);
       const again = (await answer.json()) as { output: { url: string }[] };
       assert.equal((await fetch(again.output[0]?.url ?? '')).status, 200, 'each reading signs again');
+    });
+
+    it('are complete for a tool that knows only the bucket, once the marker is there', async () => {
+      const statusUrl = await submit({ server: headwater.server, types: ['Patient', 'Observation'] });
+      const folder = await until('the marker', async () => {
+        const found = (await Array.fromAsync(store.folders())).find((one) => one.endsWith(jobOf(statusUrl)));
+        return found !== undefined && (await store.head(`${found}/_SUCCESS`)) ? found : undefined;
+      });
+      const { output } = JSON.parse(
+        (await buffer(await store.read(`${folder}/manifest.json`))).toString(),
+      ) as ReceivedManifest;
+      const objects = (await Array.fromAsync(store.list(`${folder}/`))).map(({ key }) =>
+        key.slice(folder.length + 1),
+      );
+      const named = output.map(({ url }) => url);
+      assert.deepEqual(objects.sort(), [...named, '_SUCCESS', 'manifest.json'].sort());
+      const parts = { flat: '', hive: 'type=(Patient|Observation)/' };
+      for (const url of named)
+        assert.match(url, new RegExp(`^${parts[layout]}(Patient|Observation)-\\d+\\.ndjson$`));
+      for (const { url, extension } of output) {
+        const bytes = await buffer(await store.read(`${folder}/${url}`));
+        assert.equal(createHash('sha256').update(bytes).digest('hex'), extension?.sha256);
+      }
     });
 
     it('go to the bucket that the client chooses', async () => {
