@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { containerServer, instanceServer, silentServer, stsServer } from '../support/identity-servers.ts';
+import {
+  containerServer,
+  instanceServer,
+  portalServer,
+  silentServer,
+  stsServer,
+} from '../support/identity-servers.ts';
 import type { IdentityServer, RoleCredentials } from '../support/identity-servers.ts';
 import { s3Server } from '../support/object-servers.ts';
 import type { ObjectServer } from '../support/object-servers.ts';
@@ -124,6 +131,28 @@ describe('identity of a workload', function () {
       const env = { ...settings, AWS_EC2_METADATA_SERVICE_ENDPOINT: instance.url };
       await assertReads(urlsOf(await run(home, env, 3600)), role);
       assert.equal(instance.requests[0], 'PUT /latest/api/token');
+    });
+
+    it('writes and signs as a person who has logged in with aws sso login, and no URL outlives the session', async () => {
+      const role = credentials();
+      const portal = await opened(portalServer('of-the-login', role));
+      const cache = join(home, '.aws', 'sso', 'cache');
+      mkdirSync(cache, { recursive: true });
+      const expiresAt = new Date(Date.now() + 60 * MINUTE).toISOString();
+      writeFileSync(
+        join(cache, `${createHash('sha1').update('of-a-test').digest('hex')}.json`),
+        JSON.stringify({ accessToken: 'of-the-login', expiresAt }),
+      );
+      const session =
+        '[sso-session of-a-test]\nsso_region=us-east-1\nsso_start_url=https://example.org/start\n';
+      const profile =
+        '[default]\nsso_session=of-a-test\nsso_account_id=123456789012\nsso_role_name=headwater\n';
+      writeFileSync(join(home, '.aws', 'config'), session + profile);
+      await assertReads(
+        urlsOf(await run(home, { ...settings, AWS_ENDPOINT_URL_SSO: portal.url }, 3600)),
+        role,
+      );
+      rmSync(join(home, '.aws'), { recursive: true });
     });
 
     it('renews credentials that end within minutes before it signs with them', async () => {

@@ -149,6 +149,24 @@ export function instanceServer(credentials: RoleCredentials): Promise<IdentitySe
   });
 }
 
+/**
+ * The portal of IAM Identity Center (SSO), which gives the credentials of a role to a person who has logged in.
+ * Source: IAM Identity Center Portal API Reference, GetRoleCredentials
+ */
+export function portalServer(accessToken: string, credentials: RoleCredentials): Promise<IdentityServer> {
+  return IdentityServer.listen(({ method, path, headers }) => {
+    if (method !== 'GET' || path !== '/federation/credentials') return undefined;
+    if (headers['x-amz-sso_bearer_token'] !== accessToken)
+      return {
+        status: 401,
+        headers: { 'x-amzn-errortype': 'UnauthorizedException' },
+        body: { message: 'no' },
+      };
+    const { expiration, ...keys } = credentials;
+    return { body: { roleCredentials: { ...keys, expiration: expiration().getTime() } } };
+  });
+}
+
 /** A metadata service that takes requests and never answers, as an address that a firewall drops. */
 export function silentServer(): Promise<IdentityServer> {
   return IdentityServer.listen(() => new Promise(() => undefined));
