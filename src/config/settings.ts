@@ -28,6 +28,7 @@ const STORAGE = [
   's3SessionToken',
   's3PathStyle',
   'gcsEndpoint',
+  'gcsIamEndpoint',
   'gcsClientEmail',
   'gcsPrivateKey',
   'azureEndpoint',

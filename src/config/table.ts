@@ -179,6 +179,11 @@ export const TABLE = {
     url('http:', 'https:'),
     'Server with the protocol of Google Cloud Storage, as clients reach it too; without it Google.',
   ),
+  gcsIamEndpoint: setting(
+    'GCS_IAM_ENDPOINT',
+    url('http:', 'https:'),
+    'Server with the protocol of IAM Credentials, which signs URLs for a service account without a private key here; without it Google.',
+  ),
   gcsClientEmail: setting(
     'GCS_CLIENT_EMAIL',
     text,

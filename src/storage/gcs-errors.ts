@@ -28,15 +28,33 @@ export function meaningOfGcs(error: unknown, step: Step, bucket: string): Meanin
     return {
       code: 'refused',
       advice:
-        'Google does not accept the service account: change HEADWATER_GCS_CLIENT_EMAIL or HEADWATER_GCS_PRIVATE_KEY, and check this machine’s clock',
+        'Google does not accept the service account: change HEADWATER_GCS_CLIENT_EMAIL and HEADWATER_GCS_PRIVATE_KEY or what GOOGLE_APPLICATION_CREDENTIALS names, and check this machine’s clock',
     };
   if (/DECODER|PEM|unsupported key|asn1/i.test(words))
     return { code: 'bad-config', advice: 'HEADWATER_GCS_PRIVATE_KEY is not a private key in PEM' };
-  if (/could not load the default credentials|cannot sign data without/i.test(words))
+  if (/cannot sign data without/i.test(words))
+    return {
+      code: 'refused',
+      advice:
+        'the credentials are of no service account, which alone can sign URLs: let the workload act as one, or set HEADWATER_GCS_CLIENT_EMAIL and HEADWATER_GCS_PRIVATE_KEY',
+    };
+  if (/could not load the default credentials/i.test(words))
     return {
       code: 'refused',
       advice:
         'there are no credentials: set HEADWATER_GCS_CLIENT_EMAIL and HEADWATER_GCS_PRIVATE_KEY, or give the workload a service account',
+    };
+  if (/getAccessToken/.test(words) && (status === 403 || status === 404))
+    return {
+      code: 'refused',
+      advice:
+        'the workload may not act as its service account: grant it the role Workload Identity User (iam.serviceAccounts.getAccessToken) on that account',
+    };
+  if (step === 'sign' && (status === 403 || status === 404))
+    return {
+      code: 'refused',
+      advice:
+        'the service account may not sign URLs: grant it the role Service Account Token Creator (iam.serviceAccounts.signBlob) on itself, and enable the IAM Service Account Credentials API',
     };
   const lacksBucket = /bucket/i.test(words) || step === 'list' || step === 'write';
   if (status === 404 && lacksBucket)

@@ -1,12 +1,12 @@
 import { Storage, IdempotencyStrategy } from '@google-cloud/storage';
 import type { Bucket, CRC32CValidator, File, StorageOptions } from '@google-cloud/storage';
-import { GoogleAuth, JWT } from 'google-auth-library';
 import { crc32c } from '@node-rs/crc32';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { HeadwaterError } from '../base/errors.ts';
 import { Buckets } from './buckets.ts';
 import type { Place } from './buckets.ts';
+import { GcsAuth, PROJECT } from './gcs-auth.ts';
 import { meaningOfGcs, statusOf } from './gcs-errors.ts';
 import { checkFolder, checkKey, checkPrefix, isVisible, noObject } from './object-key.ts';
 import { COMPLETION_MARKER } from './object-store.ts';
@@ -31,6 +31,8 @@ export interface GcsOptions {
   readonly otherBuckets: readonly string[];
   /** undefined = Google's. */
   readonly endpoint: string | undefined;
+  /** URL of IAM Credentials; undefined = Google's. */
+  readonly iamEndpoint: string | undefined;
   /** undefined = Google's application default credentials; they sign by IAM if they have no private key. */
   readonly credentials: { readonly clientEmail: string; readonly privateKey: string } | undefined;
 }
@@ -49,19 +51,27 @@ const DELETES_AT_A_TIME = 16;
  */
 export class GcsStore implements ObjectStore, ClaimableStore {
   readonly #buckets: Buckets;
+  readonly #auth: GcsAuth;
   readonly #storage: Storage;
+  /** Where IAM signs, by the e-mail address that the SDK appends. undefined = Google's. */
+  readonly #signingEndpoint: string | undefined;
 
-  constructor({ bucket, prefix, otherBuckets, endpoint, credentials }: GcsOptions) {
+  constructor({ bucket, prefix, otherBuckets, endpoint, iamEndpoint, credentials }: GcsOptions) {
     this.#buckets = new Buckets(bucket, prefix, otherBuckets);
+    this.#auth = credentials
+      ? GcsAuth.ofServiceAccount(credentials.clientEmail, credentials.privateKey)
+      : GcsAuth.ofWorkload();
+    this.#signingEndpoint =
+      iamEndpoint === undefined
+        ? undefined
+        : `${iamEndpoint.replace(/\/+$/, '')}/v1/projects/-/serviceAccounts/`;
     const options: StorageOptions = {
       retryOptions: { maxRetries: 4, totalTimeout: 60, idempotencyStrategy: IdempotencyStrategy.RetryAlways },
       timeout: 60_000,
       crc32cGenerator: () => new Crc32c(),
       ...(endpoint !== undefined && { apiEndpoint: endpoint, useAuthWithCustomEndpoint: true }),
-      ...(credentials && {
-        projectId: 'headwater', // objects have none; without it the SDK looks for one
-        authClient: serviceAccount(credentials),
-      }),
+      projectId: PROJECT,
+      authClient: this.#auth,
     };
     this.#storage = new Storage(options);
   }
@@ -205,7 +215,7 @@ export class GcsStore implements ObjectStore, ClaimableStore {
     const place = this.#buckets.place(checkKey(key));
     const now = Math.floor(Date.now() / 1000) * 1000;
     const until = Math.floor(Math.max(now + 1000, Math.min(expiresAt, now + MAX_URL_MS)) / 1000) * 1000;
-    const [url] = await this.#doing('sign', place, () =>
+    const sign = () =>
       this.#file(place).getSignedUrl({
         version: 'v4',
         action: 'read',
@@ -213,8 +223,9 @@ export class GcsStore implements ObjectStore, ClaimableStore {
         expires: until,
         responseType: contentType,
         responseDisposition: `attachment; filename="${fileName}"`,
-      }),
-    );
+        ...(this.#signingEndpoint !== undefined && { signingEndpoint: this.#signingEndpoint }),
+      });
+    const [url] = await this.#doing('sign', place, () => this.#auth.signing(sign));
     return { url, expiresAt: until };
   }
 
@@ -253,16 +264,6 @@ export class GcsStore implements ObjectStore, ClaimableStore {
       throw meaning ? storageError(step, `gs://${bucket}/${name}`, meaning, error) : error;
     }
   }
-}
-
-/** A service account that signs its requests itself, which saves the request for a token. */
-function serviceAccount({ clientEmail, privateKey }: NonNullable<GcsOptions['credentials']>): GoogleAuth {
-  const scopes = ['https://www.googleapis.com/auth/devstorage.read_write'];
-  const account = new JWT({ email: clientEmail, key: privateKey, scopes });
-  account.useJWTAccessWithScope = true;
-  const auth = new GoogleAuth({ authClient: account });
-  auth.jsonContent = { client_email: clientEmail, private_key: privateKey }; // the signer of URLs looks there
-  return auth;
 }
 
 /** CRC32C in machine code, for the SDK. Its own is slower than an upload. */

@@ -32,12 +32,18 @@ export async function openStore(settings: StorageSettings): Promise<Store> {
       });
     }
     case 'gcs': {
-      const { gcsEndpoint, gcsClientEmail: clientEmail, gcsPrivateKey: privateKey } = settings;
+      const {
+        gcsEndpoint,
+        gcsIamEndpoint,
+        gcsClientEmail: clientEmail,
+        gcsPrivateKey: privateKey,
+      } = settings;
       const { GcsStore } = await import('./gcs-store.ts');
       return new GcsStore({
         ...place,
         otherBuckets: settings.containers,
         endpoint: gcsEndpoint,
+        iamEndpoint: gcsIamEndpoint,
         credentials:
           clientEmail === undefined || privateKey === undefined ? undefined : { clientEmail, privateKey },
       });
