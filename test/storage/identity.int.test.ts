@@ -7,14 +7,17 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import {
   containerServer,
+  exchangeServer,
+  iamServer,
   instanceServer,
+  metadataServer,
   portalServer,
   silentServer,
   stsServer,
 } from '../support/identity-servers.ts';
-import type { IdentityServer, RoleCredentials } from '../support/identity-servers.ts';
-import { s3Server } from '../support/object-servers.ts';
-import type { ObjectServer } from '../support/object-servers.ts';
+import type { IdentityServer, RoleCredentials, ServiceAccount } from '../support/identity-servers.ts';
+import { gcsServer, s3Server } from '../support/object-servers.ts';
+import type { GcsServer, ObjectServer } from '../support/object-servers.ts';
 import type { Outcome, SignedUrl } from '../support/store-by-identity.ts';
 
 const PROGRAM = join(import.meta.dirname, '..', 'support', 'store-by-identity.ts');
@@ -193,6 +196,137 @@ describe('identity of a workload', function () {
       const { code, message } = failureOf(await run(home, env, 60));
       assert.equal(code, 'refused', message);
       assert.match(message, /^cannot write s3:.*HEADWATER_S3_ACCESS_KEY_ID.*HEADWATER_S3_SECRET_ACCESS_KEY/);
+      assert.ok(Date.now() - start < 15_000, `${Date.now() - start} ms`);
+    });
+  });
+
+  describe('Google Cloud', () => {
+    let server: GcsServer;
+    let settings: Record<string, string>;
+    let account: ServiceAccount;
+
+    before(async () => {
+      server = await gcsServer();
+      const { HEADWATER_GCS_CLIENT_EMAIL, HEADWATER_GCS_PRIVATE_KEY, ...others } = server.settings;
+      account = {
+        email: HEADWATER_GCS_CLIENT_EMAIL ?? '',
+        key: HEADWATER_GCS_PRIVATE_KEY ?? '',
+        token: 'token-of-the-service-account',
+      };
+      server.accept(account.token);
+      settings = { ...others, HEADWATER_STORAGE_URL: await server.makeBucket('identity') };
+    });
+    after(() => server.stop());
+
+    /** The environment of a pod or machine whose service account is `account`. */
+    async function machine(options: { readonly maySign?: boolean } = {}) {
+      const metadata = await opened(metadataServer(account));
+      const iam = await opened(iamServer(account, options));
+      const env = { ...settings, GCE_METADATA_HOST: metadata.url, HEADWATER_GCS_IAM_ENDPOINT: iam.url };
+      return { env, iam };
+    }
+
+    /** The environment of a process whose application default credentials are in a file. */
+    function credentialsFile(content: object) {
+      const file = join(home, 'credentials.json');
+      writeFileSync(file, JSON.stringify(content));
+      return { ...settings, GOOGLE_APPLICATION_CREDENTIALS: file };
+    }
+
+    /** The file of a workload that has a token of another cloud, and acts as the service account. */
+    function federation(exchange: IdentityServer, iam: IdentityServer) {
+      const file = join(home, 'token');
+      writeFileSync(file, 'of-another-cloud');
+      return {
+        type: 'external_account',
+        audience: '//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q',
+        subject_token_type: 'urn:ietf:params:oauth:token-type:jwt',
+        token_url: `${exchange.url}/v1/token`,
+        service_account_impersonation_url: `${iam.url}/v1/projects/-/serviceAccounts/${account.email}:generateAccessToken`,
+        credential_source: { file },
+      };
+    }
+
+    async function assertReads([signed]: readonly SignedUrl[]): Promise<void> {
+      assert.ok(signed);
+      assert.equal(await (await fetch(signed.url)).text(), 'content');
+      const extended = new URL(signed.url);
+      extended.searchParams.set('X-Goog-Expires', '86400');
+      assert.equal((await fetch(extended)).status, 403);
+    }
+
+    it('writes as the service account of a machine or pod, and IAM signs its URLs', async () => {
+      const { env, iam } = await machine();
+      await assertReads(urlsOf(await run(home, env, 3600)));
+      assert.deepEqual(iam.requests, [`POST /v1/projects/-/serviceAccounts/${account.email}:signBlob`]);
+    });
+
+    it('writes as a federated workload of another cloud, and IAM signs its URLs', async () => {
+      const exchange = await opened(exchangeServer('of-another-cloud', 'federated'));
+      const iam = await opened(iamServer(account, { federated: 'federated' }));
+      const env = credentialsFile(federation(exchange, iam));
+      await assertReads(urlsOf(await run(home, { ...env, HEADWATER_GCS_IAM_ENDPOINT: iam.url }, 3600)));
+    });
+
+    it('writes and signs with the key file of a service account, without a request to Google', async () => {
+      const env = credentialsFile({
+        type: 'service_account',
+        client_email: account.email,
+        private_key: account.key,
+        private_key_id: '1',
+        token_uri: 'http://127.0.0.1:1/',
+      });
+      await assertReads(urlsOf(await run(home, env, 3600)));
+    });
+
+    it('names the right that the service account lacks when IAM does not sign', async () => {
+      const { env } = await machine({ maySign: false });
+      const { code, message, step } = failureOf(await run(home, env, 60));
+      assert.deepEqual([code, step], ['refused', 'sign'], message);
+      assert.match(message, /^cannot sign gs:\/\/identity\/job\/a: .*iam\.serviceAccounts\.signBlob/);
+    });
+
+    it('is unavailable while IAM is away', async () => {
+      const { env, iam } = await machine();
+      await iam.close();
+      open.splice(open.indexOf(iam), 1);
+      const { code, message, step } = failureOf(await run(home, env, 60));
+      assert.deepEqual([code, step], ['unavailable', 'sign'], message);
+    });
+
+    it('says that only a service account can sign URLs when a federated workload acts as none', async () => {
+      const exchange = await opened(exchangeServer('of-another-cloud', account.token));
+      const { service_account_impersonation_url: _, ...direct } = federation(exchange, exchange);
+      const { code, message, step } = failureOf(await run(home, credentialsFile(direct), 60));
+      assert.deepEqual([code, step], ['refused', 'sign'], message);
+      assert.match(message, /service account/);
+    });
+
+    it('names the right that a federated workload lacks to act as its service account', async () => {
+      const exchange = await opened(exchangeServer('of-another-cloud', 'federated'));
+      const iam = await opened(iamServer(account));
+      const { code, message } = failureOf(await run(home, credentialsFile(federation(exchange, iam)), 60));
+      assert.equal(code, 'refused', message);
+      assert.match(message, /^cannot write .*iam\.serviceAccounts\.getAccessToken/);
+    });
+
+    it('says that Google refuses the token of a federated workload', async () => {
+      const exchange = await opened(exchangeServer('another', 'federated'));
+      const { code, message } = failureOf(
+        await run(home, credentialsFile(federation(exchange, exchange)), 60),
+      );
+      assert.equal(code, 'refused', message);
+      assert.match(message, /GOOGLE_APPLICATION_CREDENTIALS/);
+    });
+
+    it('names the settings within seconds when nothing gives credentials and the metadata server is silent', async () => {
+      const silent = await opened(silentServer());
+      const start = Date.now();
+      const { code, message } = failureOf(
+        await run(home, { ...settings, GCE_METADATA_HOST: silent.url }, 60),
+      );
+      assert.equal(code, 'refused', message);
+      assert.match(message, /^cannot write gs:.*HEADWATER_GCS_CLIENT_EMAIL.*HEADWATER_GCS_PRIVATE_KEY/);
       assert.ok(Date.now() - start < 15_000, `${Date.now() - start} ms`);
     });
   });

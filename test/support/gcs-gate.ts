@@ -26,6 +26,7 @@ interface Upload {
 export class GcsGate {
   readonly #options: GcsGateOptions;
   readonly #server: Server;
+  readonly #tokens = new Set<string>();
   readonly #uploads = new Map<string, Upload>();
 
   private constructor(options: GcsGateOptions) {
@@ -38,6 +39,11 @@ export class GcsGate {
     gate.#server.listen(options.port, '127.0.0.1');
     await once(gate.#server, 'listening');
     return gate;
+  }
+
+  /** Takes requests with this token, which another server has given to the service account. */
+  accept(token: string): void {
+    this.#tokens.add(token);
   }
 
   async close(): Promise<void> {
@@ -120,11 +126,11 @@ export class GcsGate {
     else incoming.pipe(outgoing);
   }
 
-  /** Returns why Google would refuse a request to the API, or undefined: its token is not one that the service account signed. */
+  /** Returns why Google would refuse a request to the API, or undefined: its token is neither accepted nor signed by the service account. */
   #unauthenticated(incoming: IncomingMessage): string | undefined {
-    const [header = '', claims = '', signature = ''] = (incoming.headers.authorization ?? '')
-      .replace(/^Bearer /, '')
-      .split('.');
+    const token = (incoming.headers.authorization ?? '').replace(/^Bearer /, '');
+    if (this.#tokens.has(token)) return undefined;
+    const [header = '', claims = '', signature = ''] = token.split('.');
     const { iss, exp } = JSON.parse(Buffer.from(claims, 'base64url').toString() || '{}') as {
       iss?: string;
       exp?: number;

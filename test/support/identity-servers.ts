@@ -1,3 +1,4 @@
+import { sign } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
@@ -165,6 +166,95 @@ export function portalServer(accessToken: string, credentials: RoleCredentials):
     const { expiration, ...keys } = credentials;
     return { body: { roleCredentials: { ...keys, expiration: expiration().getTime() } } };
   });
+}
+
+/** A service account of Google Cloud whose private key stays with Google. */
+export interface ServiceAccount {
+  readonly email: string;
+  readonly token: string;
+  /** PEM. */
+  readonly key: string;
+}
+
+/**
+ * The metadata server of Google Cloud, for machines and for Workload Identity of Kubernetes.
+ * Source: Compute Engine documentation, "About VM metadata"
+ */
+export function metadataServer({ email, token }: ServiceAccount): Promise<IdentityServer> {
+  const base = '/computeMetadata/v1';
+  const found: Readonly<Record<string, string | object>> = {
+    [`${base}/instance`]: 'attributes/',
+    [`${base}/universe/universe-domain`]: 'googleapis.com',
+    [`${base}/project/project-id`]: 'a-project',
+    [`${base}/instance/service-accounts/default/email`]: email,
+    [`${base}/instance/service-accounts/default/token`]: tokenAnswer(token),
+  };
+  return IdentityServer.listen(({ path, headers }) => {
+    if (headers['metadata-flavor'] !== 'Google') return { status: 403 };
+    const body = found[path];
+    return body === undefined ? undefined : { body, headers: { 'metadata-flavor': 'Google' } };
+  });
+}
+
+/**
+ * IAM Credentials of Google Cloud. It signs for the holder of the service account's token, and gives that token to who holds
+ * `federated`.
+ * Source: IAM Service Account Credentials API, signBlob and generateAccessToken
+ */
+export function iamServer(
+  { email, token, key }: ServiceAccount,
+  { maySign = true, federated = '' } = {},
+): Promise<IdentityServer> {
+  const account = `/v1/projects/-/serviceAccounts/${email}`;
+  const denied = (right: string): Answer => ({
+    status: 403,
+    body: {
+      error: {
+        code: 403,
+        message: `Permission '${right}' denied on resource (or it may not exist).`,
+        status: 'PERMISSION_DENIED',
+      },
+    },
+  });
+  return IdentityServer.listen(({ method, path, headers, body }) => {
+    if (method !== 'POST') return undefined;
+    if (path === `${account}:signBlob`) {
+      if (!maySign || headers.authorization !== `Bearer ${token}`)
+        return denied('iam.serviceAccounts.signBlob');
+      const { payload } = JSON.parse(body) as { payload: string };
+      const signedBlob = sign('RSA-SHA256', Buffer.from(payload, 'base64'), key).toString('base64');
+      return { body: { keyId: '1', signedBlob } };
+    }
+    if (path === `${account}:generateAccessToken`) {
+      if (headers.authorization !== `Bearer ${federated}`)
+        return denied('iam.serviceAccounts.getAccessToken');
+      const expireTime = new Date(Date.now() + 3_600_000).toISOString();
+      return { body: { accessToken: token, expireTime } };
+    }
+    return undefined;
+  });
+}
+
+/**
+ * The Security Token Service of Google Cloud, which exchanges a token of another cloud for one of its own.
+ * Source: RFC 8693; Security Token Service API, "v1.token"
+ */
+export function exchangeServer(given: string, federated: string): Promise<IdentityServer> {
+  return IdentityServer.listen(({ method, path, body }) => {
+    if (method !== 'POST' || path !== '/v1/token') return undefined;
+    const form = new URLSearchParams(body);
+    if (
+      form.get('grant_type') !== 'urn:ietf:params:oauth:grant-type:token-exchange' ||
+      form.get('subject_token') !== given
+    )
+      return { status: 400, body: { error: 'invalid_grant', error_description: 'the token is not known' } };
+    const issued_token_type = 'urn:ietf:params:oauth:token-type:access_token';
+    return { body: { ...tokenAnswer(federated), issued_token_type } };
+  });
+}
+
+function tokenAnswer(access_token: string): object {
+  return { access_token, expires_in: 3599, token_type: 'Bearer' };
 }
 
 /** A metadata service that takes requests and never answers, as an address that a firewall drops. */

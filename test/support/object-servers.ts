@@ -101,8 +101,13 @@ export async function azureServer(): Promise<ObjectServer> {
   };
 }
 
+export interface GcsServer extends ObjectServer {
+  /** Takes requests with this token, which another server has given to the service account. */
+  accept(token: string): void;
+}
+
 /** fake-gcs-server behind a gate that verifies signed URLs, because the server does not. */
-export async function gcsServer(): Promise<ObjectServer> {
+export async function gcsServer(): Promise<GcsServer> {
   const [file, port, gatePort] = [await fakeGcsServer(), await freePort(), await freePort()];
   const endpoint = `http://127.0.0.1:${gatePort}`;
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
@@ -140,6 +145,7 @@ export async function gcsServer(): Promise<ObjectServer> {
       await storage.createBucket(name);
       return `gs://${name}`;
     },
+    accept: (token) => gate.accept(token),
     stop: async () => {
       await gate.close();
       await started.stop();
