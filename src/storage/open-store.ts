@@ -66,5 +66,6 @@ export async function openStore(settings: StorageSettings): Promise<Store> {
 /** The identity that Azure gives this process: a workload, a managed identity, or the login of a developer. */
 async function workloadIdentity() {
   const { DefaultAzureCredential } = await import('@azure/identity');
-  return new DefaultAzureCredential();
+  // The operator names the authority by AZURE_AUTHORITY_HOST, and clouds without internet cannot ask Microsoft's about it.
+  return new DefaultAzureCredential({ disableInstanceDiscovery: true });
 }
