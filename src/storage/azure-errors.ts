@@ -2,6 +2,48 @@ import { messageOf } from '../base/errors.ts';
 import { isBusy } from './storage-error.ts';
 import type { Meaning, Step } from './storage-error.ts';
 
+const IDENTITY_ERRORS = new Set([
+  ...['CredentialUnavailableError', 'AggregateAuthenticationError'],
+  ...['AuthenticationRequiredError', 'AuthenticationError'],
+]);
+
+/** Microsoft's words for an identity service that is away or busy. */
+const AWAY =
+  /network_error|endpoints_resolution_error|temporarily_unavailable|Network unreachable|AADSTS(?:50196|90033)|status code: (?:429|5\d\d)/i;
+
+/** Microsoft tries one identity after another. Returns the error that explains why none works. */
+export function tellingError(error: unknown): unknown {
+  const { errors } = error as { errors?: unknown };
+  if (!Array.isArray(errors)) return error;
+  const refusal = errors.find(isRefusal) as unknown;
+  return errors.find((one) => AWAY.test(messageOf(one))) ?? refusal ?? error;
+}
+
+function isRefusal(error: unknown): boolean {
+  const { name } = error as { name?: unknown };
+  return name === 'AuthenticationRequiredError' || name === 'AuthenticationError';
+}
+
+function meaningOfIdentity(error: unknown): Meaning {
+  const telling = tellingError(error);
+  if (AWAY.test(messageOf(telling)))
+    return {
+      code: 'unavailable',
+      advice:
+        'no token for the identity of the workload comes from Microsoft Entra now: if that lasts, check AZURE_AUTHORITY_HOST and AZURE_TENANT_ID',
+    };
+  if (isRefusal(telling))
+    return {
+      code: 'refused',
+      advice:
+        'Microsoft Entra does not accept the identity of the workload: check AZURE_CLIENT_ID and the federated credential of that application',
+    };
+  return {
+    code: 'refused',
+    advice: 'there are no credentials: set HEADWATER_AZURE_ACCOUNT_KEY, or give the workload an identity',
+  };
+}
+
 /**
  * Returns the meaning of an error of the SDK. undefined for results: no such blob, a blob that exists, blocks that are gone.
  * Source: Azure Storage REST API, "Blob service error codes"
@@ -32,17 +74,7 @@ export function meaningOfAzure(
       code: 'refused',
       advice: `the account "${account}" does not accept the credentials: change HEADWATER_AZURE_ACCOUNT_KEY, or check the identity of the workload, the firewall of the account and this machine’s clock`,
     };
-  if (
-    name === 'CredentialUnavailableError' ||
-    name === 'AggregateAuthenticationError' ||
-    name === 'AuthenticationRequiredError'
-  )
-    return {
-      code: 'refused',
-      advice: 'there are no credentials: set HEADWATER_AZURE_ACCOUNT_KEY, or give the workload an identity',
-    };
-  if (name === 'AuthenticationError')
-    return { code: 'refused', advice: 'Microsoft Entra does not accept the identity of the workload' };
+  if (IDENTITY_ERRORS.has(name ?? '')) return meaningOfIdentity(error);
   if (statusCode === 401 || statusCode === 403)
     return {
       code: 'refused',

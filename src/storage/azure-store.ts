@@ -11,7 +11,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { HeadwaterError } from '../base/errors.ts';
-import { meaningOfAzure } from './azure-errors.ts';
+import { meaningOfAzure, tellingError } from './azure-errors.ts';
 import { BlockWriter } from './block-writer.ts';
 import { Buckets } from './buckets.ts';
 import type { Place } from './buckets.ts';
@@ -278,7 +278,9 @@ export class AzureStore implements ObjectStore, ClaimableStore {
         error instanceof HeadwaterError
           ? undefined
           : meaningOfAzure(error, step, { account, container: bucket });
-      throw meaning ? storageError(step, `${endpoint}/${bucket}/${name}`, meaning, error) : error;
+      throw meaning
+        ? storageError(step, `${endpoint}/${bucket}/${name}`, meaning, tellingError(error))
+        : error;
     }
   }
 }
