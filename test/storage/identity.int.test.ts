@@ -1,24 +1,31 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { promisify } from 'node:util';
+import { findJava } from '../../src/stack/local/java.ts';
+import { makeCertificates } from '../support/broker-certificate.ts';
+import { KEY_STORE_PASSWORD, keyStore } from '../support/broker-properties.ts';
 import {
   containerServer,
+  entraServer,
   exchangeServer,
   iamServer,
   instanceServer,
+  managedIdentityServer,
   metadataServer,
   portalServer,
   silentServer,
   stsServer,
 } from '../support/identity-servers.ts';
 import type { IdentityServer, RoleCredentials, ServiceAccount } from '../support/identity-servers.ts';
-import { gcsServer, s3Server } from '../support/object-servers.ts';
+import { azureServer, gcsServer, s3Server } from '../support/object-servers.ts';
 import type { GcsServer, ObjectServer } from '../support/object-servers.ts';
 import type { Outcome, SignedUrl } from '../support/store-by-identity.ts';
+import { until } from '../support/until.ts';
 
 const PROGRAM = join(import.meta.dirname, '..', 'support', 'store-by-identity.ts');
 const MINUTE = 60_000;
@@ -28,7 +35,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
 /** Opens the store in a process with this environment and no other, and signs a URL for each number of seconds. */
 async function run(home: string, env: Environment, ...seconds: readonly number[]): Promise<Outcome> {
   const { stdout } = await promisify(execFile)(process.execPath, [PROGRAM, ...seconds.map(String)], {
-    env: { PATH: process.env['PATH'], HOME: home, ...env },
+    env: { PATH: home, HOME: home, ...env }, // logins of the machine’s owner count for nothing
     timeout: MINUTE,
   });
   return JSON.parse(stdout) as Outcome;
@@ -328,6 +335,114 @@ describe('identity of a workload', function () {
       assert.equal(code, 'refused', message);
       assert.match(message, /^cannot write gs:.*HEADWATER_GCS_CLIENT_EMAIL.*HEADWATER_GCS_PRIVATE_KEY/);
       assert.ok(Date.now() - start < 15_000, `${Date.now() - start} ms`);
+    });
+  });
+
+  describe('Azure', () => {
+    const TENANT = '11111111-2222-3333-4444-555555555555';
+    const CLIENT = '66666666-7777-8888-9999-000000000000';
+    const authorities = getCACertificates('default');
+    let server: ObjectServer;
+    let settings: Record<string, string>;
+    let tls: { readonly pfx: Buffer; readonly passphrase: string };
+
+    before(async () => {
+      const { path } = await findJava(process.env, 17);
+      const authority = await makeCertificates(home, path);
+      setDefaultCACertificates([...authorities, readFileSync(authority, 'utf8')]);
+      tls = { pfx: readFileSync(keyStore(home)), passphrase: KEY_STORE_PASSWORD };
+      server = await azureServer({ keyStore: keyStore(home), password: KEY_STORE_PASSWORD });
+      const { HEADWATER_AZURE_ACCOUNT_KEY: _, ...others } = server.settings;
+      settings = {
+        ...others,
+        HEADWATER_STORAGE_URL: await server.makeBucket('identity'),
+        NODE_EXTRA_CA_CERTS: authority,
+      };
+    });
+    after(async () => {
+      setDefaultCACertificates(authorities);
+      await server.stop();
+    });
+
+    /** The environment of a pod with the label azure.workload.identity/use. */
+    async function workload({ assertion = 'token-of-the-pod', busy = false } = {}) {
+      const file = join(home, 'token');
+      writeFileSync(file, assertion);
+      const entra = await opened(
+        entraServer({ tenant: TENANT, client: CLIENT, assertion: 'token-of-the-pod' }, tls, { busy }),
+      );
+      const env = {
+        ...settings,
+        AZURE_TENANT_ID: TENANT,
+        AZURE_CLIENT_ID: CLIENT,
+        AZURE_FEDERATED_TOKEN_FILE: file,
+        AZURE_AUTHORITY_HOST: `${entra.url}/`,
+      };
+      return { env, entra };
+    }
+
+    async function assertReads([signed, short]: readonly SignedUrl[]): Promise<void> {
+      assert.ok(signed && short);
+      const url = new URL(signed.url);
+      assert.equal(url.searchParams.get('skoid') === null, false); // the identity that signs
+      assert.equal(await (await fetch(url)).text(), 'content');
+      assert.equal((await fetch(short.url)).status, 200);
+      for (const [name, value] of [
+        ['sig', Buffer.alloc(32).toString('base64')],
+        ['se', new Date(Date.now() + 86_400_000).toISOString()],
+      ] as const) {
+        const changed = new URL(url);
+        changed.searchParams.set(name, value);
+        assert.equal((await fetch(changed)).status, 403, name);
+      }
+      await until('the short URL to expire', () => Date.now() > short.expiresAt + 1_000);
+      assert.equal((await fetch(short.url)).status, 403);
+    }
+
+    it('writes as the workload of a pod, and signs URLs by a user delegation key', async () => {
+      const { env } = await workload();
+      await assertReads(urlsOf(await run(home, env, 3600, 5)));
+    });
+
+    it('writes as the managed identity of an App Service, and signs URLs by a user delegation key', async () => {
+      const identity = await opened(managedIdentityServer(TENANT, 'header'));
+      const env = { ...settings, IDENTITY_ENDPOINT: `${identity.url}/msi/token`, IDENTITY_HEADER: 'header' };
+      await assertReads(urlsOf(await run(home, env, 3600, 5)));
+    });
+
+    it('writes as the managed identity of a machine, and signs URLs by a user delegation key', async () => {
+      const identity = await opened(managedIdentityServer(TENANT, 'header'));
+      const env = { ...settings, AZURE_POD_IDENTITY_AUTHORITY_HOST: identity.url };
+      await assertReads(urlsOf(await run(home, env, 3600, 5)));
+    });
+
+    it('says that Entra refuses the workload', async () => {
+      const { env } = await workload({ assertion: 'of-another-pod' });
+      const { code, message } = failureOf(await run(home, env, 60));
+      assert.equal(code, 'refused', message);
+      assert.match(message, /^cannot write https.*AADSTS700211/);
+    });
+
+    it('is unavailable while Entra is away', async () => {
+      const { env, entra } = await workload();
+      await entra.close();
+      open.splice(open.indexOf(entra), 1);
+      const { code, message } = failureOf(await run(home, env, 60));
+      assert.equal(code, 'unavailable', message);
+    });
+
+    it('is unavailable while Entra is busy', async () => {
+      const { env } = await workload({ busy: true });
+      const { code, message } = failureOf(await run(home, env, 60));
+      assert.equal(code, 'unavailable', message);
+    });
+
+    it('names the setting within seconds when nothing gives an identity', async () => {
+      const start = Date.now();
+      const { code, message } = failureOf(await run(home, settings, 60));
+      assert.equal(code, 'refused', message);
+      assert.match(message, /^cannot write https.*HEADWATER_AZURE_ACCOUNT_KEY/);
+      assert.ok(Date.now() - start < 20_000, `${Date.now() - start} ms`);
     });
   });
 });

@@ -1,6 +1,7 @@
-import { sign } from 'node:crypto';
+import { randomUUID, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { text } from 'node:stream/consumers';
@@ -20,29 +21,38 @@ interface Answer {
   readonly body?: string | object;
 }
 
+/** A key store of PKCS 12. */
+interface Tls {
+  readonly pfx: Buffer;
+  readonly passphrase: string;
+}
+
 type Answers = (question: Question) => Answer | undefined | Promise<Answer | undefined>;
 
 /** A server of this machine that gives out credentials as a cloud does. It answers 404 to a question that the cloud does not know. */
 export class IdentityServer {
   readonly #server;
+  readonly #protocol;
   /** `METHOD path` of each request, in order. */
   readonly requests: string[] = [];
 
-  private constructor(answers: Answers) {
-    this.#server = createServer((incoming, outgoing) => {
+  private constructor(answers: Answers, tls: Tls | undefined) {
+    const handle = (incoming: IncomingMessage, outgoing: ServerResponse): void => {
       void this.#handle(incoming, outgoing, answers);
-    });
+    };
+    this.#protocol = tls ? 'https' : 'http';
+    this.#server = tls ? createSecureServer(tls, handle) : createServer(handle);
   }
 
-  static async listen(answers: Answers): Promise<IdentityServer> {
-    const server = new IdentityServer(answers);
+  static async listen(answers: Answers, tls?: Tls): Promise<IdentityServer> {
+    const server = new IdentityServer(answers, tls);
     server.#server.listen(0, '127.0.0.1');
     await once(server.#server, 'listening');
     return server;
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#protocol}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async close(): Promise<void> {
@@ -255,6 +265,85 @@ export function exchangeServer(given: string, federated: string): Promise<Identi
 
 function tokenAnswer(access_token: string): object {
   return { access_token, expires_in: 3599, token_type: 'Bearer' };
+}
+
+const STORAGE = 'https://storage.azure.com';
+
+/** A token of Entra for the storage service. Nothing here verifies signatures of tokens, so it has none that is right. */
+export function entraToken(tenant: string, seconds = 3600): string {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = {
+    aud: STORAGE,
+    iss: `https://sts.windows.net/${tenant}/`,
+    iat: now,
+    nbf: now - 60,
+    exp: now + seconds,
+    tid: tenant,
+    oid: randomUUID(),
+  };
+  const parts = [{ typ: 'JWT', alg: 'RS256' }, claims].map((part) =>
+    Buffer.from(JSON.stringify(part)).toString('base64url'),
+  );
+  return [...parts, 'signature'].join('.');
+}
+
+/**
+ * Microsoft Entra for one application, which shows a token of Kubernetes instead of a secret.
+ * @param busy it answers every question about a token with 503
+ * Source: Microsoft identity platform, "OAuth 2.0 client credentials flow", third case
+ */
+export function entraServer(
+  { tenant, client, assertion }: Readonly<Record<'tenant' | 'client' | 'assertion', string>>,
+  tls: Tls,
+  { busy = false } = {},
+): Promise<IdentityServer> {
+  return IdentityServer.listen(({ method, path, headers, body }) => {
+    const base = `https://${headers.host ?? ''}/${tenant}`;
+    if (method === 'GET' && path === `/${tenant}/v2.0/.well-known/openid-configuration`)
+      return {
+        body: {
+          issuer: `${base}/v2.0`,
+          authorization_endpoint: `${base}/oauth2/v2.0/authorize`,
+          token_endpoint: `${base}/oauth2/v2.0/token`,
+          jwks_uri: `${base}/discovery/v2.0/keys`,
+        },
+      };
+    if (method !== 'POST' || path !== `/${tenant}/oauth2/v2.0/token`) return undefined;
+    if (busy)
+      return { status: 503, body: { error: 'temporarily_unavailable', error_description: 'AADSTS90033' } };
+    const form = new URLSearchParams(body);
+    if (form.get('client_assertion') !== assertion || form.get('client_id') !== client)
+      return {
+        status: 401,
+        body: {
+          error: 'invalid_client',
+          error_description: 'AADSTS700211: No matching federated identity record found for the assertion.',
+        },
+      };
+    if (form.get('scope')?.startsWith(`${STORAGE}/.default`) !== true)
+      return { status: 400, body: { error: 'invalid_scope' } };
+    return { body: tokenAnswer(entraToken(tenant)) };
+  }, tls);
+}
+
+/**
+ * The endpoint of managed identities, of App Service and of virtual machines (IMDS).
+ * Source: Microsoft Learn, "Use managed identities for App Service" and "Use managed identities on a virtual machine"
+ */
+export function managedIdentityServer(tenant: string, header: string): Promise<IdentityServer> {
+  return IdentityServer.listen(({ method, path, query, headers }) => {
+    const isAppService = /^\/msi\/token\/?$/.test(path) && query.get('api-version') === '2019-08-01';
+    const isMachine = /^\/metadata\/identity\/oauth2\/token\/?$/.test(path);
+    if (method !== 'GET' || !(isAppService || isMachine)) return undefined;
+    if (isAppService ? headers['x-identity-header'] !== header : headers.metadata !== 'true')
+      return { status: 401, body: { statusCode: 401, message: 'the header is missing' } };
+    if (query.get('resource')?.replace(/\/$/, '') !== STORAGE)
+      return { status: 400, body: { error: 'invalid_resource' } };
+    const expires_on = String(Math.floor(Date.now() / 1000) + 3600);
+    return {
+      body: { access_token: entraToken(tenant), expires_on, resource: STORAGE, token_type: 'Bearer' },
+    };
+  });
 }
 
 /** A metadata service that takes requests and never answers, as an address that a firewall drops. */

@@ -67,11 +67,16 @@ export async function s3Server(): Promise<ObjectServer> {
   };
 }
 
-/** Azurite. It knows older versions of signed URLs than the SDK. */
-export async function azureServer(): Promise<ObjectServer> {
+/**
+ * Azurite. It knows older versions of signed URLs than the SDK.
+ * @param https a key store of PKCS 12. With it the server takes tokens of Entra too: it compares what they claim, and no signature
+ */
+export async function azureServer(
+  https?: Readonly<Record<'keyStore' | 'password', string>>,
+): Promise<ObjectServer> {
   const port = await freePort();
   const [account, key] = ['headwatertests', randomBytes(64).toString('base64')];
-  const endpoint = `http://127.0.0.1:${port}/${account}`;
+  const endpoint = `${https ? 'https' : 'http'}://127.0.0.1:${port}/${account}`;
   const main = fileURLToPath(import.meta.resolve('azurite/dist/src/blob/main.js'));
   const started = await StoreProcess.start(
     (folder) => ({
@@ -80,6 +85,7 @@ export async function azureServer(): Promise<ObjectServer> {
         main,
         ...['--silent', '--disableTelemetry', '--skipApiVersionCheck'],
         ...['--blobHost', '127.0.0.1', '--blobPort', String(port), '--location', join(folder, 'data')],
+        ...(https ? ['--oauth', 'basic', '--cert', https.keyStore, '--pwd', https.password] : []),
       ],
       env: { AZURITE_ACCOUNTS: `${account}:${key}` },
     }),
