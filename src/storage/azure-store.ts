@@ -44,8 +44,10 @@ export interface AzureOptions {
 }
 
 const HOUR = 3_600_000;
-/** The longest life of a key for signing that is made for a token, in ms. */
+/** The longest life of a key for signing that is made for a token, in ms. Azure refuses one that ends later by its own clock. */
 const MAX_KEY_MS = 7 * 24 * HOUR;
+/** How far the clocks of this machine and of Azure may differ, in ms. */
+const MAX_SKEW_MS = HOUR / 4;
 /** Blobs that are deleted at a time. */
 const DELETES_AT_A_TIME = 16;
 
@@ -242,7 +244,10 @@ export class AzureStore implements ObjectStore, ClaimableStore {
     if (known && (known.key.signedExpiresOn.getTime() >= until || known.madeAt > now - HOUR))
       return known.key;
     const key = await this.#doing('sign', place, () =>
-      this.#service.getUserDelegationKey(new Date(now - 5 * 60_000), new Date(now + MAX_KEY_MS)),
+      this.#service.getUserDelegationKey(
+        new Date(now - MAX_SKEW_MS),
+        new Date(now + MAX_KEY_MS - MAX_SKEW_MS),
+      ),
     );
     this.#signing = { key, madeAt: now };
     return key;

@@ -384,7 +384,13 @@ describe('identity of a workload', function () {
     async function assertReads([signed, short]: readonly SignedUrl[]): Promise<void> {
       assert.ok(signed && short);
       const url = new URL(signed.url);
-      assert.equal(url.searchParams.get('skoid') === null, false); // the identity that signs
+      assert.ok(url.searchParams.has('skoid')); // the identity that signs
+      const day = 24 * 60 * MINUTE;
+      const keyEnds = Date.parse(url.searchParams.get('ske') ?? '') - Date.now();
+      assert.ok(
+        keyEnds > 6 * day && keyEnds < 7 * day - 10 * MINUTE,
+        `the key ends in ${keyEnds / day} days`,
+      );
       assert.equal(await (await fetch(url)).text(), 'content');
       assert.equal((await fetch(short.url)).status, 200);
       for (const [name, value] of [
