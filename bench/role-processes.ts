@@ -55,12 +55,13 @@ export class RoleProcesses {
         stdio: [...stdio],
       });
       child.once('error', (error) => this.#failed.abort(error));
+      const pid = child.pid ?? 0;
       child.once('exit', (code, signal) => {
-        if (!this.#running.delete(name)) return;
+        if (this.#running.get(name)?.pid !== pid) return; // this class ended it
+        this.#running.delete(name);
         const why = `${name} ended (${signal ?? `exit code ${code}`}): ${lastLines(this.#log(name))}`;
         this.#failed.abort(new Error(why));
       });
-      const pid = child.pid ?? 0;
       this.#running.set(name, { pid, identity: identityOf(pid) ?? 'ended at once' });
       this.#save();
     } finally {

@@ -15,6 +15,7 @@ import { Phases } from './phases.ts';
 import { startOthers } from './start-up.ts';
 import { median } from './statistics.ts';
 import { UsageMeter } from './usage.ts';
+import type { Measured } from './usage.ts';
 
 const SERVERS = { S3: s3Server, 'Google Cloud Storage': gcsServer, 'Azure Blob Storage': azureServer };
 const LIMIT_MS = 900_000;
@@ -33,6 +34,9 @@ interface Row {
   readonly seconds: readonly number[];
   readonly megabytesPerSecond: number;
   readonly workerMegabytes: number;
+  /** CPU seconds of one export. */
+  readonly worker: number;
+  readonly store: number;
 }
 
 async function compare(): Promise<void> {
@@ -54,7 +58,11 @@ async function compare(): Promise<void> {
   try {
     for (const [name, start] of Object.entries(SERVERS))
       if (options.stores?.includes(name) ?? true) servers.set(name, await start());
-    const meter = new UsageMeter(system.measured);
+    const measured = (): readonly Measured[] => [
+      ...system.measured(),
+      ...[...servers].map(([name, server]) => ({ name, pid: server.process.pid })),
+    ];
+    const meter = new UsageMeter(measured);
     const signal = AbortSignal.any([interrupt.signal, system.roles.failed]);
     const phases = new Phases({ meter, signal, limitMs: LIMIT_MS, report });
     const nodeOptions = (): readonly string[] => [];
@@ -75,13 +83,17 @@ async function compare(): Promise<void> {
         await cancelExport(run.statusUrl);
         await delay(3_000); // the janitor removes the files
       }
-    const rows = [...runs].map(([name, of]): Row => ({
-      name,
-      seconds: of.map(({ seconds }) => seconds),
-      megabytesPerSecond: median(of.map(({ seconds, bytes }) => bytes / 1e6 / seconds)),
-      workerMegabytes:
-        (meter.phases.find(({ phase }) => phase === name)?.processes['worker']?.peakBytes ?? NaN) / 1e6,
-    }));
+    const rows = [...runs].map(([name, of]): Row => {
+      const used = meter.phases.find(({ phase }) => phase === name)?.processes;
+      return {
+        name,
+        seconds: of.map(({ seconds }) => seconds),
+        megabytesPerSecond: median(of.map(({ seconds, bytes }) => bytes / 1e6 / seconds)),
+        workerMegabytes: (used?.['worker']?.peakBytes ?? NaN) / 1e6,
+        worker: (used?.['worker']?.cpuSeconds ?? NaN) / of.length,
+        store: (used?.[name]?.cpuSeconds ?? 0) / of.length,
+      };
+    });
     print(rows);
     console.log(`\nOne object of ${options.object} GiB:\n`);
     console.log('| Store | seconds | MB/s | memory before, MB | peak, MB |\n| --- | --- | --- | --- | --- |');
@@ -98,15 +110,16 @@ async function compare(): Promise<void> {
 }
 
 function print(rows: readonly Row[]): void {
-  console.log('| Full export into | seconds | MB/s | of the directory | peak of the worker, MB |');
-  console.log('| --- | --- | --- | --- | --- |');
+  console.log(
+    '| Full export into | seconds | MB/s | of the directory | worker, CPU s | store, CPU s | peak of the worker, MB |',
+  );
+  console.log('| --- | --- | --- | --- | --- | --- | --- |');
   const [first] = rows;
-  for (const { name, seconds, megabytesPerSecond, workerMegabytes } of rows) {
+  for (const { name, seconds, megabytesPerSecond, workerMegabytes, worker, store } of rows) {
     const ratio = megabytesPerSecond / (first?.megabytesPerSecond ?? NaN);
     const times = seconds.map((one) => one.toFixed(1)).join(', ');
-    console.log(
-      `| ${name} | ${times} | ${megabytesPerSecond.toFixed(0)} | ${ratio.toFixed(2)} | ${workerMegabytes.toFixed(0)} |`,
-    );
+    const figures = [megabytesPerSecond.toFixed(0), ratio.toFixed(2), worker.toFixed(1), store.toFixed(1)];
+    console.log(`| ${[name, times, ...figures, workerMegabytes.toFixed(0)].join(' | ')} |`);
   }
 }
 
