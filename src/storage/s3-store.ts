@@ -52,7 +52,7 @@ export interface S3Options {
 
 const MiB = 2 ** 20;
 /** Measured: larger parts use more memory and are no faster. S3 takes 10 000 parts, hence 80 GB an object. */
-const PART_BYTES = 8 * MiB;
+const PART_BYTES = 5 * MiB;
 /** Parts of one object that are sent at a time. */
 const PARTS_AT_A_TIME = 2;
 /** Tries of one request, with growing random pauses. */
@@ -93,6 +93,15 @@ export class S3Store implements ObjectStore, ClaimableStore {
       ...(credentials && { credentials }),
     };
     this.#client = new S3Client(config);
+    // Each upload carries a signed SHA-256 of its bytes already. Without this header the SDK would compute another one to sign.
+    this.#client.middlewareStack.add(
+      (next) => (args) => {
+        const { headers } = args.request as { headers: Record<string, string> };
+        if ('x-amz-checksum-sha256' in headers) headers['x-amz-content-sha256'] ??= 'UNSIGNED-PAYLOAD';
+        return next(args);
+      },
+      { step: 'build', priority: 'low', name: 'unsignedPayload' },
+    );
   }
 
   get roots(): readonly string[] {
