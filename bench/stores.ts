@@ -6,7 +6,8 @@ import { Command } from 'commander';
 import { cancelExport } from '../src/client/export-client.ts';
 import { parseSettings, storageSettings } from '../src/config/settings.ts';
 import { openStore } from '../src/storage/open-store.ts';
-import { azureServer, gcsServer, s3Server } from '../test/support/object-servers.ts';
+import { onPath } from '../src/stack/local/java.ts';
+import { azureServer, gcsServer, s3Server, versityServer } from '../test/support/object-servers.ts';
 import type { ObjectServer } from '../test/support/object-servers.ts';
 import { BenchSystem } from './bench-system.ts';
 import { load } from './benchmark.ts';
@@ -17,7 +18,13 @@ import { median } from './statistics.ts';
 import { UsageMeter } from './usage.ts';
 import type { Measured } from './usage.ts';
 
-const SERVERS = { S3: s3Server, 'Google Cloud Storage': gcsServer, 'Azure Blob Storage': azureServer };
+const versity = onPath('versitygw', process.env);
+const SERVERS: Readonly<Record<string, () => Promise<ObjectServer>>> = {
+  'S3 (s3proxy)': s3Server,
+  ...(versity !== undefined && { 'S3 (versitygw)': () => versityServer(versity) }),
+  'Google Cloud Storage': gcsServer,
+  'Azure Blob Storage': azureServer,
+};
 const LIMIT_MS = 900_000;
 const CHUNK_BYTES = 1 << 20;
 /** Settings that differ from store to store: nothing of one store may reach the next. */

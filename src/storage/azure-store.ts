@@ -43,6 +43,8 @@ export interface AzureOptions {
   readonly sasVersion: string | undefined;
 }
 
+/** Azure takes 50 000 blocks, hence 200 GB an object. */
+const BLOCK_BYTES = 4 * 2 ** 20;
 const HOUR = 3_600_000;
 /** The longest life of a key for signing that is made for a token, in ms. Azure refuses one that ends later by its own clock. */
 const MAX_KEY_MS = 7 * 24 * HOUR;
@@ -86,29 +88,32 @@ export class AzureStore implements ObjectStore, ClaimableStore {
       const idOf = (n: number): string =>
         Buffer.from(`${writer}-${String(n).padStart(6, '0')}`).toString('base64');
       const hashes = createHash('md5');
-      const stage = (n: number, block: Buffer): Promise<void> => {
-        const md5 = createHash('md5').update(block).digest();
-        hashes.update(md5);
-        return this.#doing('write', place, async () => {
-          await blob.stageBlock(idOf(n), block, block.length, { transactionalContentMD5: md5 });
-        });
-      };
-      const commit = async (blocks: number): Promise<void> => {
-        const ids = Array.from({ length: blocks }, (_, n) => idOf(n));
-        const content = hashes.digest('hex');
-        try {
+      return new BlockWriter({
+        blockBytes: BLOCK_BYTES,
+        stage: async (n, block) => {
+          const md5 = createHash('md5').update(block).digest();
+          hashes.update(md5);
           await this.#doing('write', place, () =>
-            blob.commitBlockList(ids, {
-              blobHTTPHeaders: { blobContentType: contentType },
-              metadata: { blocks: content },
-            }),
+            blob.stageBlock(idOf(n), block, block.length, { transactionalContentMD5: md5 }),
           );
-        } catch (error) {
-          if (codeOf(error) !== 'InvalidBlockList') throw error;
-          await this.#explainLostBlocks(key, place, content);
-        }
-      };
-      return new BlockWriter(stage, commit);
+        },
+        commit: async (count) => {
+          const ids = Array.from({ length: count }, (_, n) => idOf(n));
+          const content = hashes.digest('hex');
+          const options = {
+            blobHTTPHeaders: { blobContentType: contentType },
+            metadata: { blocks: content },
+          };
+          try {
+            await this.#doing('write', place, () => blob.commitBlockList(ids, options));
+          } catch (error) {
+            if (codeOf(error) !== 'InvalidBlockList') throw error;
+            await this.#explainLostBlocks(key, place, content);
+          }
+        },
+        // Only a commit discards blocks, also those of other writers: they go with the folder, or after a week.
+        discard: () => Promise.resolve(),
+      });
     });
   }
 

@@ -7,9 +7,9 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
+import { BlockWriter } from './block-writer.ts';
 import type { ListMultipartUploadsCommandOutput, ObjectIdentifier, S3ClientConfig } from '@aws-sdk/client-s3';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
-import { Upload } from '@aws-sdk/lib-storage';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -27,10 +27,10 @@ import type {
   ObjectWriter,
 } from './object-store.ts';
 import { COMPLETION_MARKER } from './object-store.ts';
+import { S3Upload } from './s3-upload.ts';
 import { meaningOfS3 } from './s3-errors.ts';
 import { storageError } from './storage-error.ts';
 import type { Step } from './storage-error.ts';
-import { UploadWriter } from './upload-writer.ts';
 
 export interface S3Options {
   readonly bucket: string;
@@ -50,11 +50,6 @@ export interface S3Options {
     | undefined;
 }
 
-const MiB = 2 ** 20;
-/** Measured: larger parts use more memory and are no faster. S3 takes 10 000 parts, hence 80 GB an object. */
-const PART_BYTES = 5 * MiB;
-/** Parts of one object that are sent at a time. */
-const PARTS_AT_A_TIME = 2;
 /** Tries of one request, with growing random pauses. */
 const MAX_ATTEMPTS = 5;
 /** The longest that Amazon lets a signed URL live, in ms. */
@@ -114,16 +109,16 @@ export class S3Store implements ObjectStore, ClaimableStore {
 
   #create(key: string, contentType: string): ObjectWriter {
     const place = this.#buckets.place(checkKey(key));
-    return new UploadWriter(async (Body) => {
-      const upload = new Upload({
-        client: this.#client,
-        params: { ...at(place), Body, ContentType: contentType, ChecksumAlgorithm: 'SHA256' },
-        partSize: PART_BYTES,
-        queueSize: PARTS_AT_A_TIME,
-      });
-      await this.#doing('write', place, () => upload.done()).catch((error: unknown) => {
+    const upload = new S3Upload(this.#client, at(place), contentType);
+    const doing = (work: () => Promise<void>): Promise<void> =>
+      this.#doing('write', place, work).catch((error: unknown) => {
         throw isMissing(error, 'NoSuchUpload') ? removedMeanwhile(key) : error;
       });
+    return new BlockWriter({
+      blockBytes: upload.blockBytes,
+      stage: (n, block) => doing(() => upload.stage(n, block)),
+      commit: (count) => doing(() => upload.commit(count)),
+      discard: () => upload.discard(),
     });
   }
 

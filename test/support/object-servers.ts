@@ -50,9 +50,39 @@ export async function s3Server(): Promise<ObjectServer> {
     ];
     return { file: java.path, parameters: [...flags, '-jar', jar, '--properties', config] };
   }, endpoint);
+  return s3ServerOf(started, endpoint, credentials);
+}
+
+/**
+ * versitygw, where its program is on the PATH: it needs less CPU than s3proxy.
+ * @param program path of versitygw
+ */
+export async function versityServer(program: string): Promise<ObjectServer> {
+  const port = await freePort();
+  const endpoint = `http://127.0.0.1:${port}`;
+  const credentials = { accessKeyId: 'headwater-tests', secretAccessKey: randomBytes(20).toString('hex') };
+  const started = await StoreProcess.start(
+    (folder) => ({
+      file: program,
+      parameters: ['--quiet', '--port', `127.0.0.1:${port}`, 'posix', join(folder, 'data')],
+      env: {
+        ROOT_ACCESS_KEY: credentials.accessKeyId,
+        ROOT_SECRET_KEY: credentials.secretAccessKey,
+      },
+    }),
+    endpoint,
+  );
+  return s3ServerOf(started, endpoint, credentials);
+}
+
+function s3ServerOf(
+  process: StoreProcess,
+  endpoint: string,
+  credentials: { readonly accessKeyId: string; readonly secretAccessKey: string },
+): ObjectServer {
   const client = new S3Client({ endpoint, region: 'us-east-1', forcePathStyle: true, credentials });
   return {
-    process: started,
+    process,
     settings: {
       HEADWATER_S3_ENDPOINT: endpoint,
       HEADWATER_S3_REGION: 'us-east-1',
@@ -63,7 +93,7 @@ export async function s3Server(): Promise<ObjectServer> {
       await client.send(new CreateBucketCommand({ Bucket }));
       return `s3://${Bucket}`;
     },
-    stop: () => started.stop(),
+    stop: () => process.stop(),
   };
 }
 
