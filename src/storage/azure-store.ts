@@ -12,7 +12,8 @@ import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { HeadwaterError } from '../base/errors.ts';
 import { meaningOfAzure, tellingError } from './azure-errors.ts';
-import { BlockWriter } from './block-writer.ts';
+import { BlockPool, BlockWriter } from './block-writer.ts';
+import { checkedStream } from './checked-stream.ts';
 import { Buckets } from './buckets.ts';
 import type { Place } from './buckets.ts';
 import { checkFolder, checkKey, checkPrefix, isVisible, noObject, removedMeanwhile } from './object-key.ts';
@@ -61,6 +62,7 @@ export class AzureStore implements ObjectStore, ClaimableStore {
   readonly #options: AzureOptions;
   readonly #containers: Buckets;
   readonly #service: BlobServiceClient;
+  readonly #blocks = new BlockPool(BLOCK_BYTES);
   readonly #sharedKey: StorageSharedKeyCredential | undefined;
   #signing: { readonly key: UserDelegationKey; readonly madeAt: number } | undefined;
 
@@ -88,8 +90,7 @@ export class AzureStore implements ObjectStore, ClaimableStore {
       const idOf = (n: number): string =>
         Buffer.from(`${writer}-${String(n).padStart(6, '0')}`).toString('base64');
       const hashes = createHash('md5');
-      return new BlockWriter({
-        blockBytes: BLOCK_BYTES,
+      return new BlockWriter(this.#blocks, {
         stage: async (n, block) => {
           const md5 = createHash('md5').update(block).digest();
           hashes.update(md5);
@@ -136,7 +137,7 @@ export class AzureStore implements ObjectStore, ClaimableStore {
     const answer = await this.#doing('read', place, () =>
       this.#blob(place).download(start, Math.min(end, info.bytes) - start, { maxRetryRequests: 3 }),
     );
-    return answer.readableStreamBody as Readable;
+    return checkedStream(answer.readableStreamBody as Readable, key);
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {

@@ -4,6 +4,7 @@ import { crc32c } from '@node-rs/crc32';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { HeadwaterError } from '../base/errors.ts';
+import { checkedStream } from './checked-stream.ts';
 import { Buckets } from './buckets.ts';
 import type { Place } from './buckets.ts';
 import { GcsAuth, PROJECT } from './gcs-auth.ts';
@@ -66,7 +67,7 @@ export class GcsStore implements ObjectStore, ClaimableStore {
         ? undefined
         : `${iamEndpoint.replace(/\/+$/, '')}/v1/projects/-/serviceAccounts/`;
     const options: StorageOptions = {
-      retryOptions: { maxRetries: 4, totalTimeout: 60, idempotencyStrategy: IdempotencyStrategy.RetryAlways },
+      retryOptions: { maxRetries: 3, totalTimeout: 15, idempotencyStrategy: IdempotencyStrategy.RetryAlways },
       timeout: 60_000,
       crc32cGenerator: () => new Crc32c(),
       ...(endpoint !== undefined && { apiEndpoint: endpoint, useAuthWithCustomEndpoint: true }),
@@ -136,10 +137,16 @@ export class GcsStore implements ObjectStore, ClaimableStore {
     const info = await this.head(key);
     if (!info) throw noObject(key);
     if (range && (range.end <= range.start || range.start >= info.bytes)) return Readable.from([]);
-    const stream = this.#file(place).createReadStream(
-      range ? { start: range.start, end: Math.min(range.end, info.bytes) - 1 } : { decompress: false },
+    const headers = range && { Range: `bytes=${range.start}-${Math.min(range.end, info.bytes) - 1}` };
+    const { data } = await this.#doing('read', place, () =>
+      this.#storage.authClient.request<Readable>({
+        url: `${this.#storage.apiEndpoint}/storage/v1/b/${place.bucket}/o/${encodeURIComponent(place.name)}`,
+        params: { alt: 'media' },
+        responseType: 'stream',
+        ...(headers && { headers }),
+      }),
     );
-    return stream;
+    return checkedStream(data, key);
   }
 
   async head(key: string): Promise<ObjectInfo | undefined> {

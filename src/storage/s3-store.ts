@@ -7,13 +7,14 @@ import {
   PutObjectCommand,
   S3Client,
 } from '@aws-sdk/client-s3';
-import { BlockWriter } from './block-writer.ts';
+import { BlockPool, BlockWriter } from './block-writer.ts';
 import type { ListMultipartUploadsCommandOutput, ObjectIdentifier, S3ClientConfig } from '@aws-sdk/client-s3';
 import { ListMultipartUploadsCommand } from '@aws-sdk/client-s3';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { HeadwaterError } from '../base/errors.ts';
+import { checkedStream } from './checked-stream.ts';
 import { Buckets } from './buckets.ts';
 import type { Place } from './buckets.ts';
 import { checkFolder, checkKey, checkPrefix, isVisible, noObject, removedMeanwhile } from './object-key.ts';
@@ -27,7 +28,7 @@ import type {
   ObjectWriter,
 } from './object-store.ts';
 import { COMPLETION_MARKER } from './object-store.ts';
-import { S3Upload } from './s3-upload.ts';
+import { PART_BYTES, S3Upload } from './s3-upload.ts';
 import { meaningOfS3 } from './s3-errors.ts';
 import { storageError } from './storage-error.ts';
 import type { Step } from './storage-error.ts';
@@ -68,6 +69,7 @@ const KEYS_PER_DELETE = 1000;
 export class S3Store implements ObjectStore, ClaimableStore {
   readonly #buckets: Buckets;
   readonly #client: S3Client;
+  readonly #blocks = new BlockPool(PART_BYTES);
   /** The last renewal of credentials for a signature, and when it began, in ms since 1970. */
   #renewal: { readonly at: number; readonly done: Promise<unknown> } = { at: 0, done: Promise.resolve() };
 
@@ -114,8 +116,7 @@ export class S3Store implements ObjectStore, ClaimableStore {
       this.#doing('write', place, work).catch((error: unknown) => {
         throw isMissing(error, 'NoSuchUpload') ? removedMeanwhile(key) : error;
       });
-    return new BlockWriter({
-      blockBytes: upload.blockBytes,
+    return new BlockWriter(this.#blocks, {
       stage: (n, block) => doing(() => upload.stage(n, block)),
       commit: (count) => doing(() => upload.commit(count)),
       discard: () => upload.discard(),
@@ -133,7 +134,7 @@ export class S3Store implements ObjectStore, ClaimableStore {
       const { Body } = await this.#doing('read', place, () =>
         this.#client.send(new GetObjectCommand({ ...at(place), ...(Range !== undefined && { Range }) })),
       );
-      return Body as Readable;
+      return checkedStream(Body as Readable, key);
     } catch (error) {
       throw isMissing(error, 'NoSuchKey') ? noObject(key) : error;
     }

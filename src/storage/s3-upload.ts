@@ -9,7 +9,7 @@ import { Upload } from '@aws-sdk/lib-storage';
 import type { BlockSink } from './block-writer.ts';
 
 /** S3 takes 10 000 parts of at least 5 MiB, hence 50 GB an object. Larger parts are no faster, and a worker has several objects open. */
-const PART_BYTES = 5 * 2 ** 20;
+export const PART_BYTES = 5 * 2 ** 20;
 
 /**
  * One object on its way to S3. An object of less than a part goes in one request. The parts of others are sent from the blocks of the
@@ -17,7 +17,6 @@ const PART_BYTES = 5 * 2 ** 20;
  * Each request carries the SHA-256 of its bytes, which the store compares.
  */
 export class S3Upload implements BlockSink {
-  readonly blockBytes = PART_BYTES;
   readonly #client: S3Client;
   readonly #object: { readonly Bucket: string; readonly Key: string };
   readonly #params: { readonly ContentType: string; readonly ChecksumAlgorithm: 'SHA256' };

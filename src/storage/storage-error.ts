@@ -31,7 +31,7 @@ function answerOf(error: unknown): string {
 
 /** Whether the same request may succeed later: the answer says so, or there was none. */
 export function isBusy(error: unknown, status: number | undefined): boolean {
-  if (status !== undefined) return status === 408 || status === 429 || status >= 500;
+  if (status !== undefined) return status === 408 || status === 429 || (status >= 500 && status !== 501);
   const { name, code } = error as { name?: unknown; code?: unknown };
   return name === 'TimeoutError' || (typeof code === 'string' && /^E[A-Z_]+$/.test(code));
 }
