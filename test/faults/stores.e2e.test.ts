@@ -6,6 +6,8 @@ import { storageSettings } from '../../src/config/settings.ts';
 import { openStore } from '../../src/storage/open-store.ts';
 import type { Store } from '../../src/storage/open-store.ts';
 import { cancelExport } from '../../src/client/export-client.ts';
+import { behindProxy } from '../support/fault-proxy.ts';
+import type { ProxiedServer } from '../support/fault-proxy.ts';
 import { azureServer, gcsServer, s3Server } from '../support/object-servers.ts';
 import type { ObjectServer } from '../support/object-servers.ts';
 import { sharedStack } from '../support/stack.ts';
@@ -35,6 +37,7 @@ for (const [name, start, layout] of [
   describe(`export files in ${name}`, function () {
     this.timeout(300_000);
     let server: ObjectServer;
+    let proxied: ProxiedServer;
     let headwater: Deployment;
     let writer: SourceWriter;
     let fleet: Fleet;
@@ -42,9 +45,10 @@ for (const [name, start, layout] of [
 
     before(async () => {
       server = await start();
+      proxied = await behindProxy(server);
       await server.makeBucket(CONTAINER);
       headwater = await Deployment.create(sharedStack(), {
-        ...server.settings,
+        ...proxied.settings,
         HEADWATER_STORAGE_URL: `${await server.makeBucket('exports')}/some/prefix`,
         HEADWATER_CONTAINERS: CONTAINER,
         HEADWATER_FILE_BYTES: '9MiB', // larger than a part
@@ -63,6 +67,7 @@ for (const [name, start, layout] of [
     after(async () => {
       await writer?.close();
       await headwater?.remove();
+      await proxied?.proxy.close();
       await server?.stop();
     });
 
@@ -70,7 +75,7 @@ for (const [name, start, layout] of [
       const statusUrl = await submit({ server: headwater.server });
       assert.equal(assertSnapshot(await download(statusUrl), writer.history), writer.history.length);
       const manifest = await manifestOf(statusUrl);
-      const endpoint = Object.entries(server.settings).find(([key]) => key.endsWith('_ENDPOINT'))?.[1] ?? '';
+      const endpoint = Object.entries(proxied.settings).find(([key]) => key.endsWith('_ENDPOINT'))?.[1] ?? '';
       for (const { url } of manifest.output) assert.ok(url.startsWith(endpoint), url);
       const answer = await fetch(statusUrl);
       const expires = Date.parse(answer.headers.get('expires') ?? '');
@@ -156,6 +161,16 @@ for (const [name, start, layout] of [
       assertChanges(next, writer.history, at);
       assert.equal(applied(before.output, next).size, before.output.size);
     });
+
+    if (name === 'S3')
+      it('are exact when the store answers 503 for 30 s, and the export does not fail', async () => {
+        const statusUrl = await submit({ server: headwater.server });
+        await until('uploads to begin', () => foldersOf(statusUrl), { everyMs: 5 });
+        proxied.proxy.inject({ type: 'answer', status: 503 }, { forMs: 30_000 });
+        assert.equal(assertSnapshot(await download(statusUrl), writer.history), writer.history.length);
+        await cancelExport(statusUrl);
+        await until('its files to be gone', async () => !(await foldersOf(statusUrl)));
+      });
 
     async function foldersOf(statusUrl: string): Promise<boolean> {
       const folders = await Array.fromAsync(store.folders());
