@@ -60,6 +60,8 @@ export function meaningOfAzure(
       code: 'bad-config',
       advice: `there is no container "${container}": create it, or correct HEADWATER_STORAGE_URL or HEADWATER_CONTAINERS`,
     };
+  if (code === 'Md5Mismatch' || code === 'InvalidBlobOrBlock')
+    return { code: 'unavailable', advice: 'the bytes did not arrive whole' };
   if (code === 'ENOTFOUND')
     return {
       code: 'unavailable',

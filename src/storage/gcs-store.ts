@@ -3,7 +3,7 @@ import type { Bucket, CRC32CValidator, File, StorageOptions } from '@google-clou
 import { crc32c } from '@node-rs/crc32';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { HeadwaterError } from '../base/errors.ts';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { checkedStream } from './checked-stream.ts';
 import { Buckets } from './buckets.ts';
 import type { Place } from './buckets.ts';
@@ -121,7 +121,14 @@ export class GcsStore implements ObjectStore, ClaimableStore {
       await pipeline(rest, upload);
     } catch (error) {
       await this.#cancel(uri);
-      throw error;
+      if ([400, 401, 403].includes(statusOf(error) ?? 0)) throw error;
+      // Also when Google has forgotten the upload, or the SDK misreads that the last part has arrived: a new upload is exact.
+      const options = { subject: place.name, cause: error };
+      throw new HeadwaterError(
+        'unavailable',
+        `the upload of ${place.name} broke off: ${messageOf(error)}`,
+        options,
+      );
     }
   }
 

@@ -41,6 +41,12 @@ export function meaningOfS3(error: unknown, step: Step, bucket: string): Meaning
       'AWS does not give this workload its role: check AWS_ROLE_ARN, the trust policy of the role and the token of the service account',
     );
   switch (name) {
+    case 'RequestTimeout':
+    case 'IncompleteBody':
+    case 'OperationAborted':
+    case 'BadDigest':
+    case 'XAmzContentChecksumMismatch':
+      return { code: 'unavailable', advice: 'the bytes did not arrive whole' };
     case 'NoSuchBucket':
       return wrong(
         `there is no bucket "${bucket}": create it, or correct HEADWATER_STORAGE_URL or HEADWATER_CONTAINERS`,

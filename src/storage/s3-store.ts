@@ -113,8 +113,10 @@ export class S3Store implements ObjectStore, ClaimableStore {
     const place = this.#buckets.place(checkKey(key));
     const upload = new S3Upload(this.#client, at(place), contentType);
     const doing = (work: () => Promise<void>): Promise<void> =>
-      this.#doing('write', place, work).catch((error: unknown) => {
-        throw isMissing(error, 'NoSuchUpload') ? removedMeanwhile(key) : error;
+      this.#doing('write', place, work).catch(async (error: unknown) => {
+        if (!isMissing(error, 'NoSuchUpload')) throw error;
+        // The answer to the request that completed the upload may have been lost.
+        if ((await this.head(key))?.bytes !== upload.bytes) throw removedMeanwhile(key);
       });
     return new BlockWriter(this.#blocks, {
       stage: (n, block) => doing(() => upload.stage(n, block)),

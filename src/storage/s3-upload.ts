@@ -21,6 +21,7 @@ export class S3Upload implements BlockSink {
   readonly #object: { readonly Bucket: string; readonly Key: string };
   readonly #params: { readonly ContentType: string; readonly ChecksumAlgorithm: 'SHA256' };
   readonly #parts: CompletedPart[] = [];
+  #bytes = 0;
   /** The id, when the first part is sent. */
   #multipart: Promise<string | undefined> | undefined;
 
@@ -34,7 +35,13 @@ export class S3Upload implements BlockSink {
     this.#params = { ContentType: contentType, ChecksumAlgorithm: 'SHA256' };
   }
 
+  /** Bytes given so far. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   async stage(n: number, block: Buffer): Promise<void> {
+    this.#bytes += block.length;
     if (n === 0 && block.length < PART_BYTES) {
       await this.#whole(block);
       return;

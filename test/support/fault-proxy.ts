@@ -11,6 +11,8 @@ export type Fault =
   | { readonly type: 'answer'; readonly status: number; readonly headers?: OutgoingHttpHeaders }
   /** The client sees a reset before an answer. */
   | { readonly type: 'reset' }
+  /** The server does what it was asked for, and the client sees a reset instead of the answer. */
+  | { readonly type: 'lose-answer' }
   /** Without `ms`, the request waits until the fault ends. */
   | { readonly type: 'delay'; readonly ms?: number }
   /** Resets the request that passes a number of bytes. The bodies of all requests count, from the last cut on. */
@@ -162,6 +164,10 @@ export class FaultProxy {
     outgoing.on('error', () => socket.resetAndDestroy());
     answer.once('close', () => outgoing.destroy());
     outgoing.once('response', (reply) => {
+      if (injected?.fault.type === 'lose-answer') {
+        reply.resume().once('end', () => socket.resetAndDestroy());
+        return;
+      }
       answer.writeHead(reply.statusCode ?? 502, this.#moved(endToEnd(reply.headers)));
       pipeline(reply, cutter('cut-download', injected), answer, () => undefined);
     });
@@ -202,6 +208,9 @@ async function passes(
       await delay(fault.ms ?? FOREVER_MS, undefined, { signal }).catch(() => undefined);
       return !gone.signal.aborted;
     }
+    case 'lose-answer':
+      injected.hit();
+      return true;
     case 'cut-upload':
     case 'cut-download':
       return true;

@@ -16,6 +16,8 @@ export interface GcsGateOptions {
 interface Upload {
   received: number;
   cancelled: boolean;
+  /** The answer to the last chunk, which is given again. */
+  finished: Buffer | undefined;
 }
 
 /**
@@ -80,6 +82,10 @@ export class GcsGate {
         incoming.headers['content-length'] === '0' &&
         range.endsWith('*')
       ) {
+        if (upload.finished) {
+          answer.writeHead(200, { 'content-type': 'application/json' }).end(upload.finished);
+          return;
+        }
         const headers = upload.received > 0 ? { Range: `bytes=0-${upload.received - 1}` } : {};
         return void answer.writeHead(308, headers).end();
       }
@@ -113,7 +119,14 @@ export class GcsGate {
           }
         }
         const id = new URL(reply.headers.location ?? '/', 'http://x').searchParams.get('upload_id');
-        if (begins && id !== null) this.#uploads.set(id, { received: 0, cancelled: false });
+        if (begins && id !== null)
+          this.#uploads.set(id, { received: 0, cancelled: false, finished: undefined });
+        const upload = this.#uploads.get(url.searchParams.get('upload_id') ?? '');
+        if (upload && reply.statusCode !== 308) {
+          const chunks: Buffer[] = [];
+          reply.on('data', (chunk: Buffer) => chunks.push(chunk));
+          reply.once('end', () => (upload.finished = Buffer.concat(chunks)));
+        }
         answer.writeHead(reply.statusCode ?? 502, changed);
         reply.pipe(answer);
         reply.once('error', () => answer.destroy());
