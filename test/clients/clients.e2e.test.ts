@@ -1,17 +1,14 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { messageOf } from '../../src/base/errors.ts';
 import { exportNow } from '../faults/exported.ts';
 import type { Deployment } from '../faults/deployment.ts';
-import type { BulkClient, ClientRequest, Level } from './bulk-client.ts';
+import type { Level } from './bulk-client.ts';
 import { bulkExport } from './bulk-export.ts';
+import { assertSame, exportBy } from './export-by.ts';
 import { DATA, loadedHeadwater } from './loaded.ts';
 import { medplum } from './medplum.ts';
 import { ownCommandLine } from './own-command-line.ts';
 import { receivedIn } from './received.ts';
-import type { Received } from './received.ts';
 import { smartFetch } from './smart-fetch.ts';
 
 const INSTALL_MS = 300_000;
@@ -146,26 +143,6 @@ async function change(
   }
   await headwater.query('DELETE FROM resource WHERE type = $1 AND id = $2', ['Device', idOf(device)]);
   return { changed: new Map(bodies), gone: device };
-}
-
-async function exportBy(client: BulkClient, request: Omit<ClientRequest, 'directory'>): Promise<Received> {
-  const directory = await mkdtemp(join(tmpdir(), 'headwater-client-'));
-  try {
-    await client.export({ ...request, directory });
-    assert.notEqual((await readdir(directory)).length, 0, 'it wrote something');
-    return await receivedIn(directory);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
-}
-
-function assertSame(received: ReadonlyMap<string, string>, wanted: ReadonlyMap<string, string>): void {
-  const missing = [...wanted.keys()].filter((key) => !received.has(key));
-  const extra = [...received.keys()].filter((key) => !wanted.has(key));
-  const other = [...wanted].filter(([key, line]) => received.has(key) && received.get(key) !== line);
-  const some = { missing: missing.slice(0, 5), extra: extra.slice(0, 5), other: other.slice(0, 5) };
-  assert.deepEqual(some, { missing: [], extra: [], other: [] });
-  assert.notEqual(wanted.size, 0);
 }
 
 function only(

@@ -7,8 +7,8 @@ import { sharedStack } from '../support/stack.ts';
 export const DATA = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
 
 /** A Headwater with the synthetic patients in its database and, as capture is ready, in its log. The test removes it. */
-export async function loadedHeadwater(): Promise<Deployment> {
-  const deployment = await Deployment.create(sharedStack());
+export async function loadedHeadwater(settings: Readonly<Record<string, string>> = {}): Promise<Deployment> {
+  const deployment = await Deployment.create(sharedStack(), settings);
   try {
     await loadDirectory({
       directory: DATA,
