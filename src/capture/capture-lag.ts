@@ -12,8 +12,8 @@ interface Probe {
 }
 
 /**
- * How old the oldest change is that is committed in the source and not stored in Kafka. Pure but for its clock; lives as long as the
- * process, so that it goes on while capture is down.
+ * Computes the age of the oldest change that is committed in the source and not stored in Kafka. Only its clock is impure. It lives as
+ * long as the process, so it also measures while capture is down.
  *
  * | # | capture                                    | since when Kafka lacks something                              |
  * |---|--------------------------------------------|---------------------------------------------------------------|
@@ -39,7 +39,7 @@ export class CaptureLag {
     this.#clock = clock;
   }
 
-  /** In ms; undefined = it is not this process that can tell. */
+  /** In ms; undefined if this process does not know it. */
   get value(): number | undefined {
     if (!this.#leads) return undefined; // 1
     const since = this.#downSince ?? this.#since();
@@ -53,7 +53,7 @@ export class CaptureLag {
     this.#forget();
   }
 
-  /** This capture leads: it knows nothing of the source yet. */
+  /** This capture leads from now on. It has received nothing yet. */
   begins(): void {
     this.#leads = true;
     this.#downSince ??= this.#clock();
@@ -68,7 +68,7 @@ export class CaptureLag {
   /** @param commitTime ms since 1970, by the source */
   transactionBegan(commitTime: number): void {
     this.#open = commitTime + this.#skew;
-    this.#downSince = undefined; // now it is known
+    this.#downSince = undefined; // the probes tell from now on
   }
 
   transactionEnded(): void {
@@ -82,13 +82,13 @@ export class CaptureLag {
     this.#waiting = undefined;
   }
 
-  /** They are stored. @param covered nothing that is missing lies before it */
+  /** The transactions are stored. @param covered nothing before this position is missing */
   stored(covered: Lsn): void {
     this.#committing = undefined;
     this.covered(covered);
   }
 
-  /** Nothing that is missing lies before this position. */
+  /** Nothing before this position is missing. */
   covered(position: Lsn): void {
     const next = this.#probes.findIndex(({ lsn }) => lsn > position);
     const passed = this.#probes.splice(0, next < 0 ? this.#probes.length : next).at(-1);

@@ -42,7 +42,7 @@ export interface CaptureOptions {
 }
 
 /**
- * Role: follows the source's write-ahead log into the resource topics and gives each export request its cut.
+ * Role: writes the changes of the source's write-ahead log to the resource topics and gives each export request its cut.
  * Invariants: whole source transactions, in commit order, exactly once; a position is confirmed to PostgreSQL only when
  * Kafka has stored it; a cut never falls inside a source transaction.
  * A crash: the next capture opens the log, which aborts the open Kafka transaction. It reads the stored position and continues
@@ -97,7 +97,7 @@ export class Capture implements Service {
     }
   }
 
-  /** Returns the position to follow from, after a load if one is needed. */
+  /** Loads if a load is needed. Returns the position from which to follow the stream. */
   async #begin(destination: FollowingOptions['destination'], signal: AbortSignal): Promise<Position> {
     const { source, requests, rows, newId, logger, onLoad } = this.#options;
     const facts = await this.#admitted(signal); // again: the fenced capture may have stored another position

@@ -5,7 +5,7 @@ import type { ChangePoint, KeyedChange } from './change.ts';
 import type { RowRules } from './read-row.ts';
 import type { SourceRow } from './source-mapping.ts';
 
-/** Bytes of a row, before and after together, from which on it is read in the thread. Reading fewer takes a few ms. */
+/** A row of more bytes, old and new version together, is read in the thread. A smaller one takes a few ms. */
 export const LARGE_BYTES = 256 << 10;
 /** The bodies are outside of the heap. */
 const YOUNG_MB = 16;
@@ -38,7 +38,7 @@ export function derive(derivation: Derivation, rules: RowRules): KeyedChange[] {
 }
 
 /**
- * Role: makes changes of rows; those of large rows in a thread, so that the process answers meanwhile.
+ * Role: derives changes from rows. It reads large rows in a thread, so that the process answers meanwhile.
  * Invariant: the caller waits for each result, so changes keep the order of commits and one large row is in memory at a time.
  * A crash: when the thread ends, the call fails, and capture starts again from its position.
  */
@@ -86,7 +86,7 @@ export class ChangeDeriver {
   }
 }
 
-/** Copies, which can be given away: the bodies themselves are views into what was received. */
+/** Copies the bodies, because they are views into the received bytes. The copies can be transferred to the thread. */
 function withOwnBodies(derivation: Derivation): Derivation {
   if (derivation.of === 'load') return { ...derivation, row: withOwnBody(derivation.row) };
   const { old, row } = derivation;

@@ -14,7 +14,7 @@ parentPort?.on('message', (derivation: Derivation) => {
   parentPort?.postMessage(changes, [...new Set(changes.flatMap(({ change }) => ownBytes(change.body)))]);
 });
 
-/** Returns the memory that can be given away instead of being copied. Small buffers lie in a pool of Node's. */
+/** Returns the memory that can be transferred instead of copied. Small buffers share a pool of Node, so they are copied. */
 function ownBytes(body: Uint8Array | null): ArrayBuffer[] {
   return body && body.length >= Buffer.poolSize ? [body.buffer as ArrayBuffer] : [];
 }

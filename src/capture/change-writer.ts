@@ -23,7 +23,7 @@ export interface CaptureMetrics {
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** An open log, and all that is needed to write changes to it. */
+/** An open log, with the tools to write changes to it. */
 export interface ChangeDestination {
   readonly log: CaptureLog;
   readonly resources: Pick<ResourceLog, 'topics' | 'changes' | 'encodeZone'>;
@@ -40,8 +40,8 @@ export interface WriterState {
   /** Stamp of the last reload. */
   readonly reloaded: Stamp | undefined;
   /**
-   * Whether to write zones. A reload does not: it does not know in whose compartment a resource was before, so a reader that
-   * skips its records by a zone would take an older record for the newest.
+   * Whether to write zones. A reload writes none: it does not know the earlier patients of a resource. A reader that skipped its
+   * records by a zone would take an older record for the newest.
    */
   readonly writesZones: boolean;
 }
@@ -133,7 +133,7 @@ export class ChangeWriter {
     return [...this.#totals.values()].map((total) => ({ ...total }));
   }
 
-  /** The record of a resource that Kafka refuses: without the body, so that exports name the resource in `error`. */
+  /** Returns the record of a resource that Kafka refuses, without the body. Exports name the resource in `error`. */
   #withoutBody({ key, value }: RefusedRecord): Buffer | undefined {
     const { changes } = this.#destination.resources;
     const change = changes.decode(Buffer.from(value));

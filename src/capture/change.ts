@@ -18,7 +18,7 @@ export interface KeyedChange {
   readonly type: string;
   readonly id: string;
   readonly change: ResourceChange;
-  /** Why the body is not in the log although the resource lives. */
+  /** The reason why the log has no body of a living resource. */
   readonly problem: string | undefined;
 }
 
@@ -55,7 +55,7 @@ function whole(row: SourceRow, old: SourceRow | undefined): SourceRow {
   return row.body === undefined ? { ...row, body: old?.body } : row;
 }
 
-/** A row that a load found. */
+/** The change of a row that a load has read. */
 export function loadedChange(
   operation: 'snapshot' | 'update',
   row: SourceRow,
@@ -81,7 +81,7 @@ export function afterReload(
     { owners: new Set(before.patients), known: new Set(known) },
     new Set(change.patients),
   );
-  if (before.patients.includes(MANY_PATIENTS)) left.add(MANY_PATIENTS); // it is unknown which of the many it has left
+  if (before.patients.includes(MANY_PATIENTS)) left.add(MANY_PATIENTS); // the many are not named, so it may have left any of them
   return left.size > change.leftPatients.length ? { ...change, leftPatients: named(left) } : undefined;
 }
 
@@ -111,7 +111,7 @@ function living(
   };
 }
 
-/** Old rows are only parsed when they can tell something. */
+/** Parses an old row only if its content is needed. */
 function leftBy(
   before: SourceRow,
   row: SourceRow,

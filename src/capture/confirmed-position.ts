@@ -1,8 +1,8 @@
 import type { Lsn } from '../base/positions.ts';
 
 /**
- * Decides which LSN may be confirmed to PostgreSQL: only one that Kafka has stored. PostgreSQL throws away what lies before
- * it, so confirming anything else loses changes at the next crash.
+ * Decides which LSN may be confirmed to PostgreSQL: only one up to which Kafka has stored everything. PostgreSQL deletes the log before
+ * it, so a later LSN would lose changes at the next crash.
  */
 export class ConfirmedPosition {
   #stored: Lsn;
@@ -24,7 +24,7 @@ export class ConfirmedPosition {
     return this.#reached;
   }
 
-  /** Up to where PostgreSQL has sent everything. */
+  /** PostgreSQL has sent everything before this position. */
   get advanced(): Lsn {
     return this.#advanced;
   }
@@ -42,19 +42,19 @@ export class ConfirmedPosition {
     if (end > this.#reached) this.#reached = end;
   }
 
-  /** PostgreSQL has sent everything up to here. */
+  /** Records that PostgreSQL has sent everything before this position. */
   advancedTo(position: Lsn): void {
     if (position > this.#advanced) this.#advanced = position;
   }
 
-  /** Kafka has committed this position and all it covers. */
+  /** Records that Kafka has committed this position and everything before it. */
   committed(position: Lsn): void {
     if (position > this.#stored) this.#stored = position;
   }
 
   /**
-   * On a database where nothing of ours happens: a position past the stored one with nothing of ours before it, worth
-   * storing so that PostgreSQL can drop its log. undefined while anything is not stored or nothing has moved.
+   * Returns a later position that may be stored although nothing of ours has happened before it, so that PostgreSQL can delete its log.
+   * undefined while something is not stored, or if the position has not moved.
    */
   idleAdvance(): Lsn | undefined {
     return !this.#open && this.#reached <= this.#stored && this.#advanced > this.#stored

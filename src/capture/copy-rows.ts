@@ -34,7 +34,7 @@ export async function* copyRows(client: pg.Client, mapping: TableMapping): Async
     const rest = data.subarray(at);
     pieces = rest.length > 0 ? [rest] : [];
     bytes = rest.length;
-    wanted = rows.length > 0 ? 0 : bytes * 2; // a row larger than that: do not join it again for every chunk
+    wanted = rows.length > 0 ? 0 : bytes * 2; // a large row: do not join its chunks again for each new one
     if (rows.length > 0) yield rows;
   }
   yield* lastRows(Buffer.concat(pieces), mapping);

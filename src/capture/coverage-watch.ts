@@ -8,9 +8,9 @@ import { coverageGap } from './coverage.ts';
 import type { Source } from './source.ts';
 import type { TableMapping } from './source-mapping.ts';
 
-/** Between two looks, in ms. */
+/** Pause between two checks, in ms. */
 const INTERVAL = 3_000;
-/** A topic that brokers do not know for this many looks was deleted: one that has just restarted learns of it in less. */
+/** After so many checks without the topic, it counts as deleted. A broker that has just restarted knows its topics sooner. */
 const LOOKS_WITHOUT_TOPIC = 5;
 
 /** Returns the identities of the topics of these types, as the log has them. */
@@ -27,9 +27,9 @@ export interface CoverageWatchOptions {
 }
 
 /**
- * Looks every few seconds, and before each cut, whether what was proved of the source still holds, and whether the topics are the
- * same. Invariant: no cut is written unless everything before it was in the stream. Each look ends in nothing or in an error that
- * ends the stream: what the position says was proved is then compared again at the start.
+ * Checks every few seconds, and before each cut, that the proved facts about the source still hold and that the topics are the
+ * same. Invariant: no cut is written unless everything before it was in the stream. A check that fails ends the stream with an error. The
+ * next start compares the source with the facts in the position again.
  */
 export class CoverageWatch {
   readonly #options: CoverageWatchOptions;
@@ -49,7 +49,7 @@ export class CoverageWatch {
     return this.#proved;
   }
 
-  /** The mapping of a table by its object id, as of the last look; undefined for a table that is not ours. */
+  /** Returns the mapping of a table by its object id, as of the last check; undefined for a table that is not mapped. */
   mappingOf(oid: number): TableMapping | undefined {
     const at = this.#catalog?.tables.findIndex((table) => table?.oid === oid) ?? -1;
     return this.#options.source.mapping[at];
@@ -62,7 +62,7 @@ export class CoverageWatch {
     return look;
   }
 
-  /** Looks until the signal fires. Throws what a look finds. */
+  /** Checks until the signal fires. Throws the error of the first check that fails. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await sleep(INTERVAL, signal).catch(() => undefined);

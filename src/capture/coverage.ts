@@ -35,7 +35,7 @@ export function coverageOf(
   return facts;
 }
 
-/** Names the first fact that is not as it was proved; undefined when all are. */
+/** Returns the name of the first fact that has changed since it was proved; undefined if none has. */
 export function coverageGap(
   proved: readonly CoverageFact[],
   now: readonly CoverageFact[],

@@ -27,7 +27,7 @@ export interface FollowingOptions {
   readonly health: HealthReporter;
 }
 
-/** The stream from a stored position, until the signal fires or an error ends it. */
+/** Follows the stream from a stored position until the signal fires or an error ends it. */
 export class Following {
   readonly #options: FollowingOptions;
   readonly #start: Position;

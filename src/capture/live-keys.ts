@@ -85,7 +85,7 @@ export async function deleteLive(
 ): Promise<void> {
   const { type, isGhost } = keysOf;
   const topic = log.topics.topicOf(type);
-  // The writer's ends, not the reader's: a reader may not see the last commit yet, and would take its keys for gone.
+  // The ends that the writer knows: a reader may not see the last commit yet and would treat its keys as deleted.
   for (const [partition, to] of writer.ends(type).entries()) {
     const live = liveKeys(log, { topic, partition, to: offset(to) }, signal);
     for await (const keys of sender.each(live)) {

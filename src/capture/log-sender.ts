@@ -2,9 +2,9 @@ import { HeadwaterError } from '../base/errors.ts';
 import type { HealthReporter } from '../base/service.ts';
 import type { CaptureLog } from './resource-log.ts';
 
-/** Added raw bytes at which they are sent. */
+/** The added records are sent when they have this many raw bytes. */
 const FLUSH_BYTES = 8 << 20;
-/** A large source transaction, or a load, continues in another Kafka transaction after this many raw bytes. */
+/** After this many raw bytes, a large source transaction or a load continues in another Kafka transaction. */
 const TRANSACTION_BYTES = 96 << 20;
 /** Part of Kafka's transaction timeout after which a transaction is committed. The rest is for the commit and its retries. */
 const MAX_OPEN_SHARE = 1 / 4;
@@ -28,7 +28,7 @@ export class LogSender {
   #bytes = 0;
 
   /**
-   * @param health hears when the log has stored something, and when storing is slow
+   * @param health called when the log has stored something, and when that takes long
    * @param commitPart commits in the middle of a source transaction or a load
    */
   constructor(log: CaptureLog, health: HealthReporter, commitPart: () => Promise<void> = () => log.commit()) {

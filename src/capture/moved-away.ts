@@ -22,9 +22,9 @@ interface Place {
  * Completes the records that a reload wrote to the topic of a type. A reload knows only the new row, so its records do not name the
  * patients whose compartment a resource has left meanwhile. The records of such resources are written again with these patients, as
  * the stream would have written them. So the log keeps them when the versions from before the reload are compacted away.
- * @param before where the partitions ended before the reload
- * @param ends where they end now; everything before is committed
- * @param keysAPass old versions held at a time; more of them take further passes over the records of the reload
+ * @param before the ends of the partitions before the reload
+ * @param ends the ends of the partitions now; everything before them is committed
+ * @param keysAPass number of old versions in memory; more of them need further passes over the records of the reload
  */
 export async function writeMovedAway(
   log: Pick<ResourceLog, 'reader' | 'topics' | 'changes'>,

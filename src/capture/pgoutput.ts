@@ -7,7 +7,7 @@ import type { Lsn } from '../base/positions.ts';
  * bytes: a resource's body must reach the log as the source has it.
  */
 
-/** `null` is SQL null; `undefined` a large value that the update left as it was and that PostgreSQL therefore did not send. */
+/** `null` is SQL null. `undefined` is a large value that the update did not change, so PostgreSQL did not send it. */
 export type ColumnValue = Buffer | null | undefined;
 export type Tuple = readonly ColumnValue[];
 
@@ -15,7 +15,7 @@ export interface Relation {
   readonly oid: number;
   readonly schema: string;
   readonly table: string;
-  /** Whether old rows come whole (REPLICA IDENTITY FULL). */
+  /** Whether the stream has whole old rows (REPLICA IDENTITY FULL). */
   readonly fullIdentity: boolean;
   readonly columns: readonly string[];
 }
@@ -42,7 +42,7 @@ export function fromPostgresTime(microseconds: bigint): number {
   return Number(microseconds / 1000n) + EPOCH_2000;
 }
 
-/** undefined for a message that says nothing about data (origin, type). Throws `unsupported`. */
+/** Returns undefined for a message without data (origin, type). Throws `unsupported`. */
 export function decodeWalMessage(data: Buffer): WalMessage | undefined {
   const reader = new ByteReader(data);
   const tag = reader.byte();

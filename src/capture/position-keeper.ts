@@ -12,7 +12,7 @@ import type { ResourceLog } from './resource-log.ts';
 /** An idle database's log is released at most this often, in ms. */
 const IDLE_INTERVAL = 10_000;
 
-/** A destination whose positions are stored too. */
+/** A log that also stores positions. */
 export interface PositionDestination extends Pick<ChangeDestination, 'log' | 'clock'> {
   readonly resources: Pick<ResourceLog, 'positions'>;
 }
@@ -106,7 +106,7 @@ export class PositionKeeper {
     return due ? this.#confirmed.idleAdvance() : undefined;
   }
 
-  /** Capture is ready when the log has stored something, or when everything up to the first probe left nothing to store. */
+  /** Reports readiness when the log has stored something, or when the stream up to the first probe held nothing to store. */
   #reportReady(sender: LogSender): void {
     const sent = this.#firstEnd !== undefined && this.#confirmed.advanced >= this.#firstEnd;
     if (sent && !sender.busy) this.#health.ready();

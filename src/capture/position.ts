@@ -10,7 +10,7 @@ export interface PositionStore {
   /** Returns the last committed position; undefined before the first load. */
   read(): Promise<Position | undefined>;
   readonly topic: string;
-  /** The key of the position's records. The log has one position, of whichever slot. */
+  /** The key of the records of the position. The log has one position, whichever slot it belongs to. */
   readonly key: string;
   encode(position: Position): Buffer;
 }
@@ -53,7 +53,7 @@ const RELOAD = 'headwater reload loads everything again';
 const RESET = 'headwater reset deletes the resource topics and loads them again';
 
 /**
- * Why capture may not touch the log or the slot, as one line that says what to run; undefined when it may.
+ * Returns the reason why capture must not change the log or the slot, as one line with the command to run; undefined if it may.
  *
  * | # | stored position        | otherwise                                | refused |
  * |---|------------------------|------------------------------------------|---------|

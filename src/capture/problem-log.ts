@@ -2,7 +2,7 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/service.ts';
 
 const HOUR = 3_600_000;
-/** Keys that are remembered, and so reported, in an hour. */
+/** The most rows that are reported in an hour. */
 const MAX_KEYS = 10_000;
 
 /**

@@ -15,11 +15,11 @@ export interface RowRules {
 }
 
 export interface ReadRow {
-  /** In one line; null if the row is no resource that can be exported. */
+  /** One line; null if the row is not a resource that can be exported. */
   readonly body: Buffer | null;
   readonly oversizeBytes: number | null;
   readonly patients: ReadonlySet<string>;
-  /** Why there is no body. Tells nothing of what the body holds. */
+  /** The reason why there is no body. It holds nothing of the body. */
   readonly problem: string | undefined;
 }
 
@@ -51,7 +51,7 @@ export function readRow(row: SourceRow, rules: RowRules): ReadRow {
   return { body: oneLine(body), oversizeBytes: null, patients, problem: undefined };
 }
 
-/** In whose compartment a row is, whatever else is wrong with it. */
+/** Returns the patients in whose compartment a row is, even if the row cannot be exported. */
 export function patientsOfRow(row: SourceRow, { references }: RowRules): Set<string> {
   const { type, body } = row;
   const id = keyId(row.id);
@@ -59,12 +59,12 @@ export function patientsOfRow(row: SourceRow, { references }: RowRules): Set<str
   return new Set(patientsOf(type, id, body ? parsed(body) : undefined, references));
 }
 
-/** A record names at most so many patients: in place of more it says that there are many. */
+/** The most patients that a record names. If there are more, it only says that they are many. */
 export function named(patients: ReadonlySet<string>): string[] {
   return patients.size > MAX_PATIENTS ? [MANY_PATIENTS] : [...patients];
 }
 
-/** An id as part of a key. What is no FHIR id gets a form that is short and printable, and another one for each id. */
+/** Returns an id as part of a key. A text that is not a FHIR id becomes a short printable form, different for each text. */
 export function keyId(id: string): string {
   if (isId(id) || /^[\x21-\x7e]{0,64}$/.test(id)) return id;
   const start = id.slice(0, 40).replaceAll(/[^\x21-\x7e]/g, '_');
@@ -79,7 +79,7 @@ function problemOf(row: SourceRow, resource: unknown): string | undefined {
   return undefined;
 }
 
-/** undefined for what is not JSON. */
+/** Returns undefined if the text is not JSON. */
 function parsed(body: Buffer): unknown {
   try {
     return JSON.parse(body.toString('utf8'));
@@ -88,7 +88,7 @@ function parsed(body: Buffer): unknown {
   }
 }
 
-/** Line breaks in JSON text can only stand between its tokens, where a space means the same: a body must be one line. */
+/** Replaces line breaks by spaces, because a body must be one line. In JSON text they can only stand between tokens. */
 function oneLine(body: Buffer): Buffer {
   if (!body.includes(NEWLINE) && !body.includes(CARRIAGE_RETURN)) return body;
   return Buffer.from(body.map((byte) => (byte === NEWLINE || byte === CARRIAGE_RETURN ? SPACE : byte)));

@@ -8,7 +8,7 @@ import { openSession } from '../database/session.ts';
 import { decodeWalMessage } from './pgoutput.ts';
 import type { WalMessage } from './pgoutput.ts';
 
-/** Bytes received and not yet taken at which the socket is no longer read. */
+/** The socket is not read while this many received bytes wait to be taken. */
 const QUEUE_BYTES = 4 << 20;
 /** Well under wal_sender_timeout (60 s by default), after which PostgreSQL hangs up. */
 const STATUS_INTERVAL = 5_000;
@@ -20,7 +20,7 @@ export type WalEvent =
   /** Everything before this position has been sent. */
   | { readonly kind: 'advanced'; readonly position: Lsn };
 
-/** pg's connection with the raw replication stream, which its types lack. */
+/** The connection of pg with the raw replication stream, which the types of pg lack. */
 interface ReplicationConnection {
   readonly stream: { pause(): void; resume(): void; destroy(): void };
   on(event: 'copyData', listener: (message: { chunk: Buffer }) => void): void;
@@ -39,7 +39,7 @@ export class ReplicationStream {
   #confirmed: Lsn;
   #queue: WalEvent[] = [];
   #queuedBytes = 0;
-  /** The buffers that the queued messages, and those taken last, are views into. */
+  /** The buffers behind the queued messages and behind those that were taken last. */
   #queuedData: Buffer[] = [];
   #takenData: Buffer[] = [];
   #paused = false;
@@ -122,7 +122,7 @@ export class ReplicationStream {
     return this.#queue.length > 0;
   }
 
-  /** Kafka has stored everything up to here: PostgreSQL may forget it. */
+  /** Tells PostgreSQL that Kafka has stored everything before this position, so PostgreSQL may delete it. */
   confirm(position: Lsn): void {
     if (position <= this.#confirmed) return;
     this.#confirmed = position;
@@ -136,11 +136,11 @@ export class ReplicationStream {
 
   async close(): Promise<void> {
     clearInterval(this.#timer);
-    this.#connection.stream.destroy(); // a replication connection does not listen to a polite end
+    this.#connection.stream.destroy(); // a replication connection ignores an orderly end
     await this.#client.end().catch(() => undefined);
   }
 
-  /** Until something came, the stream broke, or the signal fired. */
+  /** Resolves when an event has arrived, the stream has ended, or the signal has fired. */
   async #changed(signal: AbortSignal): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<undefined>();
     const wake = (): void => resolve(undefined);
@@ -203,7 +203,7 @@ export class ReplicationStream {
   }
 }
 
-/** An address may lead to another server than a moment ago. */
+/** Checks the server, because the address may lead to another server now. */
 async function requireTimeline(client: pg.Client, expected: number): Promise<void> {
   try {
     const { rows } = await client.query<{ timeline: string | number }>('IDENTIFY_SYSTEM');

@@ -6,7 +6,7 @@ import type { LogReader, TopicListener } from '../log/log.ts';
 import type { TopicIdentities } from './coverage-watch.ts';
 import type { PositionStore } from './position.ts';
 
-/** The log as capture needs it. */
+/** The port of capture to the log. */
 export interface ResourceLog {
   /** Opens the log for writing and fences every earlier writer. The control topics are declared. */
   open(): Promise<CaptureLog>;

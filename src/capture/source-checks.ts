@@ -3,7 +3,7 @@ import type { Catalog, CatalogColumn, CatalogTable } from './catalog.ts';
 import { mappedColumns } from './source-mapping.ts';
 import type { MappedColumns, TableMapping } from './source-mapping.ts';
 
-/** Why the stream or a load would not show everything, and what mends it. */
+/** A reason why the stream or a load would miss something, and the remedy. */
 export interface Problem {
   /** One line for the operator, which says what to run. */
   readonly text: string;
@@ -33,8 +33,8 @@ const TYPES: Readonly<Record<keyof MappedColumns, readonly string[]>> = {
 const ENUMS_TOO: ReadonlySet<string> = new Set(['type', 'version']);
 
 /**
- * Everything that would keep changes or rows from the log. In the order of the checks; those that no SQL of ours mends come first,
- * so that nothing is changed in a database that cannot be followed.
+ * Returns everything that would keep changes or rows from the log, in the order of the checks. The faults that an operator must mend come
+ * first, so that Headwater changes nothing in a database that it cannot follow.
  */
 export function problemsOf(
   catalog: Catalog,

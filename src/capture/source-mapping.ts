@@ -84,7 +84,7 @@ export function gapOf(relation: Relation, mapping: TableMapping): string | undef
   return lacking && `${of} while it had no column ${lacking[1]}`;
 }
 
-/** Reads rows of one relation as it is described now: made again whenever PostgreSQL describes the relation again. */
+/** Reads the rows of one relation. It is valid until PostgreSQL describes the relation again. */
 export class RowReader {
   readonly relation: Relation;
   readonly mapping: TableMapping;

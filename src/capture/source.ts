@@ -24,7 +24,7 @@ export interface NewSlot {
   release(): Promise<void>;
 }
 
-/** Between two looks whether an ended session is gone, in ms. */
+/** Pause between two checks that an ended session is gone, in ms. */
 const END_POLL = 50;
 
 /** The source database as capture needs it set up: publication, slot, replica identity. Every call is short; none reads resources. */
@@ -56,7 +56,7 @@ export class Source {
     return this.#mapping;
   }
 
-  /** Waits until no other capture of this installation leads. Two at a time would only fence each other in turn. */
+  /** Waits until no other capture of this installation leads. Two leaders would fence each other again and again. */
   lead(signal: AbortSignal, waits: Pick<LeadOptions, 'onWaiting' | 'onSilent'>): Promise<Lead> {
     return Lead.acquire(
       { ...waits, url: this.#url, name: `headwater capture ${this.#names.prefix}` },
@@ -81,7 +81,7 @@ export class Source {
     });
   }
 
-  /** The catalog as it is. Throws `unavailable` while the server is a standby. */
+  /** Reads the catalog. Throws `unavailable` while the server is a standby. */
   catalog(): Promise<Catalog> {
     return this.#query((client) => this.catalogOver(client));
   }
@@ -115,7 +115,7 @@ export class Source {
     });
   }
 
-  /** Throws `unavailable` when a table is not there: it is waited for. */
+  /** Throws `unavailable` if a table does not exist, so that capture waits for it. */
   requireTables({ tables }: Catalog): void {
     const missing = this.#mapping.find((_, i) => !tables[i]);
     if (!missing) return;

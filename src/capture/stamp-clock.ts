@@ -2,9 +2,9 @@ import { stamp } from '../base/positions.ts';
 import type { Stamp } from '../base/positions.ts';
 
 /**
- * The log's clock. Commit times of PostgreSQL can go backwards from one commit to the next and several share a
- * millisecond; stamps never go back, and a cut's stamp is its own: what is before it has none greater, what comes after
- * has none as small. So an instant alone names a cut, and `_since` can be answered by it.
+ * The clock of the log. Commit times of PostgreSQL can go backwards, and several commits can share a millisecond. Stamps never go
+ * back. The stamp of a cut belongs to it alone: no earlier record has a greater stamp, and every later record has a greater one. So
+ * an instant names a cut, and `_since` can be answered by it.
  */
 export class StampClock {
   #last: number;

@@ -18,8 +18,8 @@ export function parseHistory(current: number, content: string): Timelines {
 }
 
 /**
- * Whether this server has everything of its own timelines up to a position that was reached on `timeline`. It has not when it
- * was promoted from an earlier place: then the log may hold changes which this server never had.
+ * Returns true if this server has the whole history up to a position on `timeline`. It does not if it was promoted at an earlier
+ * place: the log may then hold changes that this server never had.
  */
 export function contains(
   timelines: Timelines,

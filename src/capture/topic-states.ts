@@ -3,11 +3,11 @@ import type { TopicState } from '../events/position.ts';
 export interface TopicDifference {
   /** Begins with the type. */
   readonly text: string;
-  /** A key's older records are in another partition than its newer ones would be. */
+  /** New records of a key would go to another partition than its older records. */
   readonly keysMoved: boolean;
 }
 
-/** How the log's topics are not those that the position names; undefined when they are. Only a topic that was made later may be added. */
+/** Returns how the topics differ from those that the position names; undefined if they do not. Only topics that were created later may be added. */
 export function topicDifference(
   stored: readonly TopicState[],
   actual: readonly TopicState[],

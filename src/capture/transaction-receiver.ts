@@ -35,7 +35,7 @@ export interface ReceiverParts {
 /** Turns the messages of source transactions into changes and commands, in the order of the stream. */
 export class TransactionReceiver {
   readonly #parts: ReceiverParts;
-  /** The stream repeats transactions that were committed before it. */
+  /** The stream repeats the transactions that were committed before this position. */
   readonly #start: Lsn;
   /** Row readers by the table's object id; null for a table that is not mapped. */
   readonly #rows = new Map<number, RowReader | null>();
@@ -77,7 +77,7 @@ export class TransactionReceiver {
     if (!skip) metrics.lag.transactionBegan(time);
   }
 
-  /** A table is known by its object id: its name may be another table's now. */
+  /** Finds a table by its object id, because another table may have its name now. */
   async #describe(relation: Relation): Promise<void> {
     const { watch, mapping: tables } = this.#parts;
     const { oid, schema, table } = relation;

@@ -5,13 +5,13 @@ import type { Lsn } from '../base/positions.ts';
 import type { CaptureLag } from './capture-lag.ts';
 import type { Source } from './source.ts';
 
-/** Between two probes, in ms. */
+/** Pause between two probes, in ms. */
 const INTERVAL = 1_000;
 
 /**
- * Asks the source every second where its log ends, until the signal fires: a stream that stands still does not tell. What goes wrong
- * is left to the stream, which meets it as well.
- * @param onProbe hears where the log ends, and asks the stream how far it has been sent
+ * Asks the source every second where its log ends, until the signal fires. A stream that stands still does not show that. Errors are
+ * ignored here, because the stream meets them too.
+ * @param onProbe called with the end of the log; asks the stream for the position that it has reached
  */
 export async function probeWal(
   source: Pick<Source, 'catalogSession'>,

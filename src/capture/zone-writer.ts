@@ -4,7 +4,7 @@ import { MANY_PATIENTS, MAX_PATIENTS } from '../events/resource-change.ts';
 import type { Zone } from '../events/zone.ts';
 import type { StoredBatch } from '../log/log.ts';
 
-/** A zone ends with the batch that makes it this large. A smaller stretch is not worth a read of its own. */
+/** A zone ends with the batch that makes it this large. A separate read of a smaller stretch would save nothing. */
 const ZONE_BYTES = 96 << 10;
 
 interface OpenZone {
@@ -29,8 +29,8 @@ export class ZoneWriter {
   }
 
   /**
-   * Takes a batch of the type's topic, in the order of a partition's offsets. Between two batches there are only markers of
-   * transactions, so a zone reaches over them.
+   * Takes a batch of the topic of a type, in the order of the offsets of its partition. Only markers of transactions lie between two
+   * batches, so a zone includes them.
    */
   stored(type: string, { partition, from, to, bytes, patients }: StoredBatch): void {
     if (patients === undefined) return;

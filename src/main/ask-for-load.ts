@@ -8,7 +8,7 @@ import { resourceLog } from './capture-log.ts';
 import type { LogAccess } from './log-access.ts';
 
 /**
- * Stores that an operator wants a load, which the next start of capture does; a running capture is fenced and starts again.
+ * Records the request of an operator for a load. The next start of capture carries it out. A running capture is fenced and starts again.
  * `first-load` deletes the resource topics and begins a new epoch. `reload` keeps them; it begins a new epoch when they are
  * not as the position says, since deletes may be lost. A crash before the commit has changed nothing.
  */
@@ -29,7 +29,7 @@ export async function askForLoad(
         'bad-request',
         `${prefix}.resources.${difference.text}, which a reload cannot mend; run headwater reset`,
       );
-    if (pending === 'reload' && (difference || !stored)) await log.admin.emptyTopic(log.names.zones); // they name other offsets
+    if (pending === 'reload' && (difference || !stored)) await log.admin.emptyTopic(log.names.zones); // the zones name offsets of the old topics
     const position = positionAsked(stored, { pending, states, lost: difference !== undefined });
     appender.add(positions.topic, positionRecord(positions, position, Date.now()));
     await appender.commit();
@@ -39,9 +39,9 @@ export async function askForLoad(
 }
 
 /**
- * Returns the position to store for an operator who asks for a load. After an interrupted reload the ends before it stay: its records do
+ * Returns the position that records the request. After an interrupted reload, the ends from before it are kept: the records of the reload do
  * not name the earlier patients of its resources.
- * @param lost the topics are not as the stored position says
+ * @param lost the topics differ from the stored position
  */
 export function positionAsked(
   stored: Position | undefined,

@@ -17,7 +17,7 @@ export interface CaptureCodecs {
 }
 
 /**
- * The log as capture needs it, on Kafka.
+ * Returns the port of capture to the log, on Kafka.
  * @param transactionTimeoutMs Kafka aborts a transaction after this time; a minute by default
  */
 export function resourceLog(
@@ -52,7 +52,7 @@ export function resourceLog(
       },
       deleteAll: async () => {
         await admin.deleteResourceTopics();
-        await admin.emptyTopic(names.zones); // the offsets that they name begin again
+        await admin.emptyTopic(names.zones); // the zones name offsets of the deleted topics
       },
     },
     positions: {
@@ -64,7 +64,7 @@ export function resourceLog(
   };
 }
 
-/** Waits until the brokers know all partitions of a topic that was just made. */
+/** Waits until the brokers know all partitions of a new topic. */
 async function onceKnown(log: LogAccess, topic: string, partitions: number): Promise<ResourceTopic> {
   const deadline = Date.now() + METADATA_PATIENCE;
   for (;;) {
@@ -82,7 +82,7 @@ function entry<V>(key: string, value: V | undefined): [string, V][] {
   return value === undefined ? [] : [[key, value]];
 }
 
-/** Returns the topics of these types as the cluster has them, without those that do not exist. */
+/** Returns the topics of these types in the cluster. Types without a topic are left out. */
 export async function topicStates(
   { names, reader }: Pick<LogAccess, 'names' | 'reader'>,
   types: readonly string[],
@@ -104,7 +104,7 @@ async function readPosition(log: LogAccess, codec: Codec<Position>): Promise<Pos
   const topic = log.names.position;
   const { signal } = new AbortController();
   const ends = await log.reader.ends(topic);
-  // The topic was made or found when this process started: a broker that has restarted may not know it yet.
+  // The topic existed when this process started, but a broker that has just restarted may not know it yet.
   if (ends.length === 0)
     throw new HeadwaterError('unavailable', `Kafka does not know ${topic} yet`, { subject: topic });
   for (const [partition, to] of ends.entries()) {

@@ -57,7 +57,7 @@ export async function load(
   return 0;
 }
 
-/** Options of `headwater export`: those of its own, and those of the parameter table under commander's names. */
+/** Options of `headwater export`: its own, and those of the parameter table under the names that commander gives them. */
 type ExportOptions = Json &
   Pick<ExportRequest, 'group' | 'allPatients' | 'lenient'> & {
     readonly server?: string;
@@ -161,7 +161,7 @@ export async function stackUpCommand(options: Json): Promise<number> {
   return 0;
 }
 
-/** @param directory instead of the project's `.headwater` */
+/** @param options.directory used instead of the `.headwater` of the project */
 export async function stackDownCommand(
   options: Json & { readonly deleteData?: boolean; readonly directory?: string },
 ): Promise<number> {

@@ -5,7 +5,7 @@ const PATIENCE = 8_000;
 /** ms. After this time the process ends although something is open, such as a socket. */
 const LEFTOVERS = 500;
 
-/** Rejects when the signal fires, so that what cannot be given up is not waited for. */
+/** Rejects when the signal fires. The work goes on; its caller no longer waits for it. */
 export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject }: PromiseWithResolvers<never> = Promise.withResolvers();
   const abort = (): void => reject(signal.reason as Error);
@@ -14,7 +14,7 @@ export function orAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> 
   return Promise.race([work, promise]).finally(() => signal.removeEventListener('abort', abort));
 }
 
-/** Waits for what ends after the signal, and gives up on it after a while: the log then names it. */
+/** Waits until the services have ended. After a time limit from the signal it stops waiting and logs the names of the others. */
 export async function untilEnded(
   ending: Promise<unknown>,
   options: {
@@ -42,7 +42,7 @@ export async function untilEnded(
   }
 }
 
-/** Ends the process with the exit code that was set, at once when nothing is left, else soon. */
+/** Ends the process with the exit code that was set: at once if nothing is open, otherwise after a short time. */
 export function endProcess(): void {
   setTimeout(() => process.exit(), LEFTOVERS).unref();
 }

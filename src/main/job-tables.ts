@@ -8,12 +8,12 @@ import { migrate } from '../jobs/migrate.ts';
 import { claimStorage } from '../storage/owner.ts';
 import type { Shared } from './shared.ts';
 
-/** Between two looks whether the tables are still there, in ms. */
+/** Pause between two checks that the tables exist, in ms. */
 const LOOK = 5_000;
 
 /**
- * Makes the job tables, and says in them and in the store whose they are: what belongs to another installation ends the process.
- * Afterwards it looks whether they are still there, since somebody may restore or clean the database.
+ * Creates the job tables and records their owner in them and in the store. If another installation owns either, the process ends.
+ * Then it checks again and again that the tables exist, because an operator may restore or clean the database.
  */
 export function jobTablesService(shared: Shared): (health: HealthReporter) => Service {
   return (health) => ({
@@ -45,7 +45,7 @@ async function prepare(shared: Shared): Promise<void> {
     await claimStorage(await shared.store(), { name, id });
 }
 
-/** False as well while the database is away: who needs it says so. */
+/** Also returns false while the database is away. The services that need the database report that. */
 async function areGone({ pool, tables }: Shared): Promise<boolean> {
   try {
     const { rows } = await asking(() =>

@@ -17,14 +17,14 @@ const filesIn = (directory: string): string => join(directory, 'files');
 /** The folder of `headwater start`'s export files. */
 export const localFiles = filesIn(headwaterDirectory);
 
-/** Removes all export files and the owner marker: without their job tables no janitor would ever remove them. */
+/** Removes all export files and the owner marker. After their job tables are gone, no janitor removes them. */
 export function removeLocalFiles(directory = headwaterDirectory): Promise<void> {
   return rm(filesIn(directory), { recursive: true, force: true });
 }
 
 /**
- * Settings for the local stack, for all that the environment does not say: what `headwater start` and the commands of
- * the same checkout run with.
+ * Returns the settings of the local stack. `headwater start` and the other commands of this checkout use them where the environment
+ * has none.
  */
 export async function localSettings(given?: StackAddresses): Promise<Environment> {
   const addresses = given ?? (await stackStatus()).data.addresses;
@@ -39,7 +39,7 @@ export async function localSettings(given?: StackAddresses): Promise<Environment
 
 const serviceIn = (directory: string): string => join(directory, 'service.json');
 
-/** Tells other commands of this checkout where it serves, until it ends. */
+/** Records the URL of this service for other commands of this checkout. Returns a function that removes the record. */
 export function announceService(publicUrl: string, directory = headwaterDirectory): () => void {
   const service = serviceIn(directory);
   writeFileSync(service, JSON.stringify({ publicUrl, process: thisProcess() }));
@@ -67,7 +67,7 @@ const SERVICE = z.object({
   process: z.object({ pid: z.number(), identity: z.string() }),
 });
 
-/** Made once and kept, so that file URLs outlive a restart. */
+/** Created once and stored, so that file URLs stay valid after a restart. */
 function localSecret(): string {
   const path = join(headwaterDirectory, 'url-secret');
   if (!existsSync(path)) {

@@ -48,7 +48,7 @@ export interface TopicNames {
 
 const HOUR = 3_600_000;
 
-/** Everything of the log that the roles of one process share. Connects when used. */
+/** The clients of the log that the roles of one process share. Each connects when it is first used. */
 export class LogAccess {
   readonly names: TopicNames;
   readonly cluster: ClusterOptions;
@@ -61,7 +61,7 @@ export class LogAccess {
   readonly #references: References;
   readonly #logger: Logger;
   readonly #onGaveUp: ((topic: string) => void) | undefined;
-  /** Places of records that cannot be read. */
+  /** Places of records that could not be read, so that each is reported once. */
   readonly #leftOut = new Set<string>();
   #codecs: Promise<Codecs> | undefined;
 
@@ -101,13 +101,13 @@ export class LogAccess {
     });
   }
 
-  /** Makes the topics as declared, once a process, and resolves what the codecs need. Throws `unavailable`, `conflict`. */
+  /** Creates the declared topics once in a process and returns the codecs. Throws `unavailable` or `conflict`. */
   async codecs(): Promise<Codecs> {
     this.#codecs ??= this.#prepare();
     try {
       return await this.#codecs;
     } catch (error) {
-      this.#codecs = undefined; // asked again, it tries again
+      this.#codecs = undefined; // the next call tries again
       throw error;
     }
   }
@@ -132,7 +132,7 @@ export class LogAccess {
     }
   }
 
-  /** How records of the status topic are read; one that cannot be read is named once a process, and counted. */
+  /** The way to read records of the status topic. A record that cannot be read is logged once and counted. */
   get statusReading(): StatusReading {
     return {
       codec: { decode: (bytes) => this.decode(({ control }) => control.status, bytes) },

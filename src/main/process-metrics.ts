@@ -13,7 +13,7 @@ export interface ProcessMetrics {
   readonly capture: CaptureMetrics & { loaded(resources: number): void };
   readonly worker: WorkerMetrics;
   projected(partition: number, next: number): void;
-  /** A record of a queue was given up. */
+  /** Counts a record of a queue that could not be handled. */
   gaveUp(topic: string): void;
 }
 
@@ -160,7 +160,7 @@ function workerMetrics(registers: Registry[]): WorkerMetrics {
   };
 }
 
-/** Unfinished jobs, asked for when Prometheus asks; left out while the database is away. */
+/** Counts unfinished jobs when Prometheus reads the metrics. While the database is away, the metric has no value. */
 export function measureJobs(
   registry: Registry,
   count: () => Promise<{ accepted: number; running: number }>,

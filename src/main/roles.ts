@@ -33,7 +33,7 @@ import { worker } from './worker-role.ts';
 
 type Start = (health: HealthReporter) => Service;
 
-/** Runs the roles until the signal fires; ends with an error when one of them cannot go on by itself. */
+/** Runs the roles until the signal fires. Throws if one of them ends with an error that a new start cannot mend. */
 export async function runRoles(
   settings: Settings,
   options: { readonly logger: Logger; readonly signal: AbortSignal; readonly onReady?: () => void },
@@ -62,7 +62,7 @@ export async function runRoles(
       failure ??= { error };
     } finally {
       running.delete(supervisor.name);
-      stop.abort(); // one that ended for good ends the process
+      stop.abort(); // one service that ends for good ends the process
     }
   });
   const ending = Promise.all(ended).then(async () => {
@@ -104,7 +104,7 @@ function services(shared: Shared): [name: string, start: Start][] {
   ];
 }
 
-/** A service that is made when topics and schemas are there; until then it waits like any that failed. */
+/** Returns a service that is created when the topics and schemas exist. Until then it waits like a service that failed. */
 function deferred(
   name: string,
   shared: Shared,
@@ -119,7 +119,7 @@ function deferred(
   });
 }
 
-/** A process without the gateway answers probes on a port of its own, if it is given one. */
+/** Serves probes on a separate port, for a process without the gateway. None if no port is set. */
 function probes(shared: Shared): [string, Start][] {
   const { settings, metrics, logger, health } = shared;
   const { httpHost, probePort: httpPort } = settings;

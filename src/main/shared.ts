@@ -17,7 +17,7 @@ export interface SharedOptions {
   readonly health: () => readonly ServiceHealth[];
 }
 
-/** The parts that the services of one process share. Log and database open when a role asks, since not every role has their settings. */
+/** The parts that the services of one process share. Log and database are opened when a role first uses them, because not every role has their settings. */
 export class Shared {
   readonly settings: Settings;
   readonly metrics: ProcessMetrics;
@@ -44,7 +44,7 @@ export class Shared {
     return (this.#pool ??= openPool({ url: this.settings.sourceUrl }, this.logger));
   }
 
-  /** Opened when a role asks: the SDKs of clouds are large. */
+  /** Opens the store when a role first uses it, because the SDKs of clouds are large. */
   store(): Promise<Store> {
     return (this.#store ??= openStore(storageSettings(this.settings)));
   }

@@ -21,7 +21,7 @@ import { stopSignal } from './stop-signal.ts';
 
 const SAMPLE = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
 
-/** The whole system on this machine: stack, ten synthetic patients, every role, one export; then it keeps serving. */
+/** Runs the whole system on this machine: the stack, ten synthetic patients, every role and one export. Then it keeps serving. */
 export async function start(): Promise<number> {
   const signal = stopSignal();
   await requireFreePort(readSettings([], await localSettings()));
@@ -43,7 +43,7 @@ export async function start(): Promise<number> {
   }
 }
 
-/** undefined when it was stopped before it was up. */
+/** undefined if it was stopped before it was ready. */
 async function stackUntil(signal: AbortSignal): Promise<Stack | undefined> {
   try {
     return await startStack({ directory: headwaterDirectory, purpose: 'people', signal, report: say });
@@ -53,13 +53,13 @@ async function stackUntil(signal: AbortSignal): Promise<Stack | undefined> {
   }
 }
 
-/** Servers that were there before, or that `stack up` has taken meanwhile. */
+/** Servers that ran before, or that `stack up` keeps running. */
 async function tellWhatRunsOn(): Promise<void> {
   const { kind, until } = (await stackStatus()).data;
   if (kind !== undefined && until !== undefined) say(`The servers run on until ${until}.`);
 }
 
-/** Before anything is changed. */
+/** Runs before anything is changed. */
 async function requireFreePort({ httpHost, httpPort }: Settings): Promise<void> {
   const server = createServer();
   await new Promise<void>((resolve, reject) => {
@@ -110,7 +110,7 @@ async function hasResources({ sourceUrl, sourceTable }: Settings): Promise<boole
 }
 
 async function serveAndExport(settings: Settings, signal: AbortSignal): Promise<void> {
-  // People read this terminal: only what goes wrong is logged, unless they ask for more.
+  // A person reads this terminal, so only warnings and errors are logged by default.
   const level = process.stdout.isTTY || settings.logLevel === 'info' ? 'warn' : settings.logLevel;
   const logger = pino({ level }, pino.destination(2));
   const stop = new AbortController();
@@ -149,7 +149,7 @@ async function exportOnce({ publicUrl }: Settings, signal: AbortSignal): Promise
   say(`The files lie in ${localFiles}.`);
 }
 
-/** Commands for another terminal. */
+/** Prints commands to try in another terminal. */
 export function whatToTry({ publicUrl }: Pick<Settings, 'publicUrl'>): string {
   const base = `${publicUrl}/fhir`;
   return `

@@ -1,8 +1,8 @@
 const SIGNALS = ['SIGINT', 'SIGTERM'] as const;
-/** npm forwards a Ctrl-C to a script that got it from the terminal already. In ms. */
+/** Time in ms in which a second signal is a copy: npm forwards a Ctrl-C that the script also gets from the terminal. */
 const SAME_PRESS = 1_000;
 
-/** Fires at the first Ctrl-C or SIGTERM, for an orderly end. A second one, not the first one's echo, ends the process at once. */
+/** Fires at the first Ctrl-C or SIGTERM, for an orderly end. A second one ends the process at once, unless it is a copy of the first. */
 export function stopSignal(): AbortSignal {
   const controller = new AbortController();
   let first: number | undefined;

@@ -7,7 +7,7 @@ const view = new Int32Array(beats);
 let last = 0;
 let silent = -1;
 
-// A beat is 0 until the main thread, which may still be starting, has begun.
+// The beat is 0 until the main thread has started.
 setInterval(() => {
   const beat = Atomics.load(view, 0);
   silent = beat === last ? silent + 1 : 0;
@@ -19,6 +19,6 @@ setInterval(() => {
       `headwater: the event loop has stood still for ${String(Math.round((turns * turnMs) / 1000))} s, so the process ends (HEADWATER_WATCHDOG)\n`,
     );
   } finally {
-    process.kill(process.pid, 'SIGKILL'); // a thread cannot end its process in any other way
+    process.kill(process.pid, 'SIGKILL'); // a thread has no other way to end its process
   }
 }, turnMs);

@@ -6,19 +6,19 @@ const BEAT_MS = 500;
 
 export interface WatchdogData {
   readonly beats: SharedArrayBuffer;
-  /** Turns of the watchdog without a beat after which the process ends. */
+  /** Number of turns without a beat after which the watchdog ends the process. */
   readonly turns: number;
   readonly turnMs: number;
 }
 
 /**
- * Ends the process when its event loop stands still for that long: such a process answers no probe and hears no signal. The
- * watchdog is a thread that counts its own turns, so the time in which the whole process is stopped does not count.
+ * Ends the process when its event loop stands still for the limit: such a process answers no probe and no signal. The watchdog is a
+ * thread that counts its own turns, so the time in which the whole process is stopped does not count.
  * @param limitMs 0 for no watchdog
- * @returns what ends the watch
+ * @returns a function that ends the watchdog
  */
 export function watchEventLoop(limitMs: number): () => void {
-  if (limitMs === 0 || inspector.url() !== undefined) return () => undefined; // who debugs stops the loop
+  if (limitMs === 0 || inspector.url() !== undefined) return () => undefined; // a debugger stops the loop
   const beats = new SharedArrayBuffer(4);
   const view = new Int32Array(beats);
   const beat = setInterval(() => Atomics.add(view, 0, 1), BEAT_MS);
@@ -30,7 +30,7 @@ export function watchEventLoop(limitMs: number): () => void {
     resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
   });
   thread.unref();
-  thread.on('error', () => undefined); // without it the process lives on, unwatched
+  thread.on('error', () => undefined); // without the thread the process runs on, without a watchdog
   return () => {
     clearInterval(beat);
     void thread.terminate();

@@ -14,7 +14,7 @@ import type { Shared } from './shared.ts';
 type Start = (health: HealthReporter) => Service;
 
 /**
- * Large tasks have threads. Small ones run here, one at a time, so that they never wait behind large ones and cost no thread.
+ * Large tasks run in threads. Small tasks run in this thread, one at a time, so that they never wait behind large ones.
  */
 export function worker(shared: Shared): [string, Start][] {
   const { settings, log, logger } = shared;
@@ -70,7 +70,7 @@ export function worker(shared: Shared): [string, Start][] {
   return [lane('quick', 1), lane('bulk', settings.replayThreads)];
 }
 
-/** Runs a service while its companion runs, which knows enough from `ready` on; the end of either ends both. */
+/** Runs a service together with its companion. The service starts when the companion is ready. When one ends, the other ends too. */
 async function withCompanion(companion: EndedJobs, service: Service, signal: AbortSignal): Promise<void> {
   const stop = new AbortController();
   const all = AbortSignal.any([signal, stop.signal]);
