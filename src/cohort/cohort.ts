@@ -6,7 +6,7 @@ import type { Scope } from '../events/tasks.ts';
 import { resourceOf, versionsOf } from './versions.ts';
 import type { ResourceLog, Versions } from './versions.ts';
 
-/** Ids of patients; undefined = every patient there is. */
+/** Ids of patients; undefined = all patients. */
 export type Patients = ReadonlySet<string> | undefined;
 
 /** The patients and groups of an export. */
@@ -15,10 +15,10 @@ export interface Cohort {
   readonly members: Patients;
   /** The members as of `since`, whose resources the client has. The same set if no patient joined or left, or without `since`. */
   readonly before: Patients;
-  /** The groups asked for, with those inside them; undefined = this is not about groups. */
+  /** The groups asked for and the groups inside them; undefined if the export is not of a group. */
   readonly groups: ReadonlySet<string> | undefined;
   readonly groupsBefore: ReadonlySet<string> | undefined;
-  /** A sentence for each thing that makes the cohort smaller than one might think. */
+  /** A sentence for each reason why the cohort may be smaller than the client expects. */
   readonly warnings: readonly string[];
 }
 
@@ -144,13 +144,13 @@ function leavesOut(group: string, { unknown, logical }: GroupMembers): string {
 
 const NO_MEMBERS = noMembers('there is no such group');
 
-/** Returns the elements of the first that are in the second; the first itself, if all are. */
+/** Returns the elements of the first set that are in the second. Returns the first set itself if all of its elements are. */
 function within(some: ReadonlySet<string>, all: ReadonlySet<string>): ReadonlySet<string> {
   const both = [...some].filter((id) => all.has(id));
   return both.length === some.size ? some : new Set(both);
 }
 
-/** The first, if both have the same patients and groups, so that callers see by identity that no patient moved. */
+/** Returns the first cohort if both have the same patients and groups. So callers see by identity that no patient moved. */
 function sameAs(now: Membership, before: Membership): Membership {
   const same = (a: ReadonlySet<string>, b: ReadonlySet<string>): boolean =>
     a.size === b.size && [...a].every((id) => b.has(id));

@@ -8,19 +8,19 @@ import type { ResourceLog } from './versions.ts';
 
 const TYPE = 'Patient';
 
-/** Throws `not-found` for a patient who is not there, or no longer, at the cut. */
+/** Throws `not-found` for a patient that does not exist at the cut. */
 export async function refuseUnknown(
   patients: readonly string[],
   at: {
     readonly ends: readonly Offset[];
-    /** The stretches that hold none of them. */
+    /** The stretches of the log that hold none of these patients. */
     readonly gaps: GapsOf | undefined;
     readonly log: ResourceLog;
     readonly signal: AbortSignal;
   },
 ): Promise<void> {
   const { ends, gaps, log, signal } = at;
-  /** The patients whose newest version is not met yet. Only ids are kept: the bodies of many patients would be too large. */
+  /** The patients whose newest version is not read yet. Only their ids are in memory, because many bodies would be too large. */
   const missing = new Set(patients.map((id) => `${TYPE}/${id}`));
   const deleted = new Set<string>();
   for (const [partition, to] of ends.entries()) {

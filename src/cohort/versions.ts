@@ -6,7 +6,7 @@ import { partsOf } from '../events/task-range.ts';
 import type { GapsOf, OffsetRange } from '../events/tasks.ts';
 import type { LogReader, RecordBatch } from '../log/log.ts';
 
-/** How resources are read from the log. */
+/** The tools to read resources from the log. */
 export interface ResourceLog {
   readonly reader: Pick<LogReader, 'readBackward'>;
   readonly decodeChange: (value: Buffer) => ResourceChange;
@@ -14,22 +14,22 @@ export interface ResourceLog {
   readonly references: References;
 }
 
-/** A resource as of a cut and, if it was asked for, as of a time before. A delete is a version; undefined = there was none. */
+/** A resource as of a cut and, on request, as of an earlier time. A delete is a version; undefined = there was no version. */
 export interface Versions {
   readonly now: ResourceChange | undefined;
   readonly before: ResourceChange | undefined;
 }
 
-/** One after the other: a partition is read backward, and only until everything is found. */
+/** Reads one partition after the other, backward, and stops when everything is found. */
 export async function versionsOf(
   log: ResourceLog,
   wanted: {
     readonly type: string;
     readonly ids: Iterable<string>;
     readonly ends: readonly Offset[];
-    /** Parts of a partition in which none of them is. */
+    /** Parts of a partition that hold none of the resources. */
     readonly gaps?: GapsOf | undefined;
-    /** Stamp of the time before. */
+    /** Stamp of the earlier time. */
     readonly before: number | undefined;
   },
   signal: AbortSignal,
@@ -45,13 +45,13 @@ export async function versionsOf(
       for (let i = batch.end - 1; i >= batch.begin; i--) {
         const key = batch.keyText(i);
         if (!missing.has(key)) continue;
-        // A copy: what a batch holds is valid only until the next one.
+        // A copy, because the bytes of a batch are valid only until the next batch.
         const value = Buffer.from(batch.data.subarray(batch.valueStart(i), batch.valueEnd(i)));
         const change = log.decodeChange(value);
         const id = key.slice(type.length + 1);
         const now = found.get(id)?.now ?? change;
         const reached = before === undefined || change.stamp <= before;
-        // Before the first load there is nothing to know; what it found is as near as it gets.
+        // The log knows nothing from before the first load. The version that the load found is the nearest.
         const known = reached || change.operation === 'snapshot';
         found.set(id, { now, before: known && before !== undefined ? change : undefined });
         if (known) missing.delete(key);
@@ -71,7 +71,7 @@ export async function* newestFirst(
     yield* reader.readBackward({ topic: topicOf(place.type), partition: place.partition, ...part }, signal);
 }
 
-/** The resource of a version; undefined for none, a delete, and one whose body the log does not hold. */
+/** Returns the resource of a version; undefined for no version, for a delete, and for a body that the log does not hold. */
 export function resourceOf(version: ResourceChange | undefined): unknown {
   const body = version?.body;
   return body

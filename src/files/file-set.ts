@@ -27,7 +27,7 @@ interface OpenFile {
 }
 
 /**
- * The files of one task and one resource type: lines in, files out, a new one whenever the last is large enough.
+ * The files of one task and one resource type. It turns lines into files, and begins a new file when the last one is large enough.
  * Names depend on the task alone, so each attempt writes the same bytes under the same names.
  */
 export class FileSet {
@@ -46,12 +46,12 @@ export class FileSet {
     return files;
   }
 
-  /** Hands what was added to the store. */
+  /** Sends the added lines to the store. */
   async drain(): Promise<void> {
     for (const files of this.#kinds.values()) await files.drain();
   }
 
-  /** Ends every file; empty ones are not kept. In the order output, deleted, error. */
+  /** Ends every file. Returns them in the order output, deleted, error. There are no empty files. */
   async finish(): Promise<ExportFile[]> {
     const written: ExportFile[] = [];
     for (const kind of ['output', 'deleted', 'error'] as const)
@@ -118,7 +118,7 @@ export class KindFiles {
     return { key, file: new NdjsonFile(store, key, outputFormat === 'ndjson+gzip') };
   }
 
-  /** A store takes its time to make a file last; the next one need not wait for that. */
+  /** Ends the file without waiting: a store needs time to make a file durable, and the next file can be filled meanwhile. */
   #end({ key, file }: OpenFile): void {
     this.#current = undefined;
     const type = this.#kind === 'output' ? this.#type : LINE_TYPE[this.#kind];

@@ -17,9 +17,9 @@ export interface WrittenFile {
 }
 
 /**
- * One NDJSON file on its way to the store. Lines are copied into chunks at once (`line`), which go out when asked to
- * (`drain`), so that a caller in a hot loop waits once a batch and not once a line. Memory: what is added between two
- * drains, and the chunk that is being written meanwhile.
+ * One NDJSON file on its way to the store. `line` copies a line into a chunk and does not wait; `drain` sends the full chunks. So a caller
+ * in a hot loop waits once for each batch and not for each line. Memory: the lines between two drains, and the chunk that is being
+ * written.
  */
 export class NdjsonFile {
   readonly #store: ObjectStore;
@@ -30,7 +30,7 @@ export class NdjsonFile {
   #chunk = takeChunk();
   #used = 0;
   #full: { readonly chunk: Buffer; readonly used: number }[] = [];
-  /** One write is under way while the next bytes are made. */
+  /** The write that is under way while the next chunk is filled. */
   #writing: Promise<void> = Promise.resolve();
   #count = 0;
   #rawBytes = 0;
@@ -64,7 +64,7 @@ export class NdjsonFile {
     this.#count--;
   }
 
-  /** Hands full chunks to the store; resolves when it can take more. */
+  /** Sends the full chunks to the store. Resolves when it can take more. */
   async drain(): Promise<void> {
     if (this.#full.length === 0) return;
     const chunks = this.#full;
@@ -72,7 +72,7 @@ export class NdjsonFile {
     for (const { chunk, used } of chunks) await this.#send(chunk, used);
   }
 
-  /** Stores the rest and makes the file exist. */
+  /** Stores the rest. When it resolves, the file exists. */
   async finish(): Promise<WrittenFile> {
     await this.drain();
     await this.#send(this.#chunk, this.#used);
@@ -104,7 +104,7 @@ export class NdjsonFile {
     return this.#write(bytes);
   }
 
-  /** Waits for the write before, and not for this one. */
+  /** Waits for the previous write, and not for this one. */
   async #write(bytes: Buffer, onWritten?: () => void): Promise<void> {
     this.#hash.update(bytes);
     this.#storedBytes += bytes.length;
@@ -117,7 +117,7 @@ export class NdjsonFile {
     if (bytes.length > 0) await (await this.#open()).write(bytes);
   }
 
-  /** Only what has bytes is opened: most tasks have no deletes and no errors. */
+  /** Opens the file when it has bytes, because most tasks have no deletes and no errors. */
   async #open(): Promise<ObjectWriter> {
     this.#writer ??= await this.#store.create(this.#key, contentTypeOf(this.#key));
     return this.#writer;

@@ -4,11 +4,11 @@ import type { ExportFile, FileKind } from '../events/status.ts';
 import type { JobView } from '../jobs/job.ts';
 
 export interface ManifestFile {
-  /** Resource type of every line; not of output that is organized by a type. */
+  /** Resource type of every line; absent in output that is organized by a type. */
   readonly type?: string;
   /** Absolute. */
   readonly url: string;
-  /** Resources, hence lines, but for headers. */
+  /** Number of resources: the lines without headers. */
   readonly count: number;
   /** Size and SHA-256 (hex) of the file as it is stored. */
   readonly extension: { readonly bytes: number; readonly sha256: string };
@@ -21,7 +21,7 @@ export interface Manifest {
   readonly requiresAccessToken: boolean;
   readonly outputOrganizedBy?: string;
   readonly output: readonly ManifestFile[];
-  /** Only with `_since`: without it there is nothing that a client could have to remove. */
+  /** Present only with `_since`: without it, a client has nothing to remove. */
   readonly deleted?: readonly ManifestFile[];
   readonly error: readonly ManifestFile[];
   readonly link?: readonly { readonly relation: 'next'; readonly url: string }[];
@@ -40,7 +40,7 @@ export interface ManifestUrls {
   page(number: number): string;
 }
 
-/** A page ends with the task that makes it as long. */
+/** A page ends with the task that brings it to this number of files. */
 const PAGE_FILES = 20;
 
 /**

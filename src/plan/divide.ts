@@ -8,12 +8,12 @@ export interface Sized {
 
 type Group = readonly Sized[];
 
-/** Below this a job is not divided for parallelism: starting a task and opening its files costs more than it saves. */
+/** A job of fewer bytes is not divided for parallelism: to start a task and open its files costs more than it saves. */
 const WORTH_DIVIDING = 4 << 20;
-/** Bytes that are worth a task of their own in organized output, although each task reads everything. */
+/** Bytes that justify another task in organized output, although each task reads everything. */
 const ORGANIZED_BYTES = 1 << 30;
 
-/** Portions of ranges: none larger than `taskBytes` if it can be helped, and as many as can be worked on at a time. */
+/** Divides ranges into groups: none larger than `taskBytes` if possible, and enough for the tasks that can run at a time. */
 export function divide(
   ranges: Group,
   { taskBytes, parallelism }: { readonly taskBytes: number; readonly parallelism: number },
@@ -26,7 +26,7 @@ export function divide(
   return groups;
 }
 
-/** In order, up to `limit` a group; a type that fits into one group is not spread over two, so that it stays one file. */
+/** Groups ranges in order, each group up to `limit`. A type that fits into one group stays in one, so that it becomes one file. */
 function pack(ranges: Group, limit: number): Group[] {
   const groups: Sized[][] = [];
   let open: Sized[] = [];
@@ -49,7 +49,7 @@ function pack(ranges: Group, limit: number): Group[] {
   return groups;
 }
 
-/** Splits the heaviest group of several ranges where its halves are most alike. */
+/** Splits the heaviest group that has several ranges, so that its two parts are as equal as possible. */
 function splitLargest(groups: Group[]): void {
   let largest = -1;
   groups.forEach((group, i) => {
@@ -65,7 +65,7 @@ function splitLargest(groups: Group[]): void {
   groups.splice(largest, 1, group.slice(0, best), group.slice(best));
 }
 
-/** Into how many tasks an organized export is divided by patients: each reads everything, so no more than can run at a time. */
+/** Returns the number of tasks of an organized export. Each task reads everything, so there are no more than can run at a time. */
 export function organizedSlices(bytes: number, parallelism: number): number {
   return Math.max(1, Math.min(parallelism, Math.ceil(bytes / ORGANIZED_BYTES)));
 }

@@ -25,9 +25,9 @@ export type ExportCommand = Extract<Command, { readonly kind: 'ExportRequested' 
 export interface PlanSettings {
   /** Estimated bytes a task should not pass. A single range may: it is never split, since newest-first needs all of it. */
   readonly taskBytes: number;
-  /** A job planned to be smaller goes to the quick lane, whole. */
+  /** A job of fewer planned bytes goes to the quick lane as a whole. */
   readonly quickBytes: number;
-  /** Tasks to aim at, at least, for a job that is worth dividing. */
+  /** The least number of tasks to aim at, for a job that is large enough to divide. */
   readonly parallelism: number;
   readonly layout: FileLayout;
 }
@@ -63,7 +63,7 @@ export interface Plan {
 /** Tasks before they have their numbers. */
 type Draft = Pick<Task, 'ranges' | 'related' | 'organized' | 'plannedBytes'>;
 
-/** So many a task and a plan carry; of more they say where the command is, which is read once for many tasks. */
+/** The most patients that a task and a plan carry. For more, they name the place of the command, which is read once for many tasks. */
 const MAX_CARRIED = 100;
 const UNKNOWN_MEAN_BYTES = 2_000;
 
@@ -130,7 +130,7 @@ export function scopeOf({ parameters, cut }: ExportCommand): Scope | undefined {
   return { group, patients, command: undefined, groupEnds: cut.ends.get('Group') ?? [], time: cut.time };
 }
 
-/** The types that are returned for themselves, in a fixed order: of those asked for, the ones that the log holds. */
+/** Returns the types that are returned for themselves, in a fixed order: the requested types that the log holds. */
 export function plannedTypes(command: ExportCommand): string[] {
   return typesOf(command).plain;
 }
@@ -156,9 +156,9 @@ function filterOf(command: ExportCommand, { since, until, command: place }: Find
 interface Types {
   /** Returned for themselves. */
   readonly plain: string[];
-  /** Returned because a returned resource refers to them: named, but in no compartment. */
+  /** Types that are returned because a returned resource refers to them: the request names them, and they are in no compartment. */
   readonly context: string[];
-  /** How Provenance is chosen by its targets; undefined = it is not, or it is plain. */
+  /** The way to choose Provenance by its targets; undefined if Provenance is not returned, or is returned like any other type. */
   readonly provenanceBy: RelatedBy | undefined;
 }
 
@@ -221,13 +221,13 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
   const add = (ranges: readonly Sized[], by: RelatedBy, others: readonly Sized[]): void => {
     if (ranges.length === 0) return;
     const related: Related = { by, ranges: others.map(({ range }) => range) };
-    // The targets of Provenance are rarely asked: most name their patients.
+    // The targets of a Provenance are rarely read, because most Provenance name their patients.
     const plannedBytes = sum(ranges) + (by === 'target-in-scope' ? 0 : sum(others));
     drafts.push({ ranges: ranges.map(({ range }) => range), related, organized: undefined, plannedBytes });
   };
   if (provenanceBy === 'target-in-scope') {
     const targets = [...command.cut.ends.keys()].sort().filter((type) => isCompartmentType(type));
-    // Old ones as well, whatever `since`: what they are about may have come into scope, or left it.
+    // Old ones too, whatever `since` is: their targets may have come into scope or left it.
     const some = sizedRanges(command, ['Provenance'], { gaps: found.known });
     add(some, provenanceBy, whole(targets.filter((type) => type !== 'Provenance')));
   } else if (provenanceBy) {

@@ -51,7 +51,7 @@ export interface PlannerOptions {
 }
 
 /**
- * Commands in, plans out: what a command leads to is appended together with its consumed offset, so it is planned once
+ * Turns commands into plans. The results of a command are appended together with its consumed offset, so each command is planned once,
  * whatever crashes. Invariant: the commands of a job are in one partition, so a cancel is never handled before its request.
  */
 export class Planner implements Service {
@@ -200,13 +200,13 @@ export class Planner implements Service {
   }
 }
 
-/** Errors of the request, which only its client can mend. */
+/** Errors of the request that only its client can correct. */
 const THE_CLIENTS: ReadonlySet<string> = new Set(['bad-request', 'not-found']);
 
-/** How far a client's clock may be ahead of the log's. */
+/** The most that the clock of a client may be ahead of the clock of the log, in ms. */
 const CLOCK_TOLERANCE_MS = 60_000;
 
-/** The log's clock decides, not that of a process: every `transactionTime` ever given out is before the time of a later cut. */
+/** Compares with the clock of the log, not with that of a process: every `transactionTime` that was given out is before the time of a later cut. */
 function refuseFuture(since: number | undefined, cut: number): void {
   if (since === undefined || since <= cut + CLOCK_TOLERANCE_MS) return;
   const [asked, now] = [since, cut].map((time) => new Date(time).toISOString());
@@ -217,7 +217,7 @@ function refuseFuture(since: number | undefined, cut: number): void {
   );
 }
 
-/** The gateway checks instants; a command from elsewhere must fail rather than export everything. */
+/** Parses an instant. The gateway has checked it, but a command from another source must fail instead of exporting everything. */
 function instantOf(name: string, text: string | undefined): number | undefined {
   const time = text === undefined ? undefined : parseInstant(text);
   if (text !== undefined && time === undefined)

@@ -7,18 +7,18 @@ import { UNKNOWN_PATIENT } from '../events/zone.ts';
 import type { Zone } from '../events/zone.ts';
 import type { LogReader } from '../log/log.ts';
 
-/** A shorter gap is read: that costs less than beginning again behind it. */
+/** A shorter gap is read, because that costs less than a new read behind it. */
 const LEAST_GAP_BYTES = 256 << 10;
 const UNKNOWN = hash32(UNKNOWN_PATIENT);
-/** When more of a range than that has to be read, it is read whole: where patients lie mixed, that is as fast. */
+/** If a larger part of a range must be read, it is read whole. Where the resources of patients are mixed, that is as fast. */
 const WORTHWHILE_SHARE = 0.5;
-/** Gaps of a range at most: a task carries them. */
+/** The most gaps of a range, because a task carries them. */
 const MAX_GAPS = 1_000;
 
 /** The patients that may be in a zone: `movers` have joined or left since `since`. */
 type Presence = 'none' | 'others' | 'movers';
 
-/** Tells who of a cohort may be in a zone. */
+/** Decides which patients of a cohort may be in a zone. */
 export class ZoneFilter {
   readonly #anybody: ReadonlySet<number> | undefined;
   readonly #movers: ReadonlySet<number> = new Set();
@@ -42,12 +42,12 @@ export class ZoneFilter {
   }
 
   presence({ patients }: Zone): Presence {
-    if (patients.includes(UNKNOWN)) return 'movers'; // unknown ones
+    if (patients.includes(UNKNOWN)) return 'movers'; // the patients of the zone are unknown
     if (this.#anybody && !patients.some((hash) => this.#anybody?.has(hash))) return 'none';
     return patients.some((hash) => this.#movers.has(hash)) ? 'movers' : 'others';
   }
 
-  /** Whether the zone is older than `since`: then the client has its records, but for those of movers. */
+  /** Returns true if the zone is older than `since`: the client then has its records, except those of movers. */
   isOld({ type, partition, to }: Zone): boolean {
     const since = this.#since.get(type)?.[partition];
     return since !== undefined && to <= since;

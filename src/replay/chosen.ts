@@ -3,6 +3,6 @@ export interface Chosen {
   readonly now: (key: string) => boolean;
   /** For certain. */
   readonly before: (key: string) => boolean;
-  /** Whether the client may have had it; true if it is unknown. */
+  /** Returns true if the client may have had it, also if that is unknown. */
   readonly maybe: (key: string) => boolean;
 }

@@ -4,7 +4,7 @@ import { problemOf } from './problem.ts';
 import type { LeftOut, Sink } from './replay-range.ts';
 import type { Lines, Shape } from './shape.ts';
 
-/** Into the files of a type: what is returned as it is shaped, what is reported as it is. */
+/** Returns a sink that writes into the files of a type: returned resources in their shape, reported lines as they are. */
 export function fileSink(files: FileSet, shape: Shape): Sink {
   return {
     returned: (change) => shaped(shape, files.of('output'), change),
@@ -16,7 +16,7 @@ export function fileSink(files: FileSet, shape: Shape): Sink {
 
 export const NOWHERE: Lines = { line: () => undefined };
 
-/** Adds what a resource becomes; or says why it does not become anything, and the others go on. */
+/** Adds the shaped resource. If that fails, returns the reason, so that the other resources go on. */
 export function shaped(shape: Shape, lines: Lines, change: ChangePeek): LeftOut | undefined {
   try {
     return shape(lines, change) ? undefined : { problem: undefined };

@@ -12,7 +12,7 @@ interface Options {
   readonly codec: Pick<Codec<Command>, 'decode'>;
 }
 
-/** The patients that commands name, where tasks do not carry them. Those of the last job are kept for its next task. */
+/** Reads the patients that a command names, for tasks that do not carry them. Keeps those of the last job for its next task. */
 export class NamedPatients {
   readonly #options: Options;
   #last: { readonly jobId: string; readonly patients: readonly string[] } | undefined;
@@ -21,7 +21,7 @@ export class NamedPatients {
     this.#options = options;
   }
 
-  /** Throws `gone` when the command of the job is not there. */
+  /** Throws `gone` if the log no longer has the command of the job. */
   async of(jobId: string, place: CommandPlace, signal: AbortSignal): Promise<readonly string[]> {
     if (this.#last?.jobId !== jobId) this.#last = { jobId, patients: await this.#read(jobId, place, signal) };
     return this.#last.patients;

@@ -58,11 +58,11 @@ function intoBlocks(
     returned: (change, key) => {
       const { patients } = log.codec.decode(change.bytes);
       const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
-      // Also without a block of its own this task has to find out whether there is something to report.
+      // A task without a block still has to find what there is to report.
       return shaped(shape, owners.length > 0 ? linesOf(owners, key) : NOWHERE, change);
     },
     returns: (change) => shaped(shape, NOWHERE, change) === undefined,
-    // Every task of the job meets it; it is one task's to report.
+    // Every task of the job meets it, and one task reports it.
     reported: (kind, key, resource) => {
       if (mine(key)) report(files, kind, resource);
     },

@@ -13,10 +13,10 @@ export interface Block {
   readonly others: Buffer[];
 }
 
-/** Bytes held in memory before they are spilled, and again when they are read back. */
+/** The most bytes in memory before they are spilled, and when they are read back. */
 const MEMORY_BYTES = 32 << 20;
 const BUCKETS = 64;
-/** So often a bucket that is too large is divided again: enough for 64^4 times the memory. */
+/** The most times that a bucket is divided again if it is too large: enough for 64^4 times the memory. */
 const MAX_LEVELS = 4;
 /** The head of an entry: length of the line, whether it is the patient itself, length of the id. */
 const HEAD_BYTES = 6;
@@ -56,13 +56,13 @@ export class PatientBlocks {
     this.#hold(entry);
   }
 
-  /** Spills what is too much for memory. */
+  /** Spills the lines if they need too much memory. */
   async drain(): Promise<void> {
     if (this.#heldBytes <= this.#memoryBytes || this.#level >= MAX_LEVELS) return;
     await this.#spill();
   }
 
-  /** Patient by patient; the same order whenever the same was added. */
+  /** Yields the lines patient by patient. The order depends only on the added lines. */
   async *blocks(): AsyncIterable<Block> {
     if (this.#buckets.size === 0) {
       yield* blocksOf(this.#held);
@@ -107,7 +107,7 @@ export class PatientBlocks {
   }
 }
 
-/** Fails the job instead of trying again until its deadline: an operator has to act. Clients read the message: it names no path. */
+/** Fails the job, because an operator has to act and another try would fail too. Clients read the message, so it names no path. */
 export function refused(error: unknown): never {
   const { code = 'unknown error' } = error as NodeJS.ErrnoException;
   throw new HeadwaterError(
@@ -141,7 +141,7 @@ async function* entriesOf({ file, bytes }: Bucket, memoryBytes: number): AsyncIt
   }
 }
 
-/** A write to a disk that is nearly full may end early. */
+/** Writes all bytes: a write to a nearly full disk may end early. */
 async function writeAt(file: FileHandle, bytes: Buffer, at: number): Promise<void> {
   for (let written = 0; written < bytes.length;) {
     const { bytesWritten } = await file.write(bytes, written, bytes.length - written, at + written);

@@ -2,7 +2,7 @@ import { HeadwaterError } from '../base/errors.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 
-/** Why a resource that lives is not in the output. The code is for programs. */
+/** The reason why a living resource is not in the output. The code is for programs. */
 export interface Problem {
   readonly code: 'too-large' | 'no-json' | 'not-read' | 'not-shaped';
   readonly text: string;
@@ -10,7 +10,7 @@ export interface Problem {
 
 /** The log has no body of the resource. */
 export function withoutBody({ problem, oversizeBytes }: ResourceChange): Problem {
-  // Records of older releases only have the size.
+  // Records of earlier releases have only the size.
   if (oversizeBytes === null) return { code: 'no-json', text: problem ?? 'the source holds no JSON for it' };
   return { code: 'too-large', text: problem ?? `it has ${oversizeBytes} bytes` };
 }

@@ -7,7 +7,7 @@ import { AsOf, belongsBefore, Selection } from './selection.ts';
 import type { Selector } from './selection.ts';
 import type { TaskRun } from './task-run.ts';
 
-/** A Provenance that lives. */
+/** A living Provenance. */
 interface Source {
   readonly key: string;
   /** ms since 1970. */

@@ -5,9 +5,9 @@ import { parse } from './shape.ts';
 
 /** The parts of a Provenance that decide whether it comes along. */
 export interface ReadProvenance {
-  /** `Type/id` of what it is about, without versions and repeats. */
+  /** `Type/id` of its targets, without versions and repeats. */
   readonly targets: readonly string[];
-  /** ms since 1970; of none that can be read, the beginning of time. */
+  /** ms since 1970. If there is no readable time, the earliest time. */
   readonly recorded: number;
 }
 

@@ -39,7 +39,7 @@ export class RangesReader {
     this.#parts = ranges.flatMap((range) => partsOf(range).map((part) => ({ range, part })));
   }
 
-  /** The next range; call it once for each, in order. */
+  /** Reads the next range. The caller calls it once for each range, in their order. */
   range(range: TaskRange): Replayed {
     let opened = false;
     const open = (below: number): AsyncIterable<RecordBatch> => {

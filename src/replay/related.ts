@@ -11,8 +11,8 @@ import { AsOf, belongsBefore, Selection } from './selection.ts';
 import type { Selector } from './selection.ts';
 
 /**
- * Resources that are returned because of others: first which ones, by reading the others, then those. In both passes the
- * newest version counts, as everywhere. Memory: the keys of what is chosen.
+ * Replays resources that are returned because of others. The first pass reads the others and chooses, the second pass reads the chosen
+ * resources. In both passes the newest version counts. Memory: the keys of the chosen resources.
  */
 export async function replayRelated(run: TaskRun, related: Related): Promise<ExportFile[]> {
   const { now, before, maybe } = await choose(run, related);
@@ -69,6 +69,6 @@ async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Pro
   return {
     now: (key) => all.has(key),
     before: (key) => had.has(key),
-    maybe: (key) => had.has(key) || all.has(key), // what referred to it then may have been compacted away
+    maybe: (key) => had.has(key) || all.has(key), // compaction may have removed the version that referred to it
   };
 }

@@ -75,7 +75,7 @@ export class ReplayPool implements TaskRunner {
   #start(): Thread {
     const thread = new Thread(new URL('./replay-thread.ts', import.meta.url), {
       workerData: { options: this.#options, compileCache: getCompileCacheDir() } satisfies ReplayThreadData,
-      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB }, // buffers are elsewhere; more only raises the memory held
+      resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB }, // buffers lie outside of it, and a larger one only holds more memory
     });
     this.#all.add(thread);
     thread.once('exit', () => {
@@ -83,7 +83,7 @@ export class ReplayPool implements TaskRunner {
       const at = this.#idle.indexOf(thread);
       if (at >= 0) this.#idle.splice(at, 1);
     });
-    thread.on('error', () => undefined); // the running task hears of it as well
+    thread.on('error', () => undefined); // the running task gets the error too
     return thread;
   }
 }

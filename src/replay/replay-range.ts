@@ -12,15 +12,15 @@ export type OnBatch = (offsets: number) => void;
 export interface ReplayOptions {
   readonly codec: ResourceChangeCodec;
   readonly selection: Selector;
-  /** Whether the selection goes by ids and patients; otherwise they are not read. */
+  /** Whether the selection needs ids and patients. If not, they are not read. */
   readonly byPatients: boolean;
   readonly sink: Sink;
   readonly onBatch: OnBatch;
-  /** Memory for keys; what is usual when absent. */
+  /** Memory for keys; the default if absent. */
   readonly keyBytes?: number | undefined;
 }
 
-/** Why a selected resource was not returned: a filter left it out, or there is a problem with it. */
+/** The reason why a selected resource was not returned: a filter, or a problem. */
 export interface LeftOut {
   readonly problem: Problem | undefined;
 }
@@ -33,7 +33,7 @@ export interface Sink {
   returns(change: ChangePeek): boolean;
   /** A line of `deleted` or `error` about the resource of that key. */
   reported(kind: 'deleted' | 'error', key: string, line: object): void;
-  /** After each batch: hands on what was added. */
+  /** Called after each batch. Sends the added lines on. */
   drain(): Promise<void>;
 }
 

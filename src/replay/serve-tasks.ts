@@ -5,7 +5,7 @@ import type { FromThread, ToThread } from './replay-pool.ts';
 import { LocalRunner } from './task-runner.ts';
 import type { TaskRunnerOptions } from './task-runner.ts';
 
-/** A message to another thread costs more than many a batch. ms */
+/** Pause between two progress messages, in ms: a message to another thread costs more than some batches. */
 const PROGRESS_INTERVAL = 250;
 
 /** The body of a replay thread: runs one task at a time. */

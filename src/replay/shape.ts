@@ -31,7 +31,7 @@ export function shapesOf(filter: Filter, codec: Codec, references?: References):
   };
 }
 
-/** The source's own bytes, unless the request needs the inside of resources of this type. */
+/** Returns the bytes of the source, unless the request depends on the content of resources of this type. */
 function shapeOf(
   { typeFilters, elements }: Filter,
   type: string,
@@ -56,7 +56,7 @@ function asItIs(lines: Lines, { bytes, bodyStart, bodyEnd }: ChangePeek): boolea
   return true;
 }
 
-/** The resource as an object; throws `corrupt` for what is none. */
+/** Parses the resource. Throws `corrupt` if it is not an object. */
 export function parse({ bytes, bodyStart, bodyEnd }: ChangePeek): Record<string, unknown> {
   let resource: unknown;
   try {

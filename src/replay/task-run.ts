@@ -8,7 +8,7 @@ import { Selection } from './selection.ts';
 import type { Shape } from './shape.ts';
 import type { TaskFiles } from './task-files.ts';
 
-/** The resource topics, and how to read their records. */
+/** The resource topics, with the tools to read their records. */
 export interface ResourceReading {
   readonly reader: Pick<LogReader, 'readBackward' | 'topics'>;
   readonly topicOf: (type: string) => string;

@@ -11,7 +11,7 @@ import type { TaskRunner } from './task-runner.ts';
 /** The jobs that need no more work. */
 export interface Ended {
   isEnded(jobId: string): boolean;
-  /** A zombie's offset may come after its outcome. */
+  /** Returns true if the task has an outcome. The offset of a zombie may be committed after its outcome. */
   isTaskDone(jobId: string, taskId: string): boolean;
   /** Fires when the job ends. */
   signalFor(jobId: string): AbortSignal;
@@ -45,18 +45,18 @@ export interface WorkerOptions {
 }
 
 const PROGRESS_INTERVAL = 1_000;
-/** The most tasks whose reported start a process remembers; repeated tasks are among the last. */
+/** The most tasks whose reported start a process remembers. A repeated task is usually one of the last. */
 const MAX_STARTED = 10_000;
 
 /**
- * Role: takes tasks of one lane, replays them and appends what came of each, in one transaction with the task's offset.
+ * Role: takes the tasks of one lane, replays them and appends the outcome of each, in one transaction with the offset of the task.
  * Invariant: files exist before the event that names them. A crash: the task comes again, here or elsewhere, and the
  * same bytes are written to the same names; a zombie that still runs it can only do that too.
  */
 export class Worker implements Service {
   readonly name: string;
   readonly #options: WorkerOptions;
-  /** Tasks whose start this process has reported. It is still alive, so repeating them here is no sign of a deadly task. */
+  /** Tasks whose start this process has reported. The process is alive, so a repetition here does not mean that the task kills workers. */
   readonly #started = new Set<string>();
 
   constructor(options: WorkerOptions) {
@@ -100,7 +100,7 @@ export class Worker implements Service {
     }
   }
 
-  /** A server is away: the task is repeated as long as that lasts, and its job is not stuck. */
+  /** Reports that a server is away. The task is repeated as long as that lasts, and its job does not count as stuck. */
   #tellWaiting({ jobId, taskId }: Task): void {
     const event = { kind: 'TaskProgressed', jobId, taskId, fraction: 0, at: this.#options.clock() } as const;
     this.#tell(event).catch(() => undefined); // the server may be Kafka
@@ -119,7 +119,7 @@ export class Worker implements Service {
     const { runner, logger, clock, instance } = this.#options;
     const { jobId, taskId } = task;
     const name = `${jobId}/${taskId}`;
-    // Once a process: a task that kills its worker is known by its starts.
+    // Once in each process: a task that kills its workers has many starts.
     if (!this.#started.has(name))
       await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
     this.#remember(name);
@@ -136,7 +136,7 @@ export class Worker implements Service {
     if (this.#started.size > MAX_STARTED) this.#started.delete(oldest);
   }
 
-  /** Reports progress now and then. A lost event does no harm: it is only a number on a screen. */
+  /** Reports progress from time to time. A lost event does no harm, because progress is only displayed. */
   #progress({ jobId, taskId }: Task): (fraction: number) => void {
     const { clock, logger } = this.#options;
     let reported = clock();
