@@ -1,6 +1,6 @@
 import type { Offset } from '../base/positions.ts';
 
-/** An announcement's place: the nth that the status event at this offset led to, from 0. */
+/** The place of an announcement: the offset of its status event, and its number among the announcements of that event, from 0. */
 export interface AnnouncementPlace {
   readonly offset: Offset;
   readonly n: number;

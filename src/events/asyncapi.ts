@@ -16,7 +16,7 @@ const KINDS: Readonly<Record<ExportEventKind, string>> = {
 
 /**
  * The public topic as AsyncAPI 3.0 (https://www.asyncapi.com/docs/reference/specification/v3.0.0): address, configuration and
- * Avro schema are those of its declaration. Which brokers there are is not for everyone to know.
+ * Avro schema are those of its declaration. It does not name the brokers, because the document is public.
  */
 export function asyncApi({ topicPrefix }: { readonly topicPrefix: string }): object {
   const address = `${topicPrefix}.${exportEvents.name}`;
@@ -101,9 +101,9 @@ function headersOf(kind: string): object {
   return { type: 'object', properties, required: Object.keys(properties), additionalProperties: false };
 }
 
-/** The part of the topic's configuration that subscribers have to know. */
+/** The part of the configuration of the topic that subscribers need. */
 function topicConfiguration(): object {
-  // None of the settings that it could depend on decides about this topic.
+  // The configuration of this topic depends on none of the settings.
   const config = exportEvents.config({ resourcePartitions: 1, replicationFactor: 1, maxExportHours: 1 });
   return {
     'cleanup.policy': [config['cleanup.policy']],

@@ -1,12 +1,12 @@
 import { HeadwaterError } from '../base/errors.ts';
 
-/** Bits of a varint that are put together as a 32-bit integer. */
+/** Bits of a varint that are read as a 32-bit integer. */
 const SMALL_BITS = 28;
 const LONGEST_VARINT_BITS = 63;
 
 /**
- * Reads Avro's primitives from a buffer without copying. Reading past the end is noticed at `end`, or where a length is
- * used, so that the many small reads in between need no check of their own.
+ * Reads Avro's primitives from a buffer without copying. `end`, and every read of a length, detects a read past the end, so the many
+ * small reads in between need no check.
  */
 export class AvroReader {
   buffer: Buffer = Buffer.alloc(0);
@@ -17,7 +17,7 @@ export class AvroReader {
     this.position = position;
   }
 
-  /** A long as a number; exact below 2^53. */
+  /** Reads a long as a number; exact below 2^53. */
   long(): number {
     const { buffer } = this;
     let at = this.position;
@@ -46,7 +46,7 @@ export class AvroReader {
     return low & 1 ? -value - 1 : value;
   }
 
-  /** A long, all of its 64 bits. */
+  /** Reads a long with all of its 64 bits. */
   bigLong(): bigint {
     const start = this.position;
     const value = this.long();
@@ -60,7 +60,7 @@ export class AvroReader {
     return BigInt.asIntN(64, (zigzag >> 1n) ^ -(zigzag & 1n));
   }
 
-  /** Whether a union of null and something holds something. */
+  /** Returns true if a union of null and another type holds a value. */
   present(): boolean {
     const branch = this.buffer[this.position++];
     if (branch === 2) return true;
@@ -104,12 +104,12 @@ export class AvroReader {
     }
   }
 
-  /** Throws `corrupt` unless everything was read, and nothing beyond. */
+  /** Throws `corrupt` unless exactly all bytes were read. */
   end(): void {
     if (this.position !== this.buffer.length) throw corrupt();
   }
 
-  /** Reads a length and moves behind what it measures; returns where that starts. */
+  /** Reads a length and skips that many bytes. Returns the place where they start. */
   #length(): number {
     const length = this.long();
     const start = this.position;

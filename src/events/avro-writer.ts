@@ -6,7 +6,7 @@ const INT32_MAX = 0x7fffffff;
 const EXACT = 2 ** 52;
 const EXACT_BIG = 2n ** 52n;
 
-/** Writes Avro's primitives one after the other into memory that is used again and again, and grows when it has to. */
+/** Writes Avro's primitives one after the other into one buffer, which is used again and grows when needed. */
 export class AvroWriter {
   #bytes = Buffer.allocUnsafeSlow(INITIAL_BYTES);
   #length = 0;

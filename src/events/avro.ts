@@ -22,7 +22,7 @@ export function schemaIdOf(bytes: Buffer): number {
 
 const fitsLong = (value: unknown): boolean => typeof value === 'bigint' && BigInt.asIntN(64, value) === value;
 
-/** avsc's own long refuses what a double cannot hold exactly; an LSN may be such, so it is a bigint. */
+/** avsc's own long refuses values that a double cannot hold exactly. An LSN may be such a value, so it is a bigint. */
 const bigintLong = avsc.types.LongType.__with({
   fromBuffer: (bytes: Buffer) => bytes.readBigInt64LE(),
   toBuffer: (value: bigint) => {
@@ -49,7 +49,7 @@ export function avroType(schema: AvroSchema): Type {
   });
 }
 
-/** Avro values as avsc has them, with the framing; decodes what any registered version has written. */
+/** Encodes and decodes the values of avsc with the framing. It decodes the records of every registered version. */
 export class AvroFrame {
   readonly #type: Type;
   readonly #schemas: SubjectSchemas;

@@ -22,7 +22,7 @@ import type { ExportFile, StatusEvent } from './status.ts';
 import type { Scope, Task, TaskFilter, TaskRange } from './tasks.ts';
 import type { Zone } from './zone.ts';
 
-/** One codec for each kind of record but resource changes. */
+/** The codecs of all kinds of records except resource changes. */
 export interface ControlCodecs {
   readonly command: Codec<Command>;
   readonly task: Codec<Task>;
@@ -52,7 +52,7 @@ export function controlCodecs(ids: SchemaIds): ControlCodecs {
   };
 }
 
-/** Between a type of the domain and what avsc has for its schema: null for undefined, arrays for maps, its own classes. */
+/** Maps a type of the domain to the values that avsc uses for its schema: null for undefined, arrays for maps, generated classes. */
 interface Mapping<T, W> {
   toWire(value: T): W;
   fromWire(wire: W): T;
@@ -184,7 +184,7 @@ const taskMapping: Mapping<Task, WireTask> = {
   }),
 };
 
-/** No patient's id. A worker that knows nothing of commands must not take an empty list for everybody. */
+/** Not an id of a patient. An older worker, which does not read commands, must not take an empty list for all patients. */
 const NO_PATIENT = '@';
 
 const scopeToWire = (scope: Scope): Wire<Scope> => ({
@@ -217,7 +217,7 @@ const statusMapping: Mapping<StatusEvent, WireEvent<WireStatus>> = {
       ...(parameters && { parameters: fromWire<ExportParameters>(parameters) }),
       ...(tasks && { tasks: tasks.map(plain) }),
       ...(files && { files: files.map(plain) }),
-    } as StatusEvent; // the schema, which has the same names, says which fields there are
+    } as StatusEvent; // the schema has the same names, so it decides the fields
   },
 };
 

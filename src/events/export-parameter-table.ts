@@ -46,7 +46,7 @@ interface Row<Field extends keyof ExportParameters> {
   readonly option?: { readonly flags: string; readonly help: string; readonly repeated?: true };
   /** The field of `ExportParameters` that the parameter decides. */
   readonly field: Field;
-  /** Reads the given values, also when there are none. Throws `bad-request`. */
+  /** Reads the given values; there may be none. Throws `bad-request`. */
   readonly read: (given: GivenParameter, context: ParameterContext) => ExportParameters[Field];
 }
 
@@ -59,7 +59,7 @@ export const FORMATS: ReadonlyMap<string, OutputFormat> = new Map([
   ['application/fhir+ndjson+gzip', 'ndjson+gzip'],
 ]);
 
-/** All patients are part of one record of the log. For more there are Groups. */
+/** The most patients that a request may name, because they are part of one record of the log. A Group may have more. */
 const MAX_PATIENTS = 100_000;
 
 const EVERY: readonly ExportLevel[] = ['system', 'patient', 'group'];
@@ -222,7 +222,7 @@ function readFormat(given: GivenParameter): OutputFormat {
   throw bad(given.name, `${given.name}: ${quoted(text ?? '')} is none of ${[...FORMATS.keys()].join(', ')}`);
 }
 
-/** The planner decides whether `_since` is in the future: by the log's clock, which this process does not know. */
+/** The planner decides whether `_since` is in the future, because it compares with the clock of the log, which this process does not know. */
 function readInstant(given: GivenParameter): string | undefined {
   const text = given.once();
   if (text === undefined) return undefined;
@@ -234,7 +234,7 @@ function readInstant(given: GivenParameter): string | undefined {
   return text;
 }
 
-/** A client that asks for the devices of patients would take missing devices for absent ones. */
+/** Warns a client that asks for the devices of patients, because it would take missing devices for absent ones. */
 const DEVICES =
   '_type: the Patient compartment of FHIR R4 has no Device. This export holds the devices that resources in the compartments refer to, not those that only name their patient in Device.patient; a system export holds all.';
 

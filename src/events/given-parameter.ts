@@ -1,14 +1,14 @@
 import { bad, quoted, shortened } from '../base/bad-request.ts';
 import { HeadwaterError } from '../base/errors.ts';
 
-/** A parameter as it came, from the query or from a Parameters resource. */
+/** A parameter as the client sent it, in the query or in a Parameters resource. */
 export interface RawParameter {
   readonly name: string;
   /** undefined for a value that a query cannot have. */
   readonly value: string | undefined;
 }
 
-/** Each is a line of the export's `error` file, and part of its request. */
+/** Each warning becomes a line of the export's `error` file and is stored with its request. */
 const MAX_WARNINGS = 100;
 
 /** The warnings of a request; refuses instead of warning unless the client asked for lenient handling. */

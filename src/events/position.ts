@@ -20,7 +20,7 @@ export interface TopicState {
   readonly ends: readonly number[];
 }
 
-/** One thing in the source's catalog that decides what the stream shows, such as a table or a column, and its identity. */
+/** A fact in the catalog of the source that decides what the stream shows, such as a table or a column, with its identity. */
 export interface CoverageFact {
   readonly subject: string;
   readonly value: string;
@@ -32,7 +32,7 @@ export interface CoverageFact {
  */
 export type PendingLoad = 'none' | 'first-load' | 'reload';
 
-/** How far capture got, in `headwater.position`, key = topic prefix. Written in the Kafka transaction of the changes up to there. */
+/** The position of capture, in `headwater.position`, key = topic prefix. It is written in the Kafka transaction of the changes before it. */
 export interface Position {
   /** Replication slot; '' when any may follow (an operator asked for a load). */
   readonly slot: string;

@@ -44,7 +44,7 @@ const cancelRequested = z.object({
 
 const message = z.discriminatedUnion('kind', [requested, cancelRequested]);
 
-/** A request as it comes out of the write-ahead log, where anyone with a connection can write. Throws `corrupt`. */
+/** Parses a request from the write-ahead log, to which every database user can write. Throws `corrupt`. */
 export function parseRequestMessage(content: Buffer): RequestMessage {
   const parsed = message.safeParse(parseJson(content));
   if (parsed.success) return parsed.data;

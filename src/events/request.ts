@@ -34,9 +34,9 @@ export interface ExportParameters {
   readonly organizeBy: string | undefined;
   /** Whether the client follows a manifest's `link`. */
   readonly partialManifests: boolean;
-  /** Whether the export's status comes in a header of its own, apart from the HTTP status of asking for it. */
+  /** Whether the status of the export is in a separate header, so that the HTTP status is only about the request for it. */
   readonly separateStatus: boolean;
-  /** Folder, of those configured, that the job's own folder is made in. */
+  /** The configured folder, bucket or container in which the folder of the job is created. */
   readonly container: string | undefined;
   /** One sentence for each thing that lenient handling ignored. */
   readonly warnings: readonly string[];

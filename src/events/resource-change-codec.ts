@@ -28,8 +28,8 @@ export interface ChangePeek {
 }
 
 /**
- * Resource changes to and from the log: the one codec every byte of every resource passes, hence by hand for the schema
- * this process writes. What another version wrote goes through avsc and is brought into the current form first.
+ * Encodes and decodes resource changes. Every byte of every resource passes this codec, so it is written by hand for the schema of this
+ * process. Records of other versions are decoded by avsc and converted first.
  */
 export class ResourceChangeCodec implements Codec<ResourceChange> {
   readonly #id: number;
@@ -38,7 +38,7 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
   readonly #writer = new AvroWriter();
   readonly #reader = new AvroReader();
 
-  /** @param references by which a body names its patients, where there are too many for the record to name them */
+  /** @param references finds the patients in a body, if they are too many for the record to name them */
   constructor(ids: SchemaIds, references: References = RELATIVE_REFERENCES) {
     this.#references = references;
     const schemas = schemasOf(ids, 'resources');
@@ -77,7 +77,7 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
     return change.body !== null && change.patients[0] === MANY_PATIENTS ? this.#withPatients(change) : change;
   }
 
-  /** Parses the body when it is asked for its patients, and not before. */
+  /** Parses the body only when a caller asks for its patients. */
   #withPatients(change: ResourceChange): ResourceChange {
     const references = this.#references;
     let patients: readonly string[] | undefined;
@@ -111,7 +111,7 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
     return { operation, stamp: at, bytes: reader.buffer, bodyStart, bodyEnd };
   }
 
-  /** Stands before the operation of a record of the current schema. */
+  /** Moves to the operation of a record of the current schema. */
   #open(bytes: Buffer): AvroReader {
     const current = schemaIdOf(bytes) === this.#id ? bytes : this.#frame.encode(this.#frame.decode(bytes));
     this.#reader.open(current, HEADER_BYTES);

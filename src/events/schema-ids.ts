@@ -3,7 +3,7 @@ import { HeadwaterError } from '../base/errors.ts';
 
 /** The ids of one subject's schemas in the registry. */
 export interface SubjectSchemas {
-  /** Id of the schema this process writes. */
+  /** Id of the schema with which this process writes. */
   readonly id: number;
   /** Every version anyone may have written with, by id; the current one may be among them. */
   readonly writers: ReadonlyMap<number, AvroSchema>;

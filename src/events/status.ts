@@ -40,7 +40,7 @@ export interface ExportPlanned extends StatusBase {
   readonly tasks: readonly { readonly taskId: string; readonly lane: Lane; readonly plannedBytes: number }[];
 }
 
-/** The job could not be planned or ended for a reason that is no single task's (deadline, bad request found late). */
+/** The job could not be planned, or it ended for a reason that belongs to no task (a deadline, a bad request that was found late). */
 export interface ExportFailed extends StatusBase {
   readonly kind: 'ExportFailed';
   readonly code: string;
@@ -76,7 +76,7 @@ export interface TaskCompleted extends StatusBase {
   readonly files: readonly ExportFile[];
 }
 
-/** The task was tried as often as allowed. Ends the job. */
+/** The task has failed as often as allowed. This ends the job. */
 export interface TaskFailed extends StatusBase {
   readonly kind: 'TaskFailed';
   readonly taskId: string;
@@ -85,7 +85,7 @@ export interface TaskFailed extends StatusBase {
 }
 
 /**
- * Everything that ever happens to a job, in `headwater.status`, key = job id. The only truth about a job after its request. Progress is
+ * Every event of a job, in `headwater.status`, key = job id. After the request of a job, these events alone decide its state. Progress is
  * on a topic of its own, since it is not needed later.
  */
 export type StatusEvent =

@@ -23,7 +23,7 @@ export interface TypeRange extends OffsetRange {
 export type GapsOf = (range: TypeRange) => readonly OffsetRange[];
 
 export interface TaskRange extends TypeRange {
-  /** Parts in which nothing is wanted, known without reading them; ascending, apart. */
+  /** Parts that need not be read; ascending, and not adjacent. */
   readonly gaps: readonly OffsetRange[];
 }
 
@@ -42,7 +42,7 @@ export interface Scope {
   readonly group: string | undefined;
   /** Ends of the topic of Group at the cut. */
   readonly groupEnds: readonly Offset[];
-  /** The cut's time, by which memberships have begun or ended. */
+  /** The time of the cut. It decides which memberships have begun or ended. */
   readonly time: Stamp;
   /** Only these patients; empty = all of the group or, without one, all there are. Empty as well where `command` is. */
   readonly patients: readonly string[];
@@ -55,7 +55,7 @@ export interface TaskFilter {
   readonly since: Stamp | undefined;
   /** Only what has no greater stamp. */
   readonly until: Stamp | undefined;
-  /** undefined = whatever there is. */
+  /** undefined = all resources. */
   readonly scope: Scope | undefined;
   /** See ExportParameters. */
   readonly typeFilters: readonly string[];
@@ -79,7 +79,7 @@ export interface Related {
 /** The output in blocks, one for each instance of a type. */
 export interface Organized {
   readonly by: string;
-  /** The instances are dealt out to `of` tasks by their ids; this task has those of number `slice`. */
+  /** The ids of the instances divide them among `of` tasks. This task has those of number `slice`. */
   readonly slice: number;
   readonly of: number;
 }

@@ -14,8 +14,7 @@ export interface Zone extends OffsetRange {
 }
 
 /**
- * In place of a patient for a Provenance that names none itself: whose it is depends on what it is about, so an export of
- * anybody has to look at it.
+ * Stands for the patients of a Provenance that names none. Its targets decide whose it is, so the export of any patient has to read it.
  */
 export const UNKNOWN_PATIENT = '';
 

@@ -40,7 +40,7 @@ export function outcomes(logger: Logger): Middleware {
     if (ctx.body !== undefined && ctx.body !== null && ctx.body !== '') return;
     if (ctx.status === 404)
       sendOutcome(ctx, 404, operationOutcome('error', 'not-found', `there is no ${quoted(ctx.path)} here`));
-    // The router says 501 of a method that no route has, as if that were this server's failure.
+    // The router answers 501 to a method that no route has, which looks like a failure of this server.
     if (ctx.status === 405 || ctx.status === 501) {
       sendOutcome(
         ctx,

@@ -1,6 +1,6 @@
 import type { Context, Middleware, Next } from 'koa';
 
-/** Every header that answers have, except those that browsers show anyway. */
+/** All headers of the answers, except those that browsers always show. */
 const EXPOSED = [
   'Content-Location',
   'Preference-Applied',
@@ -38,7 +38,7 @@ export function cors(origins: readonly string[]): Middleware {
   };
 }
 
-/** An OPTIONS that is no preflight gets what the router says, `Allow`, and no body. */
+/** An OPTIONS that is not a preflight gets the answer of the router: `Allow` and no body. */
 async function answered(ctx: Context, next: Next): Promise<void> {
   await next();
   if (ctx.method === 'OPTIONS' && ctx.status === 200) ctx.status = 204;

@@ -10,7 +10,7 @@ import { openApi } from './openapi.ts';
 import { operationDefinition, OPERATIONS } from './operation-definitions.ts';
 import { bad, quoted } from '../base/bad-request.ts';
 
-/** The documents about this server. They stay the same while the process runs, so they are made once. */
+/** The documents about this server. They do not change while the process runs, so they are created once. */
 export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'settings' | 'clock'>): Router {
   const baseUrl = settings.publicUrl + FHIR_BASE;
   const startedAt = clock();
@@ -73,7 +73,7 @@ const PLACES = {
 
 const ANYTHING: readonly string[] = [...JSON_TYPES, 'application/*', '*/*', ''];
 
-/** JSON is all there is; `_format` counts more than Accept (https://hl7.org/fhir/R4/http.html#mime-type). */
+/** Refuses every format except JSON. `_format` counts more than Accept (https://hl7.org/fhir/R4/http.html#mime-type). */
 function sendResource(ctx: Context, resource: string): void {
   const { _format: format } = ctx.query;
   if (Array.isArray(format)) throw bad('_format', `_format is given ${format.length} times; once is allowed`);

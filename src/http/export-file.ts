@@ -23,7 +23,7 @@ export async function exportFile(
 ): Promise<void> {
   checkFileUrl(settings.urlSecret, key, new URLSearchParams(ctx.querystring), clock());
   const job = jobOfKey(key);
-  // Its files are removed a moment after the cancel was answered.
+  // The files of a cancelled export are removed a moment after the answer to the cancel.
   if (job && !(await jobs.hasFiles(job.jobId)))
     throw new HeadwaterError('not-found', 'this file has been removed', { subject: key });
   const info = await store.head(key);
@@ -53,7 +53,7 @@ export async function exportFile(
       { status: 416 },
     );
   }
-  // Before the headers that are about its bytes: when this fails, the answer is an outcome.
+  // Opened before the headers about the bytes are set: if it fails, the answer is an OperationOutcome.
   const source = ctx.method === 'HEAD' ? undefined : await store.read(key, range);
   ctx.status = range ? 206 : 200;
   if (range)
@@ -65,21 +65,21 @@ export async function exportFile(
   ctx.body = gzip ? pipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), () => undefined) : source;
 }
 
-/** Whether the client has this version (RFC 9110, 13.2.2); Koa's own check says no to every request with no-cache, which fetch adds to each conditional request. */
+/** Returns true if the client has this version (RFC 9110, 13.2.2). Koa's own check returns false for every request with no-cache, which fetch adds to conditional requests. */
 function isKnown(ctx: Context, etag: string, modifiedAt: number): boolean {
   const tags = ctx.get('If-None-Match');
   if (tags !== '') return tags.split(',').some((tag) => ['*', etag].includes(tag.trim().replace(/^W\//, '')));
   return Date.parse(ctx.get('If-Modified-Since')) >= Math.floor(modifiedAt / 1000) * 1000;
 }
 
-/** A file is never changed, and one that is written again has the same bytes: its name and length identify it. */
+/** Returns the entity tag of a file. A file never changes, so its name and length identify it. */
 function etagOf({ key, bytes }: ObjectInfo): string {
   return `"${createHash('sha256').update(`${key} ${bytes}`).digest('base64url').slice(0, 22)}"`;
 }
 
 /**
- * The one range asked for, by a GET alone. What asks for several may be answered with the whole (RFC 9110, 14.2), and so is what asks for a range of
- * another file than this (`If-Range`, 13.1.5).
+ * Returns the one range that a GET asks for. A request for several ranges (RFC 9110, 14.2), or for a range of another version (`If-Range`,
+ * 13.1.5), gets the whole file.
  */
 function rangeOf(
   ctx: Context,

@@ -40,7 +40,7 @@ export async function exportStatus(ctx: Context, gateway: GatewayContext, jobId:
   ctx.status = 200;
 }
 
-/** `DELETE [base]/$export-status/[job]`: 202, and from then on the job is gone to its client. */
+/** `DELETE [base]/$export-status/[job]`: 202. From then on, its client gets 404. */
 export async function cancelExport(ctx: Context, { jobs }: GatewayContext, jobId: string): Promise<void> {
   if (!JOB_ID.test(jobId) || !(await jobs.cancel(jobId, clientOf(ctx)))) throw noSuchJob(jobId);
   sendOutcome(
@@ -66,7 +66,7 @@ async function sendManifest(ctx: Context, gateway: GatewayContext, job: JobView,
   ctx.status = 200;
 }
 
-/** False when there is none to be had now. */
+/** Returns false if there is no manifest now. */
 async function writeManifest(
   ctx: Context,
   { settings, store }: GatewayContext,
@@ -103,13 +103,13 @@ function sendFailure(ctx: Context, { jobId, failure }: JobView): void {
   }
 }
 
-/** Begins with a number, since clients parse it so. 100 % is for the manifest alone. */
+/** Begins with a number, because clients parse it. 100 % is reserved for the manifest. */
 function progressOf(job: JobView): string {
   if (job.state === 'accepted') return '0% waiting until the log reaches this request';
   return `${String(Math.min(99, Math.max(0, Math.floor(job.progress * 100))))}% replayed`;
 }
 
-/** Whole seconds: a tenth of the time already waited, so that a client finds out late by a tenth at most. */
+/** Whole seconds: a tenth of the time since the kick-off. So a client learns of the end at most a tenth of that time late. */
 function retryAfter(waitedMs: number): number {
   return Math.min(60, Math.max(1, Math.ceil(waitedMs / 10_000)));
 }

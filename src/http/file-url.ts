@@ -20,11 +20,11 @@ export function fileUrl(signing: UrlSigning, key: string, expires: number): stri
   return `${signing.publicUrl}${FHIR_BASE}/$export-file/${key}?${query}`;
 }
 
-/** Requests to a store for signatures at a time: some stores sign, and some clouds ask a server for it. */
+/** The most signatures that are requested at a time: some clouds need a request for each. */
 const SIGNED_AT_A_TIME = 32;
 
 /**
- * Signs the URL of each file: a URL of the store where it has such, so that no file passes through the gateway, else a URL of the gateway.
+ * Signs a URL for each file: of the store if it has signed URLs, so that no file passes through the gateway, otherwise of the gateway.
  * @param options.expiresAt ms since 1970, when the URLs shall expire
  * @returns the URLs by key, and when the first of them expires
  */

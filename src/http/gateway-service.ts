@@ -16,10 +16,10 @@ export interface GatewayServiceOptions {
   readonly logger: Logger;
 }
 
-/** Downloads under way get this long to end when the service stops; a process ends within 10 s. */
+/** Time in ms that running downloads get when the service stops. A process ends within 10 s. */
 const GRACE_MS = 5_000;
 
-/** Listens until the signal fires; then takes no more, lets what is under way end, and cuts what is left after the grace. */
+/** Listens until the signal fires. Then it accepts no more connections, lets running requests end, and cuts the rest after a time. */
 export function gatewayService({
   app,
   settings,

@@ -62,7 +62,7 @@ function routes(gateway: GatewayContext): Router {
       return exportFile(ctx, gateway, key);
     });
   router.get('/admin/storage/health', (ctx) => storageHealth(ctx, gateway));
-  // The router takes HEAD for GET; but a HEAD must not start an export.
+  // The router treats HEAD as GET, but a HEAD must not start an export.
   for (const layer of router.stack)
     if (String(layer.path).endsWith('/$export'))
       layer.methods = layer.methods.filter((method) => method !== 'HEAD');
@@ -112,7 +112,7 @@ function idOf({ id }: Readonly<Record<string, string>>): string {
   throw new HeadwaterError('not-found', `${quoted(id)} is not the id of a resource`, { subject: 'id' });
 }
 
-/** Errors after the headers were sent: clients that went away, and files that could not be read to the end. */
+/** Logs errors after the headers were sent. A client that went away is no error. */
 function logStreamError({ logger }: GatewayContext, error: unknown): void {
   const code = error instanceof Error && 'code' in error ? error.code : undefined;
   if (isAbort(error) || code === 'ERR_STREAM_PREMATURE_CLOSE' || code === 'ECONNRESET' || code === 'EPIPE')

@@ -3,12 +3,12 @@ import type { RequestListener, Server, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 
-/** Four times Node's: lists of patients and filters make long URLs. */
+/** Four times the default of Node, because lists of patients and filters make long URLs. */
 const MAX_HEADER_BYTES = 64 * 1024;
-/** So long the rest of a refused request is read and dropped. A socket closed before that takes the answer with it. */
+/** Time in ms in which the rest of a refused request is read and dropped. If the socket is closed earlier, the client loses the answer. */
 const LINGER_MS = 2_000;
 
-/** Node's server, but what Node's parser refuses by itself gets an OperationOutcome as well. */
+/** A server of Node that answers with an OperationOutcome also where the parser of Node refuses a request. */
 export function createHttpServer(listener: RequestListener): Server {
   const latest = new WeakMap<Duplex, ServerResponse>();
   const refused = new WeakSet<Duplex>();
@@ -27,7 +27,7 @@ export function createHttpServer(listener: RequestListener): Server {
     const answer = (): void => refuse(socket, ...refusalOf(error));
     if (!socket.writable) socket.destroy();
     else if (!response || response.writableFinished) answer();
-    // The error is in what follows a whole request, whose answer, say a 202, must not be lost.
+    // The error comes after a whole request. The answer to that request, such as a 202, must not be lost.
     else if (response.req.complete) response.once('finish', answer);
     else if (response.headersSent) socket.destroy();
     else answer();

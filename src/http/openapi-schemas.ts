@@ -44,7 +44,7 @@ const OPERATION_OUTCOME = record({
 
 const VALUES = ['valueString', 'valueInstant', 'valueBoolean', 'valueReference'];
 
-/** FHIR's resource; what its parameters may be is in `EXPORT_PARAMETERS`. */
+/** The resource of FHIR. `EXPORT_PARAMETERS` has its possible parameters. */
 const PARAMETERS: JsonSchema = {
   type: 'object',
   description:

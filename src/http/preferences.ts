@@ -14,7 +14,7 @@ export function preferencesOf(header: string): ReadonlySet<string> {
 }
 
 const FHIR_JSON = 'application/fhir+json';
-/** Types that say the client would not understand the answer, when it accepts nothing else. */
+/** If a client accepts nothing but these types, it would not understand the answer. */
 const REFUSED: ReadonlySet<string> = new Set([
   'application/json',
   'text/html',
@@ -38,7 +38,7 @@ export function checkAccept(header: string, strict: boolean): void {
   }
 }
 
-/** Throws `bad-request` when the client has not said that it will come back for the answer. */
+/** Throws `bad-request` unless the client has asked for an asynchronous answer. */
 export function checkPrefer(preferences: ReadonlySet<string>): void {
   if (preferences.has('respond-async')) return;
   throw bad('Prefer', 'Prefer: respond-async is missing; an export is answered later');

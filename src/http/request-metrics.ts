@@ -15,7 +15,7 @@ export function requestMetrics(registry: Registry, clock: Clock): Middleware {
   return async (ctx, next) => {
     const begun = clock();
     await next();
-    // The route's pattern, not the path: ids would make a series each.
+    // The pattern of the route, because each id in a path would make another series.
     const operation = String(ctx['_matchedRoute'] ?? 'none');
     seconds.observe({ operation, method: ctx.method, status: ctx.status }, (clock() - begun) / 1000);
   };
