@@ -1,6 +1,6 @@
 import { HeadwaterError } from './errors.ts';
 
-/** A client's input in a message: shortened, as a JSON string, since it may be long and hold control characters. */
+/** Returns the input of a client for a message: shortened and as a JSON string, because it may be long and hold control characters. */
 export function quoted(text: string): string {
   return JSON.stringify(shortened(text, 100));
 }

@@ -1,6 +1,6 @@
 /**
- * Gives a buffer's memory back at once instead of at some collection: of buffers that live for a moment, a collector lets
- * many megabytes pile up. The buffer is empty then, and so is every view of it. Not if it lies in Node's pool, which others share.
+ * Frees the memory of a buffer at once. The garbage collector would let many megabytes of short-lived buffers pile up. The buffer and all
+ * views of it are empty afterwards. A buffer in the pool of Node is left alone, because others share its memory.
  */
 export function release({ buffer }: Buffer): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength > Buffer.poolSize) buffer.transfer(0);

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** Milliseconds since 1970. Passed in, so that tests can hold it still. */
+/** Returns milliseconds since 1970. It is passed as an argument, so that tests can stop it. */
 export type Clock = () => number;
 
 export const systemClock: Clock = () => Date.now();

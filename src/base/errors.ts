@@ -45,7 +45,7 @@ const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
 
 const RETRYABLE: ReadonlySet<ErrorCode> = new Set(['unavailable', 'too-many']);
 
-/** System errors of a network or a disk that may recover. A full disk counts: it fails no job before the job's deadline. */
+/** System errors of a network or a disk that may recover. A full disk is one of them: no job fails for it before its deadline. */
 const PASSING: ReadonlySet<string> = new Set([
   ...['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'ETIMEDOUT', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN'],
   ...['EHOSTUNREACH', 'EHOSTDOWN', 'ENETUNREACH', 'ENETDOWN', 'ENETRESET'],

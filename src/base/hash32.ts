@@ -1,6 +1,6 @@
 /**
- * FNV-1a, 32 bits: the same everywhere and forever, for what is stored or has to come out alike when it is done again. Not
- * against anybody who wants two texts to share one.
+ * FNV-1a, 32 bits. The result never changes, so it may be stored and repeated runs agree. It is not secure: texts with the same hash are
+ * easy to find.
  */
 export function hash32(text: string): number {
   let hash = 0x811c9dc5;

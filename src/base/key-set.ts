@@ -5,7 +5,7 @@ const WATCHED = 2;
 const DOUBTED = 4;
 const STATE = TAKEN | WATCHED | DOUBTED;
 
-/** Tables grow one at a time, so that a table and its copy are never all of the memory. */
+/** There are several tables, which grow one at a time, so that a copy needs only a part of the memory. */
 const TABLE_BITS = 5;
 const TABLES = 1 << TABLE_BITS;
 const FEWEST_SLOTS = 4;
@@ -45,7 +45,7 @@ export class KeySet {
     this.#find();
   }
 
-  /** Whether the next key may find no room. */
+  /** Returns true if there may be no room for the next key. */
   get isFull(): boolean {
     return this.#isFull;
   }
@@ -73,7 +73,7 @@ export class KeySet {
     table[this.#at + 2] = (this.#third | TAKEN | (watched ? WATCHED : 0) | (doubted ? DOUBTED : 0)) >>> 0;
   }
 
-  /** Takes all keys out and keeps the memory. */
+  /** Removes all keys and keeps the memory. */
   clear(): void {
     for (const table of this.#tables) table.fill(0);
     this.#used.fill(0);

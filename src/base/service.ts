@@ -2,7 +2,7 @@ import { backoff, sleep } from './clock.ts';
 import { HeadwaterError, isAbort, messageOf, remedyFor } from './errors.ts';
 import { probeMessage } from './public-message.ts';
 
-/** Structured logging, as pino does it; nothing of a resource's content nor a secret may go in. */
+/** Structured logging as in pino. Never log the content of a resource or a secret. */
 export interface Logger {
   debug(fields: object, message: string): void;
   info(fields: object, message: string): void;
@@ -10,15 +10,15 @@ export interface Logger {
   error(fields: object, message: string): void;
 }
 
-/** Long work: runs until the signal fires, then ends by itself. Throws when it cannot go on. */
+/** A long-running service. It runs until the signal fires and then ends by itself. It throws when it cannot go on. */
 export interface Service {
   readonly name: string;
   run(signal: AbortSignal): Promise<void>;
 }
 
-/** A service that was ready for this long, in ms, and then fails is started again without the patience its earlier failures earned. */
+/** If a service was ready for this long, in ms, before it fails, the backoff begins again at its shortest pause. */
 const STEADY = 30_000;
-/** A server that refuses a login which it took before may be changing its passwords; in ms. */
+/** Time in ms in which a refused login is tried again, if the server accepted it before: its passwords may be changing. */
 const REFUSED_PATIENCE = 60_000;
 
 export type ServiceState = 'starting' | 'running' | 'waiting';
@@ -27,16 +27,16 @@ export type ServiceState = 'starting' | 'running' | 'waiting';
 export interface ServiceHealth {
   readonly name: string;
   readonly state: ServiceState;
-  /** Why it waits, when it does. */
+  /** The reason why it waits. */
   readonly reason: string | undefined;
   /** How often it failed and was started again. */
   readonly failures: number;
 }
 
-/** A service says through this when it has become able to do its work. */
+/** Takes the reports of a service about its readiness. */
 export interface HealthReporter {
   ready(): void;
-  /** It still runs, and waits for something: the reason goes to the probes. */
+  /** Reports that the service runs and waits. The probes show the reason. */
   waiting?(error: unknown): void;
 }
 

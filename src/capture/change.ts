@@ -55,7 +55,7 @@ function whole(row: SourceRow, old: SourceRow | undefined): SourceRow {
   return row.body === undefined ? { ...row, body: old?.body } : row;
 }
 
-/** The change of a row that a load has read. */
+/** Returns the change of a row that a load has read. */
 export function loadedChange(
   operation: 'snapshot' | 'update',
   row: SourceRow,

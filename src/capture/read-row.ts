@@ -59,7 +59,7 @@ export function patientsOfRow(row: SourceRow, { references }: RowRules): Set<str
   return new Set(patientsOf(type, id, body ? parsed(body) : undefined, references));
 }
 
-/** The most patients that a record names. If there are more, it only says that they are many. */
+/** Returns the patients that a record names. If there are too many, it returns one mark that says so. */
 export function named(patients: ReadonlySet<string>): string[] {
   return patients.size > MAX_PATIENTS ? [MANY_PATIENTS] : [...patients];
 }

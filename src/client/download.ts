@@ -9,12 +9,12 @@ import { HeadwaterError, isAbort } from '../base/errors.ts';
 import { ask, errorOf } from './http-client.ts';
 import type { ReceivedFile, ReceivedManifest } from './received-manifest.ts';
 
-/** A file that was downloaded and found to be what the manifest says. */
+/** A downloaded file that is as the manifest says. */
 export interface DownloadedFile {
   readonly kind: 'output' | 'deleted' | 'error';
   readonly type: string | undefined;
   readonly path: string;
-  /** Resources, a line each. */
+  /** Number of resources, one on each line. */
   readonly count: number;
   readonly bytes: number;
 }
@@ -38,8 +38,8 @@ export async function prepareDirectory(directory: string): Promise<void> {
 }
 
 /**
- * Every file of the manifest, several at a time, each checked for bytes, resources and SHA-256 as far as the manifest names
- * them; then the manifest itself, so that it is there only when everything is. The first failure ends all.
+ * Downloads every file of the manifest, several at a time, and checks bytes, resources and SHA-256 as far as the manifest has them. Writes
+ * the manifest last, so that it exists only if all files do. The first failure ends everything.
  */
 export async function downloadAll(
   manifest: ReceivedManifest,
@@ -108,7 +108,7 @@ async function transfer(
   path: string,
   { signal, onBytes }: OneOptions,
 ): Promise<Measured> {
-  // Compressing costs more than a fast network saves, and our own bytes are what the checksum is of.
+  // Compression costs more than a fast network saves, and the checksum is of the stored bytes.
   const response = await ask(file.url, { signal, headers: { accept: '*/*', 'accept-encoding': 'identity' } });
   if (response.status !== 200 || !response.body) throw await errorOf(response);
   const hash = createHash('sha256');
@@ -168,7 +168,7 @@ async function linesOfGzip(path: string, signal: AbortSignal): Promise<number> {
 
 const NEWLINE = 10;
 
-/** Output that is organized has a header before what belongs together, and a header is no resource. */
+/** Organized output has a header before each block. A header is not a resource. */
 const HEADER = /^\s*\{\s*"resourceType"\s*:\s*"Parameters"/;
 /** The bytes of a line that suffice to recognise a header. */
 const START_BYTES = 60;

@@ -17,14 +17,14 @@ export type ExportProgress =
       readonly files: number;
       readonly filesDone: number;
       readonly bytes: number;
-      /** undefined when the manifest does not tell the sizes. */
+      /** undefined if the manifest has no sizes. */
       readonly bytesTotal: number | undefined;
     };
 
 export interface ExportOptions {
   readonly signal: AbortSignal;
   readonly clock: Clock;
-  /** Asks as often as this instead of as the server says. */
+  /** Pause between two requests, in ms, instead of the one that the server asks for. */
   readonly pollMs?: number;
   readonly onProgress?: (progress: ExportProgress) => void;
 }
@@ -38,7 +38,7 @@ export interface ExportResult {
 const FIRST_POLL_MS = 200;
 const DEFAULT_POLL_MS = 2_000;
 const MAX_POLL_MS = 60_000;
-/** A server that restarts is given some time. */
+/** Number of attempts without an answer before it gives up, so that a server has time to restart. */
 const ATTEMPTS_WITHOUT_ANSWER = 8;
 
 /**
@@ -61,7 +61,7 @@ export async function runExport(
   return { statusUrl, manifest, files };
 }
 
-/** Returns the status URL. Throws with the server's words when it refuses. */
+/** Returns the status URL. If the server refuses, throws an error with its words. */
 export async function kickOff(request: ExportRequest, signal: AbortSignal): Promise<string> {
   const { url, init } = kickOffOf(request);
   const response = await ask(url.href, { ...init, signal });
@@ -76,7 +76,7 @@ export async function kickOff(request: ExportRequest, signal: AbortSignal): Prom
   return new URL(location, url).href;
 }
 
-/** Asks until the export is complete. Throws with the server's words when it failed or is gone. */
+/** Asks until the export is complete. If it failed or no longer exists, throws an error with the words of the server. */
 export async function waitForManifest(statusUrl: string, options: ExportOptions): Promise<ReceivedManifest> {
   let silent = 0;
   await sleep(options.pollMs ?? FIRST_POLL_MS, options.signal);

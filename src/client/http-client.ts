@@ -1,7 +1,7 @@
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
 
-/** A request that either was answered, whatever with, or throws `unavailable`. */
+/** Sends a request. Returns any answer of the server. Throws `unavailable` if there is none. */
 export async function ask(url: string, init: RequestInit): Promise<Response> {
   try {
     return await fetch(url, init);
@@ -13,7 +13,7 @@ export async function ask(url: string, init: RequestInit): Promise<Response> {
   }
 }
 
-/** The error that an answer means, in the server's own words where it has any. Reads the body. */
+/** Returns the error that an answer means, with the words of the server if there are any. Reads the body. */
 export async function errorOf(response: Response): Promise<HeadwaterError> {
   const said = wordsOf(await response.text().catch(() => ''));
   const status = String(response.status);
@@ -47,7 +47,7 @@ function wordsOf(body: string): string {
   }
 }
 
-/** The query of a file's URL is its key: it goes into no message. */
+/** Removes the query from a URL for a message, because the query of a file URL is a secret. */
 function withoutQuery(url: string): string {
   return url.replace(/\?.*/s, '');
 }

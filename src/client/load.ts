@@ -11,7 +11,7 @@ import { copyRow, linesOf } from './resource-lines.ts';
 import { SourceTable } from './source-table.ts';
 
 export interface LoadOptions {
-  /** Holds `*.ndjson` and `*.ndjson.gz`, read in the order of their names; or is one of them. */
+  /** A folder with `*.ndjson` and `*.ndjson.gz`, which are read in the order of their names, or one such file. */
   readonly directory: string;
   readonly sourceUrl: string;
   /** `schema.table`; created if it is missing. */
@@ -43,7 +43,7 @@ export interface LoadResult {
   readonly seconds: number;
 }
 
-/** Rows of one COPY, one transaction: large enough to be quick, small enough for two of them in memory. */
+/** Rows of one COPY and one transaction. Two such batches are in memory. */
 const BATCH_BYTES = 8 * 1024 * 1024;
 
 /**
@@ -54,7 +54,7 @@ const BATCH_BYTES = 8 * 1024 * 1024;
 export async function loadDirectory(options: LoadOptions): Promise<LoadResult> {
   const files = await filesOf(options.directory);
   const client = new pg.Client({ connectionString: options.sourceUrl, application_name: 'headwater load' });
-  client.on('error', () => undefined); // the query under way fails with it
+  client.on('error', () => undefined); // the running query rejects with it
   await client.connect().catch((cause: unknown) => {
     throw new HeadwaterError('unavailable', `the source database does not answer: ${messageOf(cause)}`, {
       cause,
@@ -99,7 +99,7 @@ class Load {
   readonly #files: number;
   readonly #size: number;
   readonly #begun: number;
-  /** The batch that is being written while the next one is read; one at most. */
+  /** The batch that is being written while the next one is read. */
   #writing: Promise<void> = Promise.resolve();
   #filesRead = 0;
   #rows = 0;
@@ -228,7 +228,7 @@ class Batch {
     return this.#rows[0]?.number ?? 0;
   }
 
-  /** Itself alone when it has one row. */
+  /** Returns the two halves of a batch, or the batch itself if it has one row. */
   halves(): readonly [Batch, Batch?] {
     if (this.rows < 2) return [this];
     const halves: [Batch, Batch] = [new Batch(), new Batch()];
@@ -258,20 +258,20 @@ function firstWords(error: unknown): string {
   return (messageOf(error).split(/[:"'({[]/)[0] ?? '').trim();
 }
 
-/** PostgreSQL's code for bytes that are no text in its encoding. */
+/** PostgreSQL's code for bytes that are invalid in its encoding. */
 const NOT_IN_ENCODING = '22021';
 const NOT_UTF8 = 'is not UTF-8';
 
 function failureIn(file: string, line: number, cause: unknown): unknown {
   if (cause instanceof HeadwaterError && cause.code === 'bad-request') {
-    if (cause.subject !== undefined) return cause; // it names its line
+    if (cause.subject !== undefined) return cause; // its subject is the line
     return new HeadwaterError('bad-request', `${file}, line ${String(line)}: ${cause.message}`, { cause });
   }
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'Z_DATA_ERROR' || code === 'Z_BUF_ERROR') {
     return new HeadwaterError('bad-request', `${file} is not gzip or is cut short`, { cause });
   }
-  // The details of what PostgreSQL says can show rows.
+  // The details of an error of PostgreSQL can show rows.
   if (cause instanceof Error && 'severity' in cause && typeof code === 'string')
     return new HeadwaterError('refused', `PostgreSQL refuses ${file}: ${code}, ${firstWords(cause)}`);
   return cause;

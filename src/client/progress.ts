@@ -1,6 +1,6 @@
 import { Presets, SingleBar } from 'cli-progress';
 
-/** How far something is, shown to a person. */
+/** Shows progress to a person. */
 export interface ProgressLine {
   /** @param fraction 0 to 1 */
   update(fraction: number, text: string): void;

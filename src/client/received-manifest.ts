@@ -17,7 +17,7 @@ const manifest = z.looseObject({
   error: z.array(file).default([]),
 });
 
-/** A manifest as any bulk data server may send it; Headwater's own has everything that is optional here. */
+/** A manifest of any bulk data server. The manifests of Headwater have all optional parts. */
 export type ReceivedManifest = z.infer<typeof manifest>;
 export type ReceivedFile = z.infer<typeof file>;
 

@@ -6,7 +6,7 @@ import { isResourceType } from '../fhir/resource-types.ts';
 const NEWLINE = 10;
 const RETURN = 13;
 
-/** The lines of a stream, without what ends them; a line is copied only when it spans chunks. */
+/** Yields the lines of a stream without their line ends. A line is copied only if it spans chunks. */
 export async function* linesOf(chunks: AsyncIterable<Buffer>): AsyncGenerator<readonly Buffer[]> {
   let open: Buffer[] = [];
   for await (const chunk of chunks) {

@@ -12,7 +12,7 @@ export class SourceTable {
   readonly #client: Client;
   readonly #name: string;
   readonly #bodyType: string;
-  /** It was empty at first: then plain COPY, the fastest way, until it meets a row that is there already. */
+  /** True while the table was empty at the beginning: plain COPY is the fastest way, until a row exists already. */
   #plain: boolean;
 
   private constructor(client: Client, name: string, state: { bodyType: string; empty: boolean }) {
@@ -51,7 +51,7 @@ export class SourceTable {
         return await this.#copy(`COPY ${this.#name} (${COLUMNS}) FROM STDIN`, rows);
       } catch (error) {
         if (!(error instanceof Error && 'code' in error && error.code === UNIQUE_VIOLATION)) throw error;
-        this.#plain = false; // the batch has left nothing behind
+        this.#plain = false; // the failed batch has written nothing
       }
     }
     return this.#upsert(rows);
@@ -90,7 +90,7 @@ export class SourceTable {
   }
 }
 
-/** Looks for the table first, since a user that may write to it may lack the right to create one. */
+/** Creates the table if it is missing. It looks first, because a user with the right to write may lack the right to create. */
 async function createIfMissing(client: Client, quoted: string): Promise<void> {
   const { rows } = await client.query<{ found: boolean }>('SELECT to_regclass($1) IS NOT NULL AS found', [
     quoted,

@@ -10,8 +10,8 @@ import type { Setting } from './table.ts';
 type Value<S> = S extends Setting<infer T> ? T : never;
 
 /**
- * Every setting, parsed. One that is needed only by roles that do not run here and is not set throws `bad-config`,
- * naming itself, when it is read after all: an empty key or address must never be used by mistake.
+ * All settings, parsed. A setting that is not set and that only other roles need throws `bad-config` with its name when it is read, so
+ * that an empty key or address is never used by mistake.
  */
 export type Settings = { readonly [K in keyof typeof TABLE]: Value<(typeof TABLE)[K]> };
 
@@ -46,7 +46,7 @@ const OTHERS = /^HEADWATER_(STACK|TEST)(_|$)/;
 
 /**
  * The settings of this process.
- * @param otherwise what a variable is that the environment does not name
+ * @param otherwise values of variables that the environment does not have
  */
 export function readSettings(roles?: readonly Role[], otherwise: Environment = {}): Settings {
   return parseSettings({ ...otherwise, ...process.env }, roles);
@@ -68,7 +68,7 @@ export function parseSettings(given: Environment, roles?: readonly Role[]): Sett
     try {
       values[key] = setting.type.parse(value);
     } catch (error) {
-      // A default made from another setting is wrong only when that one is, which has a line of its own.
+      // A default that is made from another setting is wrong only if that setting is, which has its own line.
       if (readText(env, setting.name) !== undefined)
         problems.push(`${PREFIX}${setting.name} ${messageOf(error)}`);
     }
@@ -93,7 +93,7 @@ export function printableSettings(settings: Settings): Record<string, unknown> {
   );
 }
 
-/** Not set and set to nothing are the same. */
+/** Returns undefined for a variable that is missing or empty. */
 function readText(env: Environment, name: string): string | undefined {
   const value = env[PREFIX + name]?.trim();
   return value === '' ? undefined : value;

@@ -57,7 +57,7 @@ function setting<T>(name: string, type: ValueType<T>, help: string, extra: Extra
 const LOG_ROLES: readonly Role[] = ['capture', 'planner', 'worker', 'projector', 'janitor'];
 const NAME = pattern(/^[a-z_][a-z0-9_]{0,62}$/, 'small letters, digits and _, at most 63');
 
-/** Every setting there is. The key is its name in the code, with the unit it has there where that is not a plain number. */
+/** All settings. The key is the name in the code. It ends with the unit if the value has another unit there. */
 export const TABLE = {
   roles: setting('ROLES', roleList, 'What this process does.', { default: ROLES.join(',') }),
   logLevel: setting(
@@ -106,7 +106,7 @@ export const TABLE = {
   kafkaSaslPassword: setting('KAFKA_SASL_PASSWORD', text, 'Password for Kafka.', { secret: true }),
   registryUrl: setting('REGISTRY_URL', url('http:', 'https:'), 'Confluent-compatible schema registry.', {
     neededBy: LOG_ROLES,
-    secret: true, // it may carry a user and password
+    secret: true, // it may hold a user and a password
   }),
   topicPrefix: setting(
     'TOPIC_PREFIX',

@@ -2,7 +2,7 @@ import { createPrivateKey } from 'node:crypto';
 import { isRole, ROLES } from './roles.ts';
 import type { Role } from './roles.ts';
 
-/** How one kind of setting is read. `parse` throws an Error whose message says what would be right, never the value. */
+/** A kind of setting. `parse` throws an Error whose message says what is allowed and never holds the value. */
 export interface ValueType<T> {
   /** For people: `whole number`, `hours`. */
   readonly name: string;

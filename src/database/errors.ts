@@ -1,8 +1,8 @@
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 
-/** SQLSTATE classes and codes by which PostgreSQL says "not now" rather than "not so". */
+/** SQLSTATE classes and codes of errors that pass. */
 const AWAY_STATE = /^(08|53|57P0|57014|55P03|55006|40001|40P01|25006|25P0[34])/;
-/** A table or schema is missing: the job tables are made at the start, and again when somebody has dropped them. */
+/** A table or schema is missing. The job tables are created at the start, and again if an operator has dropped them. */
 const NOT_YET_STATE = /^(42P01|3F000)/;
 /** The login is refused: the password is wrong, pg_hba.conf has no line for it, or there is no such database. */
 const REFUSED_STATE = /^(28|3D000)/;

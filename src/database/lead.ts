@@ -5,10 +5,10 @@ import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { unavailable } from './errors.ts';
 import { openSession } from './session.ts';
 
-/** Between two tries to lead, in ms. */
+/** Pause between two attempts to lead, in ms. */
 const POLL = 500;
 const TAKE_OVER_POLL = 50;
-/** A leader says this often that it lives, and is replaced when it has been silent for the lease, in ms. */
+/** In ms: the pause between two signs of life of a leader, and the lease, after which a silent leader is replaced. */
 const BEAT = 3_000;
 const LEASE = 15_000;
 
@@ -18,7 +18,7 @@ export interface LeadOptions {
   readonly name: string;
   /** Ends the session of the leader instead of waiting for it. That process starts again and waits. */
   readonly takeOver?: boolean;
-  /** Called once when another leads and this one has to wait. */
+  /** Called once if another process leads and this one waits. */
   readonly onWaiting?: () => void;
   /** Called when the session of a silent leader was ended. */
   readonly onSilent?: (holder: { readonly pid: number }) => void;
@@ -102,7 +102,7 @@ export class Lead {
     return result;
   }
 
-  /** The statements of a transaction are signs of life by themselves. */
+  /** Sends a sign of life, unless a transaction runs: its statements are signs of life. */
   #beat(): void {
     if (this.#busy || this.lost.aborted) return;
     this.#next(() => this.#client.query(HEARTBEAT)).catch((error: unknown) => this.#lose(messageOf(error)));
@@ -150,7 +150,7 @@ async function endHolders(
   return rows;
 }
 
-/** Says goodbye, but does not wait long for a server that may be gone. */
+/** Ends the session, and does not wait long for a server that may be away. */
 async function close(client: pg.Client): Promise<void> {
   const answered = new AbortController();
   const goodbye = client.end().finally(() => {

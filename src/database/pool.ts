@@ -8,7 +8,7 @@ import type { SessionOptions } from './session.ts';
 
 export interface PoolOptions extends SessionOptions {
   readonly url: string;
-  /** Connections at most. */
+  /** The most connections. */
   readonly size?: number;
 }
 

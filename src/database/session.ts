@@ -30,7 +30,7 @@ const TIMEOUTS: Readonly<Record<SessionKind, Timeouts>> = {
   stream: { statement: 0, lock: 0, idleInTransaction: 0, transaction: 0 },
 };
 
-/** A statement of a pool or catalog session is given up by the client a little later than by the server. */
+/** The client waits a little longer than the server for a statement of a pool or catalog session. */
 const ANSWER_MARGIN = 2_000;
 
 /** Settings that a session would inherit from the database or role; they could change the form of values, or hide rows. */
@@ -53,7 +53,7 @@ const PINNED: Readonly<Record<string, string>> = {
   wal_sender_timeout: '30s',
 };
 
-/** Settings of the URL that would come after ours. */
+/** Settings in the URL that would override ours. */
 const OVERRULED = [
   'options',
   'statement_timeout',
@@ -68,7 +68,7 @@ export interface SessionOptions {
   readonly connectTimeoutMs?: number;
   /** The name that `pg_stat_activity` shows; the kind by default. */
   readonly applicationName?: string;
-  /** Instead of the kind's; 0 is without limit. */
+  /** Replaces the limit of the kind; 0 is without limit. */
   readonly statementMs?: number;
 }
 

@@ -101,7 +101,7 @@ function headersOf(kind: string): object {
   return { type: 'object', properties, required: Object.keys(properties), additionalProperties: false };
 }
 
-/** The part of the configuration of the topic that subscribers need. */
+/** Returns the part of the configuration of the topic that subscribers need. */
 function topicConfiguration(): object {
   // The configuration of this topic depends on none of the settings.
   const config = exportEvents.config({ resourcePartitions: 1, replicationFactor: 1, maxExportHours: 1 });

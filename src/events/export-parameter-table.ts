@@ -222,7 +222,7 @@ function readFormat(given: GivenParameter): OutputFormat {
   throw bad(given.name, `${given.name}: ${quoted(text ?? '')} is none of ${[...FORMATS.keys()].join(', ')}`);
 }
 
-/** The planner decides whether `_since` is in the future, because it compares with the clock of the log, which this process does not know. */
+/** Reads an instant. It may be in the future: the planner decides that, because only it knows the clock of the log. */
 function readInstant(given: GivenParameter): string | undefined {
   const text = given.once();
   if (text === undefined) return undefined;
@@ -234,7 +234,7 @@ function readInstant(given: GivenParameter): string | undefined {
   return text;
 }
 
-/** Warns a client that asks for the devices of patients, because it would take missing devices for absent ones. */
+/** The warning for a client that asks for the devices of patients. Without it, the client would take missing devices for absent ones. */
 const DEVICES =
   '_type: the Patient compartment of FHIR R4 has no Device. This export holds the devices that resources in the compartments refer to, not those that only name their patient in Device.patient; a system export holds all.';
 

@@ -13,7 +13,7 @@ export function partsOf({ from, to, gaps }: Pick<TaskRange, 'from' | 'to' | 'gap
   return parts;
 }
 
-/** Number of offsets to read. */
+/** Returns the number of offsets to read. */
 export function offsetsOf(range: TaskRange): number {
   return partsOf(range).reduce((sum, { from, to }) => sum + (to - from), 0);
 }

@@ -10,7 +10,7 @@ import { openApi } from './openapi.ts';
 import { operationDefinition, OPERATIONS } from './operation-definitions.ts';
 import { bad, quoted } from '../base/bad-request.ts';
 
-/** The documents about this server. They do not change while the process runs, so they are created once. */
+/** Serves the documents about this server. They do not change while the process runs, so they are created once. */
 export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'settings' | 'clock'>): Router {
   const baseUrl = settings.publicUrl + FHIR_BASE;
   const startedAt = clock();

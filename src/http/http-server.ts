@@ -8,7 +8,7 @@ const MAX_HEADER_BYTES = 64 * 1024;
 /** Time in ms in which the rest of a refused request is read and dropped. If the socket is closed earlier, the client loses the answer. */
 const LINGER_MS = 2_000;
 
-/** A server of Node that answers with an OperationOutcome also where the parser of Node refuses a request. */
+/** Creates a server that answers with an OperationOutcome also where the parser of Node refuses a request. */
 export function createHttpServer(listener: RequestListener): Server {
   const latest = new WeakMap<Duplex, ServerResponse>();
   const refused = new WeakSet<Duplex>();

@@ -32,7 +32,7 @@ export interface RefusedRecord {
   readonly reason: Error;
 }
 
-/** Hears of the batches of one topic while they are sent. */
+/** Listens to the batches of one topic while they are sent. */
 export interface TopicListener {
   /** Called for each batch when it is stored, in the order of a partition's offsets. */
   stored(batch: StoredBatch): void;
@@ -115,7 +115,7 @@ export interface RecordBatch {
   valueEnd(index: number): number;
 }
 
-/** The topic that has a name now. */
+/** The topic that currently has a name. */
 export interface TopicIdentity {
   /** Kafka's own; a topic that was deleted and made again has another. */
   readonly id: string;
@@ -128,7 +128,7 @@ export interface LogReader {
   topics(names: readonly string[]): Promise<ReadonlyMap<string, TopicIdentity>>;
   /**
    * End offset of what is committed, by partition number; empty when there is no such topic. A transaction's markers come
-   * to its partitions some milliseconds after its commit: who has just committed may not find it in here yet.
+   * to its partitions some milliseconds after its commit. So a transaction that has just committed may be missing here.
    */
   ends(topic: string): Promise<readonly Offset[]>;
   /**

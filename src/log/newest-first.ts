@@ -16,7 +16,7 @@ export type Remember = 'ask' | 'skip' | 'watch' | 'doubt';
 export interface Visitor {
   /** @param older whether a newer version of the same key was visited, and is watched */
   visit(batch: RecordBatch, index: number, older: boolean): Remember;
-  /** Any record of a key about which the doubt has remained. */
+  /** Called with a record of each key that is still in doubt. */
   doubted?(batch: RecordBatch, index: number): void;
 }
 

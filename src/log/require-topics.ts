@@ -2,12 +2,12 @@ import { sleep } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import type { LogReader } from './log.ts';
 
-/** How often a topic that is not there is looked for again, and ms between two looks. A broker may not know all topics at once. */
+/** Number of checks for a missing topic, and the pause between them in ms. A broker that has just started may not know all topics. */
 const LOOKS = 5;
 const LOOK_WAIT = 1_000;
 
 /**
- * Throws `gone` when a topic was deleted, or made again, so that it does not hold what offsets of before point at.
+ * Throws `gone` if a topic was deleted or created again, because earlier offsets then point to nothing or to other records.
  * @param ids Kafka's id of each topic, by its name
  */
 export async function requireTopics(

@@ -1,6 +1,6 @@
 import type { NewRecord } from './log.ts';
 
-/** Appends for which all-or-nothing matters. One append at a time. */
+/** Appends records in transactions: all or nothing. One append at a time. */
 export interface TransactionalAppender {
   /** One Kafka transaction: all records are stored when it resolves. After an error close it, open another and read what is stored. */
   append(records: readonly NewRecord[]): Promise<void>;

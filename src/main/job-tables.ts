@@ -45,7 +45,7 @@ async function prepare(shared: Shared): Promise<void> {
     await claimStorage(await shared.store(), { name, id });
 }
 
-/** Also returns false while the database is away. The services that need the database report that. */
+/** Returns true if the tables are gone. Returns false while the database is away: other services report that. */
 async function areGone({ pool, tables }: Shared): Promise<boolean> {
   try {
     const { rows } = await asking(() =>

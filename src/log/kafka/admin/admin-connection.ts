@@ -28,7 +28,7 @@ export class AdminConnection {
     }
   }
 
-  /** Repeats a question until the answer is yes, since Kafka has no event for it. Throws `unavailable` after `PATIENCE`. */
+  /** Repeats a check until it returns true, because Kafka has no event for it. Throws `unavailable` after `PATIENCE`. */
   async until(what: string, done: (admin: Admin) => Promise<boolean>): Promise<void> {
     const patience = AbortSignal.timeout(PATIENCE);
     for (let attempt = 0; !(await this.call(`waiting for ${what}`, done)); attempt++) {

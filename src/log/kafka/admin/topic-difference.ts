@@ -1,7 +1,7 @@
-/** A topic as it is to be. */
+/** A topic as it is declared. */
 export interface WantedTopic {
   readonly name: string;
-  /** undefined when any count is right, and when it need not exist. */
+  /** undefined if any count is allowed, or if the topic need not exist. */
   readonly partitions: number | undefined;
   /** Copies of every partition at least. */
   readonly replicas: number;

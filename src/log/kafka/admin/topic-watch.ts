@@ -3,7 +3,7 @@ import { HeadwaterError } from '../../../base/errors.ts';
 import type { LogReader } from '../../log.ts';
 
 const INTERVAL = 3_000;
-/** A broker that has just started may not know a topic yet; one that is missing this often is gone. */
+/** After this many checks without it, a topic is gone. A broker that has just started may not know all topics yet. */
 const MISSING = 3;
 
 /**

@@ -31,7 +31,7 @@ export interface Batch extends ProduceBatch {
 
 export type Appended =
   | { readonly from: number }
-  /** Kafka will never take the batch: because of records at these places, or of any when there are none. */
+  /** Kafka never takes the batch, because of the records at these places. If there are no places, Kafka did not name the records. */
   | { readonly refused: HeadwaterError; readonly places: readonly number[] };
 
 /** A batch on its way. */

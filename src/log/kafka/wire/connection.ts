@@ -24,7 +24,7 @@ interface Waiting {
 const CONNECT_TIMEOUT = 5_000;
 const ANSWER_TIMEOUT = 30_000;
 const RECEIVE_BYTES = 64 << 10;
-/** More than any answer that was asked for; what claims to be larger is not Kafka. */
+/** No requested answer is larger, so a server that announces a larger one is not Kafka. */
 const MAX_ANSWER = 256 << 20;
 /** Share of a login's life after which it is used no more. */
 const FRESH = 0.8;
@@ -95,7 +95,7 @@ export class Connection {
     return call.read(answer);
   }
 
-  /** Takes nothing more, and ends when what waits is answered. */
+  /** Accepts no more requests, and ends when the waiting ones are answered. */
   retire(): void {
     this.#retired = true;
     if (this.#waiting.length === 0) this.close();

@@ -56,7 +56,7 @@ export async function patiently<T>(cluster: Cluster, attempt: () => Promise<T>):
   }
 }
 
-/** Whether the same call may succeed later. */
+/** Returns true if the same call may succeed later. */
 export function isPassing(error: unknown): boolean {
   const errorCode = protocolCode(error);
   if (errorCode !== undefined) return PASSING.has(errorCode);

@@ -14,7 +14,7 @@ type Exchange = (message: Buffer) => Promise<Buffer>;
 const derive = promisify(pbkdf2);
 const LEAST_ITERATIONS = 4096;
 
-/** Says who we are: PLAIN (RFC 4616), or SCRAM (RFC 5802), by which the server proves itself as well. Throws `bad-config`. */
+/** Logs in by PLAIN (RFC 4616) or SCRAM (RFC 5802), which also authenticates the server. Throws `bad-config`. */
 export async function authenticate(
   options: SaslOptions,
   exchange: Exchange,
