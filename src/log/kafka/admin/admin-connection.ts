@@ -15,7 +15,7 @@ export class AdminConnection {
     this.#kafka = kafka;
   }
 
-  /** Throws what kafkajs throws as a `HeadwaterError` that says what the call was doing. */
+  /** Runs a call. Throws an error of kafkajs as a `HeadwaterError` that names the call. */
   async call<T>(doing: string, call: (admin: Admin) => Promise<T>): Promise<T> {
     this.#admin ??= this.#open();
     const opened = this.#admin;

@@ -65,7 +65,7 @@ export class ClusterTopics {
       const existing = new Set(await admin.listTopics());
       if (!names.every((name) => existing.has(name))) return false;
       const metadata = await admin.fetchTopicMetadata({ topics: names }).catch((error: unknown) => {
-        // Another broker answers than the one that listed the topics.
+        // The answer comes from another broker than the list of topics.
         if (errorTypes(error).some((type) => NOT_YET.has(type))) return undefined;
         throw error;
       });
@@ -104,7 +104,7 @@ export class ClusterTopics {
     const names = wanted.map(({ name }) => name);
     await this.#admin.until('settings to hold', async () => {
       const left = differences(wanted, await this.describe(names));
-      return !left.some(({ kind }) => kind === 'config'); // a copy that is missing cannot be set
+      return !left.some(({ kind }) => kind === 'config'); // Headwater cannot add a missing copy
     });
   }
 

@@ -35,7 +35,7 @@ export class SchemaRegistry {
     this.#client = new RegistryClient({
       host: this.#host,
       clientId: 'headwater',
-      retry: { retries: 1 }, // who needs more patience starts over with a backoff of its own
+      retry: { retries: 1 }, // a caller with more patience tries again with its own backoff
       ...(username !== '' && { auth: { username, password } }),
     });
     this.#prefix = prefix;

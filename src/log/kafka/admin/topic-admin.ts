@@ -28,8 +28,8 @@ type NamedTopic = Pick<WantedTopic, 'name' | 'partitions'> & {
 };
 
 /**
- * Makes the cluster and the registry equal to the declarations. Can be repeated, interrupted at any point, and done by
- * several processes at once. It never deletes an undeclared topic, and never changes how keys spread over partitions.
+ * Makes the cluster and the registry equal to the declarations. This can be repeated, interrupted at any point, and done by several
+ * processes at once. It never deletes an undeclared topic, and never changes how keys spread over partitions.
  */
 export class TopicAdmin {
   readonly #options: TopicAdminOptions;

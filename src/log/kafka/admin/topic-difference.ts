@@ -3,7 +3,7 @@ export interface WantedTopic {
   readonly name: string;
   /** undefined if any count is allowed, or if the topic need not exist. */
   readonly partitions: number | undefined;
-  /** Copies of every partition at least. */
+  /** The least number of copies of each partition. */
   readonly replicas: number;
   readonly config: Readonly<Record<string, string>>;
 }
@@ -43,7 +43,7 @@ const UNREADABLE: ReadonlySet<string> = new Set(['lz4', 'snappy']);
 
 /** Values that an operator may set in place of the declared ones. */
 export function isAsGood(name: string, current: string | undefined, declared: string): boolean {
-  if (name === 'compression.type') return current !== undefined; // what cannot be read is named by itself
+  if (name === 'compression.type') return current !== undefined; // a compression that no reader knows has its own kind of difference
   return current === declared || (name === 'min.insync.replicas' && Number(current) > Number(declared));
 }
 

@@ -81,7 +81,7 @@ function batched(records: readonly NewRecord[]): NewRecord[][] {
   return batches;
 }
 
-/** Not compressed: others read these topics too, and not every client knows zstd. */
+/** Sends the records uncompressed, because other programs read these topics and not every client knows zstd. */
 function built(records: readonly NewRecord[]): Promise<Buffer> {
   const builder = new BatchBuilder(1024);
   for (const { timestamp = Date.now(), key, value, headers } of records)

@@ -40,12 +40,12 @@ interface Sent extends Batch {
 }
 
 /**
- * Appends batches to partitions, each once and all of them, and holds the transaction they are in. What a leader or a
- * coordinator that has moved or gone did not answer is sent again as it was, under the same sequence numbers, so that a
- * broker that has it already stores nothing. Each partition that was sent must be in an answer.
+ * Appends batches to partitions, all of them and each once, and holds their transaction. If a leader or coordinator has moved or gone
+ * without an answer, the same bytes are sent again with the same sequence numbers, so a broker that has them stores nothing. Each partition
+ * in a request must be in an answer.
  *
- * Opening with a transactional id fences the holder before, and decides its transaction. Any error but a refusal is final:
- * close it, open another, and read back what is stored. One call at a time.
+ * Opening with a transactional id fences the earlier holder and decides its transaction. Any error except a refusal is final: close this
+ * producer, open another, and read what is stored. One call at a time.
  */
 export class Producer {
   readonly #cluster: Cluster;
@@ -77,7 +77,7 @@ export class Producer {
     return this.#openSince === undefined ? 0 : performance.now() - this.#openSince;
   }
 
-  /** Appends at most one batch a partition. Resolves, in the order given, to where each is or why Kafka will never take it. */
+  /** Appends at most one batch to each partition. Resolves, in the same order, to the place of each batch or the reason why Kafka never takes it. */
   async append(batches: readonly Batch[]): Promise<readonly Appended[]> {
     try {
       await this.#addPartitions(batches);
@@ -146,7 +146,7 @@ export class Producer {
     });
   }
 
-  /** Sends each batch once. What did not come to its end is returned, with why; not passing before passing. */
+  /** Sends each batch once. Returns the batches without a result and the reasons; those that will not pass come first. */
   async #attempt(
     batches: readonly Sent[],
     appended: Map<number, Appended>,
@@ -223,7 +223,7 @@ export class Producer {
     return coordinate(this.#cluster, { kind: 'transaction', key: this.#transaction().transactionalId }, call);
   }
 
-  /** Why the transaction is lost, when it is: Kafka answers the same to who was replaced and to who was too slow. */
+  /** Returns the reason why the transaction is lost, if it is. Kafka gives the same answer to a producer that was replaced and to one that was too slow. */
   async #explain(error: unknown): Promise<unknown> {
     const { transactionalId, transactionTimeout = 0 } = this.#options;
     if (transactionalId === undefined || !LOST.has(protocolCode(error) ?? 0)) return error;
@@ -245,7 +245,7 @@ export class Producer {
       const now = await coordinate(this.#cluster, holder, protocol.describeTransaction(transactionalId));
       return now.producerId !== producerId || now.producerEpoch > producerEpoch + 1;
     } catch {
-      return false; // who opens next finds out
+      return false; // the next holder finds out
     }
   }
 }

@@ -5,9 +5,8 @@ import type { ClusterOptions } from '../wire/cluster.ts';
 import { Producer } from './producer.ts';
 
 /**
- * Appends outside of transactions: what it resolved is stored on every in-sync replica. A producer that failed is not
- * used again, since what it believes of its sequence numbers may be wrong; the next append opens another.
- * A crash loses at most what was not resolved.
+ * Appends outside of transactions. When an append resolves, its records are on every in-sync replica. A producer that failed is not used
+ * again, because its sequence numbers may be wrong; the next append opens another. A crash loses only appends that have not resolved.
  */
 export class KafkaPublisher implements Publisher {
   readonly #cluster: Cluster;

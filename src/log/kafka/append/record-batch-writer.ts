@@ -95,7 +95,7 @@ export class BatchBuilder {
   }
 }
 
-/** Writes whose batch it is, and its checksum. `sequence` is the first record's. */
+/** Writes the producer of the batch and its checksum. `sequence` is the number of the first record. */
 export function claim(
   batch: Buffer,
   producer: ProducerIdentity & { readonly transactional: boolean },
@@ -118,7 +118,7 @@ function zstd(raw: Buffer): Promise<Buffer> {
   return compress(raw, {
     params: { [constants.ZSTD_c_compressionLevel]: 1 },
     chunkSize: Math.max(1024, (raw.length >> 2) + 1024),
-    pledgedSrcSize: raw.length, // so that the frame says its size
+    pledgedSrcSize: raw.length, // then the frame holds its size
   });
 }
 

@@ -31,7 +31,7 @@ export async function withoutRefused(
     const middle = records.length >> 1;
     return Promise.all([records.slice(0, middle), records.slice(middle)].map((half) => rebuild(batch, half)));
   }
-  // A replacement is a batch of its own, so that a second refusal is known as one.
+  // A replacement is a separate batch, so that a second refusal can be recognised.
   const groups: { records: AppendedRecord[]; replaced: boolean }[] = [];
   for (const [place, record] of records.entries()) {
     const last = groups.at(-1);

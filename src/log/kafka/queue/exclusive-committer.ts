@@ -15,15 +15,15 @@ export interface CommitterOptions {
   readonly cluster: ClusterOptions;
   readonly group: string;
   readonly partition: Partition;
-  /** The same for every process that may work on the partition for the group, and for nothing else. */
+  /** The transactional id. All processes that may work on the partition for the group use the same one, and nothing else does. */
   readonly transactionalId: string;
 }
 
 /**
- * Moves one partition's offset for a group, together with what handling its records led to, all or nothing. Opening fences
- * the earlier holder: its commits fail from then on (`fenced`), and those under way are over by the time
- * `open` resolves. The offset is read only after that, so it is the true one: between two holders no record is handled to
- * the end twice and none left out, whatever the group believes of its members.
+ * Commits the outcomes of the records of one partition together with the offset of the group, all or nothing. Opening fences the earlier
+ * holder: its commits fail from then on (`fenced`), and its running commits have ended when `open` resolves. The offset is read after
+ * that, so it is the true one. Between two holders, no record has two outcomes and none is left out, whatever the group knows of its
+ * members.
  */
 export class ExclusiveCommitter {
   readonly #options: CommitterOptions;

@@ -4,12 +4,12 @@ import type { Partition } from '../../log.ts';
 import { RETRY } from '../kafka-client.ts';
 import { errorTypes } from '../wire/kafka-error.ts';
 
-/** After this long without a word a member counts as dead and its partitions go to others. */
+/** After this time without a sign of life, in ms, a member counts as dead and its partitions go to others. */
 const SESSION_TIMEOUT = 10_000;
 const HEARTBEAT = 1_000;
-/** How long a rebalance waits for members to come; they hear of it within a heartbeat, whatever their handlers do. */
+/** Time in ms that a rebalance waits for members. They learn of it by a heartbeat, also while handlers run. */
 const REBALANCE_TIMEOUT = 5_000;
-/** A fetch that finds nothing ends after this long; so does a stop, and so come heartbeats. */
+/** A fetch without records ends after this time, in ms. It also bounds the time of a stop and the pause between heartbeats. */
 const LONG_POLL = 250;
 /** Handlers are bounded by slots, not by kafkajs, where a batch only passes through. */
 const ALL_AT_ONCE = 1_000;
@@ -71,7 +71,7 @@ export class GroupSession {
     await Promise.race([Promise.all([this.#joining, this.#crash.promise]), stopped]);
   }
 
-  /** kafkajs cannot give up joining: the group would wait for a member that is no more. It takes a rebalance at most. */
+  /** Waits until kafkajs has joined, because it cannot stop while it joins. That takes one rebalance at most. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#joining.catch(() => undefined);

@@ -29,7 +29,7 @@ export interface WorkQueueOptions {
   readonly onGaveUp?: (topic: string) => void;
 }
 
-/** A member of a consumer group, over as many sessions as it takes. */
+/** A member of a consumer group. It runs one session after the other. */
 export class Membership {
   readonly #queue: WorkQueueOptions;
   readonly #options: QueueOptions;
@@ -102,7 +102,7 @@ export class Membership {
     }
   }
 
-  /** kafkajs does not say why it finds no coordinator, for example a missing right. A call of our own gets the reason. */
+  /** Asks for the coordinator to learn why kafkajs finds none, for example because of a missing right. kafkajs does not report it. */
   async #troubleOf(error: unknown): Promise<HeadwaterError> {
     const { group } = this.#options;
     let reason = error;

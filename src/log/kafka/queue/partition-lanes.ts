@@ -14,7 +14,7 @@ export interface PartitionLanesOptions {
   readonly onWell: () => void;
 }
 
-/** Hears from a lane whether it waits for a server. */
+/** Called when a lane begins or ends to wait for a server. */
 export interface LaneHealth {
   onRoom(): void;
   onTrouble(): void;
@@ -109,7 +109,7 @@ export class PartitionLanes {
       .finally(() => this.#running.delete(running));
     this.#running.add(running);
     await opened.catch(() => undefined);
-    if (this.#lanes.get(key) === lane) this.#fetchFor(lane); // else it was taken away meanwhile
+    if (this.#lanes.get(key) === lane) this.#fetchFor(lane); // otherwise its partition was taken away meanwhile
   }
 
   /** If the group has no committed offset, kafkajs begins at the beginning by itself. */

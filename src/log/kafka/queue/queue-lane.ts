@@ -8,11 +8,11 @@ import type { Handle, Outcome, Partition, QueuedRecord, QueueOptions } from '../
 import type { ExclusiveCommitter } from './exclusive-committer.ts';
 import type { Slots } from './slots.ts';
 
-/** A lane with more than this buffered is not fetched for until half of it is handled. */
+/** A lane that has buffered more is not fetched for until half of its buffer is handled. */
 const BUFFER_BYTES = 1 << 20;
-/** Longer than a member that was put out of the group needs to hear of it, so that two do not fence each other in turn. */
+/** Pause in ms after a fencing. An excluded member learns of it in less time, so that two members do not fence each other again and again. */
 const FENCED_WAIT = 3_000;
-/** A handler that fails without a code may have met a coincidence; it is asked this often. */
+/** Number of attempts of a handler that fails without a code, because the cause may pass. */
 const ATTEMPTS = 4;
 const FIRST_WAIT = 250;
 
@@ -61,12 +61,12 @@ export class QueueLane {
     return this.#next;
   }
 
-  /** Whether to fetch for it: it knows from where, and has room. */
+  /** Returns true if it wants more records: it knows its offset and has room. */
   get hungry(): boolean {
     return this.#opened && !this.#crowded;
   }
 
-  /** Becomes the one that may commit, however long that takes. */
+  /** Becomes the only holder that may commit, however long that takes. */
   async open(): Promise<void> {
     const { signal } = this.#abort;
     for (let attempt = 0; ; attempt++) {
@@ -99,7 +99,7 @@ export class QueueLane {
     this.#wake();
   }
 
-  /** Handles until `close`. Rejects with what a person has to change. */
+  /** Handles records until `close`. Rejects with an error that an operator has to mend. */
   async run(): Promise<void> {
     const { signal } = this.#abort;
     try {
@@ -114,7 +114,7 @@ export class QueueLane {
     }
   }
 
-  /** The handler's signal fires; `run` resolves when it has come to its end. A commit under way is finished. */
+  /** Fires the signal of the handler. `run` resolves when the handler has ended. A running commit is finished. */
   close(): void {
     this.#abort.abort();
     this.#wake();
@@ -190,7 +190,7 @@ export class QueueLane {
     return committer;
   }
 
-  /** Waits before the same is tried again. Throws what a person has to change. */
+  /** Waits before the next attempt. Throws an error that an operator has to mend. */
   async #wait(error: unknown, attempt: number, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     const remedy = remedyFor(error);
@@ -222,7 +222,7 @@ export class QueueLane {
   }
 }
 
-/** A replacement that is the refused outcome once more would be refused again. */
+/** Returns true if two outcomes have the same records. Kafka would refuse such a replacement again. */
 function sameKeys(a: Outcome, b: Outcome): boolean {
   return (
     a.length === b.length && a.every(({ key, value }, i) => key === b[i]?.key && value.equals(b[i].value))

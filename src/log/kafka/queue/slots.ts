@@ -1,4 +1,4 @@
-/** A number of places that are given out in the order they were asked for. */
+/** A number of slots. Callers get them in the order of their calls. */
 export class Slots {
   #free: number;
   readonly #waiting: (() => void)[] = [];
@@ -7,7 +7,7 @@ export class Slots {
     this.#free = count;
   }
 
-  /** Waits for a place; every call that resolved needs one `release`. Rejects when the signal fires first. */
+  /** Waits for a slot. Each call that resolves needs one `release`. Rejects if the signal fires first. */
   async acquire(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (this.#free > 0) {

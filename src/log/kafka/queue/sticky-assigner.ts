@@ -88,7 +88,7 @@ function byTopic(partitions: readonly Partition[]): Record<string, number[]> {
   );
 }
 
-/** Only a preference, so what cannot be read counts as none. */
+/** Reads the preference of a member. If it cannot be read, there is none. */
 function parseHeld(userData: Buffer | undefined): readonly Partition[] {
   try {
     return JSON.parse(userData?.toString() ?? '[]') as readonly Partition[];

@@ -10,16 +10,16 @@ export interface Piece {
   readonly next: number;
   /** Bytes fetched, before anything was left out. */
   readonly bytes: number;
-  /** Gives its memory back; nothing of it may be looked at any more. */
+  /** Frees its memory. The caller must not use the piece any more. */
   readonly release: () => void;
 }
 
-/** Waits until what lies before `until` is decided (committed or aborted) rather than answer with less. */
+/** Reads a piece. Waits until all transactions before `until` are decided (committed or aborted). */
 export type FetchPiece = (at: { from: number; maxBytes: number; until: number }) => Promise<Piece>;
 
-/** Fetched bytes of a block. The log is compressed, up to some twenty times. */
+/** Fetched bytes of a block. The log is compressed by a factor of up to twenty. */
 const BLOCK_BYTES = 2 << 20;
-/** Offsets of the first block, before anything is known of the records' size. */
+/** Offsets of the first block, when the size of records is not known yet. */
 const FIRST_SPAN = 8_192;
 const MAX_SPAN = 1 << 22;
 /** Bytes to ask for a few offsets: some batches, and a record's size for each offset, but never more than a block. */

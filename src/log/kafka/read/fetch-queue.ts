@@ -9,7 +9,7 @@ const MAX_BYTES = 8 << 20;
 
 /** The fetched bytes of one partition. */
 export interface Fetched extends FetchedPartition {
-  /** Gives its memory back; nothing of it may be looked at any more. To leave it to the collector is no fault. */
+  /** Frees its memory. The caller must not use it any more. The garbage collector may also free it. */
   readonly release: () => void;
 }
 
@@ -20,8 +20,8 @@ interface Asked {
 }
 
 /**
- * Fetches from the leaders of partitions, one call under way at each: what is asked for meanwhile goes together into the
- * next, since an export of little is many small ranges and a call costs more than they hold.
+ * Fetches from the leaders of partitions, with one running call at each. Fetches that are requested meanwhile go together into the next
+ * call, because a small export has many small ranges and a call costs more than reading them.
  */
 export class FetchQueue {
   readonly #cluster: Cluster;
@@ -72,7 +72,7 @@ export class FetchQueue {
   }
 }
 
-/** Takes what goes into one call: each partition once, and not too much. */
+/** Takes the fetches for one call: each partition once, up to a number of bytes. */
 function takeTogether(waiting: Asked[]): Asked[] {
   const taken: Asked[] = [];
   const left: Asked[] = [];
@@ -93,7 +93,7 @@ function takeTogether(waiting: Asked[]): Asked[] {
   return taken;
 }
 
-/** Gives each its part of the answer. Returns those that have to ask again. */
+/** Gives each fetch its part of the answer. Returns the fetches that must be sent again. */
 function hand(answer: readonly FetchedPartition[], asked: readonly Asked[]): Asked[] {
   const again: Asked[] = [];
   let users = asked.length;

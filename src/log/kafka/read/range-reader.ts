@@ -107,7 +107,7 @@ export class RangeReader implements LogReader {
         const records = storedRecords(batch, range.from, range.to);
         if (records.length > 0) yield records;
       }
-      if (piece.next === next) return; // an end that was given too high
+      if (piece.next === next) return; // the given end was too high
       next = piece.next;
     }
   }
@@ -217,7 +217,7 @@ function throwOnError(errorCode: number, { topic, partition }: Partition, from: 
   throw kafkaError(new ProtocolError('Fetch', errorCode, { topic }), `reading ${topic}/${partition}`);
 }
 
-/** A broker that restarts is away for some seconds; longer than the attempts last is for the caller to decide. */
+/** Repeats a call for some seconds, because a broker that restarts is away as long. The caller decides about a longer outage. */
 async function retrying<T>(signal: AbortSignal | undefined, call: () => Promise<T>): Promise<T> {
   for (let attempt = 0; ; attempt++) {
     try {

@@ -119,7 +119,7 @@ export class RecordSet implements RecordBatch {
     return this.#field(i, 5);
   }
 
-  /** Gives the memory back. Only what was decompressed: the rest is a view into what was fetched, for `release` of that. */
+  /** Frees the decompressed memory. A batch that was not compressed is a view into the fetched bytes, which have their own `release`. */
   release(): void {
     if (this.#owned) release(this.data);
   }

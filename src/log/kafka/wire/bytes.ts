@@ -52,7 +52,7 @@ export class WireWriter {
     return value === undefined ? this.int16(-1) : this.string(value);
   }
 
-  /** The bytes must stay as they are until the request is answered. */
+  /** The caller must not change the bytes until the request is answered. */
   bytes(value: Buffer): this {
     this.int32(value.length).#close();
     this.#pieces.push(value);
@@ -79,7 +79,7 @@ export class WireWriter {
     return this;
   }
 
-  /** 16 zeros: what stands for no topic id. */
+  /** 16 zeros, which mean no topic id. */
   noUuid(): this {
     return this.int64(0n).int64(0n);
   }
@@ -89,7 +89,7 @@ export class WireWriter {
     return this.#unsigned(0);
   }
 
-  /** All that was written, after its own length as an int32. */
+  /** Returns everything that was written, after its length as an int32. */
   framed(): readonly Buffer[] {
     this.#close();
     const length = Buffer.allocUnsafe(4);

@@ -12,7 +12,7 @@ import type { CoordinatorKind } from './protocol-write.ts';
 export interface ClusterOptions {
   readonly brokers: readonly string[];
   readonly clientId: string;
-  /** For how long a leader or coordinator that is away or busy is looked for; 40 s when absent. */
+  /** Time in ms to look for a leader or coordinator that is away or busy; 40 s if absent. */
   readonly patienceMs?: number;
   readonly connection?: Pick<ConnectionOptions, 'tls' | 'sasl'>;
 }
@@ -112,7 +112,7 @@ export class Cluster {
     }
   }
 
-  /** Calls some broker that answers: those that did so last first, and another when one is silent. */
+  /** Calls any broker that answers. It begins with those that answered last, and asks another if one is silent. */
   async callAny<T>(call: Call<T>): Promise<T> {
     const asks = this.#addresses().map((address) => () => {
       const silent = setTimeout(() => this.#suspects.set(address, Date.now() + SUSPECT), SILENCE);
@@ -135,18 +135,18 @@ export class Cluster {
     else this.#topics.delete(topic);
   }
 
-  /** It coordinates this no more, or does not answer. */
+  /** Forgets the coordinator, because it has moved or does not answer. */
   forgetCoordinator(kind: CoordinatorKind, key: string): void {
     this.#coordinators.delete(`${kind} ${key}`);
   }
 
-  /** Ends every call under way; there will be no other. */
+  /** Ends all running calls. No call may follow. */
   close(): void {
     this.#closed = true;
     this.reset();
   }
 
-  /** Drops every connection, and what is known of topics. */
+  /** Closes all connections and forgets the metadata of topics. */
   reset(): void {
     this.forget();
     for (const connection of this.#connections.values()) connection.close();
@@ -166,7 +166,7 @@ export class Cluster {
     return found?.leaders;
   }
 
-  /** Asks for topics again; those that do not exist are left out. */
+  /** Asks for the metadata of topics. Topics that do not exist are left out. */
   async #ask(names: readonly string[]): Promise<TopicMetadata[]> {
     const { brokers, topics } = await this.callAny(protocol.metadata(names));
     this.#brokers = brokers;

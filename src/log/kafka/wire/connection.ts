@@ -26,7 +26,7 @@ const ANSWER_TIMEOUT = 30_000;
 const RECEIVE_BYTES = 64 << 10;
 /** No requested answer is larger, so a server that announces a larger one is not Kafka. */
 const MAX_ANSWER = 256 << 20;
-/** Share of a login's life after which it is used no more. */
+/** The part of the life of a login after which the connection is no longer used. */
 const FRESH = 0.8;
 
 /**
@@ -35,7 +35,7 @@ const FRESH = 0.8;
  * used for every read, so that nothing is left for the collector but what was asked for.
  */
 export class Connection {
-  /** Connected, and logged in where that is wanted. Nothing may be sent before. */
+  /** Resolves when the connection is open and, if needed, logged in. No request may be sent before. */
   readonly ready: Promise<void>;
   readonly #clientId: string;
   readonly #socket: Socket;
@@ -71,7 +71,7 @@ export class Connection {
     this.ready.catch((error: unknown) => this.#end(error as Error)); // its caller sees the rejection
   }
 
-  /** Whether it can be used for more; also while it is being opened. */
+  /** True while the connection takes requests, also while it is being opened. */
   get usable(): boolean {
     return this.#ended === undefined && !this.#retired && Date.now() < this.#staleAt;
   }

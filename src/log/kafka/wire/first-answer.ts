@@ -1,7 +1,6 @@
 /**
- * The first answer of several who can give it. One is asked after the other: the next as soon as the one before fails, or is
- * silent for `patience` ms, which goes on being waited for. `isFinal` says which errors are an answer too. Rejects with the
- * last error when all have failed.
+ * Returns the first answer of several brokers. The next one is asked when the one before fails, or is silent for `patience` ms; its answer
+ * still counts. Errors for which `isFinal` returns true count as an answer. Rejects with the last error if all have failed.
  */
 export async function firstAnswer<T>(
   asks: readonly (() => Promise<T>)[],
