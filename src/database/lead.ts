@@ -8,6 +8,8 @@ import { openSession } from './session.ts';
 /** Pause between two attempts to lead, in ms. */
 const POLL = 500;
 const TAKE_OVER_POLL = 50;
+/** Time in ms that a session gets to end. */
+const END_PATIENCE = 1_000;
 /** In ms: the pause between two signs of life of a leader, and the lease, after which a silent leader is replaced. */
 const BEAT = 3_000;
 const LEASE = 15_000;
@@ -122,13 +124,16 @@ async function lock(client: pg.Client, options: LeadOptions, signal: AbortSignal
     );
     if (rows[0]?.locked === true) return;
     if (!reported && !takeOver) onWaiting?.();
-    for (const holder of await endHolders(client, name, { silentFor })) if (!takeOver) onSilent?.(holder);
-    await sleep(takeOver ? TAKE_OVER_POLL : POLL, signal);
+    const ended = await endHolders(client, name, { silentFor });
+    for (const holder of ended) if (!takeOver) onSilent?.(holder);
+    // After an end the lock is free: no pause, or the ended process may come back before this one tries.
+    if (ended.length === 0) await sleep(takeOver ? TAKE_OVER_POLL : POLL, signal);
+    signal.throwIfAborted();
   }
 }
 
 /**
- * Ends the session that holds the lock if its client has been silent for so long: PostgreSQL waits for a statement, or for the
+ * Ends the session that holds the lock if its client has been silent for so long, and waits for its end: PostgreSQL waits for a statement, or for the
  * client to read an answer. A bigint key is shown in `pg_locks` as two halves, with objsubid 1.
  */
 async function endHolders(
@@ -144,7 +149,7 @@ async function endHolders(
          AND classid::bigint = ((k.key >> 32) & 4294967295) AND objid::bigint = (k.key & 4294967295)
          AND ($2::float8 = 0 OR state_change < clock_timestamp() - $2::float8 * interval '1 ms'
            AND (state <> 'active' OR wait_event_type = 'Client')))
-     SELECT pid, pg_terminate_backend(pid) FROM silent`,
+     SELECT pid, pg_terminate_backend(pid, ${String(END_PATIENCE)}) FROM silent`,
     [name, silentFor],
   );
   return rows;
