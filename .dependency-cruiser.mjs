@@ -80,7 +80,7 @@ const only = (packages, place, comment) => ({
   comment,
   severity: 'error',
   from: { path: '^src/', pathNot: place },
-  to: { path: packages.map((name) => `^node_modules/${name}/`) },
+  to: { path: packages.map((name) => `^node_modules/${name.replace(/\/$/, '')}/`) },
 });
 
 export default {
@@ -94,7 +94,13 @@ export default {
       from: { path: '^topics/' },
       to: { path: '^(src|test|bench)/' },
     },
-    only(['kafkajs', '@node-rs/crc32'], '^src/log/kafka/', 'Kafka is spoken in log/kafka'),
+    only(['kafkajs'], '^src/log/kafka/', 'Kafka is spoken in log/kafka'),
+    only(['@node-rs/crc32'], '^src/(log/kafka|storage)/', 'batches of Kafka and objects of Google have a CRC32C'),
+    only(
+      ['@aws-sdk/', '@azure/', '@google-cloud/', 'google-auth-library'],
+      '^src/storage/',
+      'clouds are spoken in storage',
+    ),
     only(
       ['avsc', '@kafkajs/confluent-schema-registry'],
       '^src/(events|log)/',
