@@ -95,7 +95,11 @@ export default {
       to: { path: '^(src|test|bench)/' },
     },
     only(['kafkajs'], '^src/log/kafka/', 'Kafka is spoken in log/kafka'),
-    only(['@node-rs/crc32'], '^src/(log/kafka|storage)/', 'batches of Kafka and objects of Google have a CRC32C'),
+    only(
+      ['@node-rs/crc32'],
+      '^src/(log/kafka|storage)/',
+      'batches of Kafka and objects of Google have a CRC32C',
+    ),
     only(
       ['@aws-sdk/', '@azure/', '@google-cloud/', 'google-auth-library'],
       '^src/storage/',
