@@ -3,14 +3,16 @@ import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { composeEnvironment, composeFile } from '../../src/stack/docker/compose.ts';
 import { IMAGES, kafkaContainerEnvironment } from '../../src/stack/docker/containers.ts';
+import { STORE_IMAGES } from '../support/store-container.ts';
 import { DEFAULT_PORTS } from '../../src/stack/ports.ts';
 
 const text = readFileSync(composeFile, 'utf8');
 
 describe('compose.yaml', () => {
   it('has the same pinned images as the tests', () => {
-    for (const image of Object.values(IMAGES)) assert.ok(text.includes(`image: ${image}\n`), image);
-    assert.doesNotMatch(text, /image: (?!.*:\d+\.\d+)/);
+    for (const image of [...Object.values(IMAGES), ...Object.values(STORE_IMAGES)])
+      assert.ok(text.includes(`image: ${image}\n`), image);
+    assert.doesNotMatch(text, /image: (?!.*:v?\d+\.\d+)/);
   });
 
   it("reads every port from the stack's variable, with the same default", () => {

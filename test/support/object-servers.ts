@@ -9,13 +9,17 @@ import { fileURLToPath } from 'node:url';
 import { findJava } from '../../src/stack/local/java.ts';
 import { commonJavaFlags, properties } from '../../src/stack/local/kafka.ts';
 import { freePort } from '../../src/stack/ports.ts';
+import { forcedKind } from '../../src/stack/stack.ts';
 import { GcsGate } from './gcs-gate.ts';
+import { StoreContainer, STORE_IMAGES } from './store-container.ts';
+import type { StoreImage } from './store-container.ts';
 import { StoreProcess } from './store-process.ts';
+import type { StoreServer } from './store-process.ts';
 import { fakeGcsServer, s3proxyJar } from './store-tools.ts';
 
 /** A server and the settings of Headwater for it. */
 export interface ObjectServer {
-  readonly process: StoreProcess;
+  readonly process: StoreServer;
   /** Without a bucket and without HEADWATER_STORAGE_URL. */
   readonly settings: Readonly<Record<string, string>>;
   /** Makes a bucket or container. Resolves to its HEADWATER_STORAGE_URL. */
@@ -23,11 +27,24 @@ export interface ObjectServer {
   stop(): Promise<void>;
 }
 
-/** An S3 server that verifies signatures: s3proxy. */
+/** Whether object stores run in containers: with `HEADWATER_STACK=docker`. */
+const inContainers = forcedKind(process.env) === 'docker';
+
+/** An S3 server that verifies signatures: s3proxy, or versitygw in a container. */
 export async function s3Server(): Promise<ObjectServer> {
-  const [jar, java, port] = [await s3proxyJar(), await findJava(process.env, 17), await freePort()];
+  const port = await freePort();
   const endpoint = `http://127.0.0.1:${port}`;
   const credentials = { accessKeyId: 'headwater-tests', secretAccessKey: randomBytes(20).toString('hex') };
+  if (inContainers) {
+    const image: StoreImage = {
+      image: STORE_IMAGES.s3,
+      port: 7070,
+      command: ['--port', ':7070', 'posix', '/tmp'],
+      env: { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
+    };
+    return s3ServerOf(await StoreContainer.start(image, port, endpoint), endpoint, credentials);
+  }
+  const [jar, java] = [await s3proxyJar(), await findJava(process.env, 17)];
   const started = await StoreProcess.start((folder) => {
     const config = join(folder, 's3proxy.conf');
     const data = join(folder, 'data');
@@ -76,7 +93,7 @@ export async function versityServer(program: string): Promise<ObjectServer> {
 }
 
 function s3ServerOf(
-  process: StoreProcess,
+  process: StoreServer,
   endpoint: string,
   credentials: { readonly accessKeyId: string; readonly secretAccessKey: string },
 ): ObjectServer {
@@ -108,19 +125,30 @@ export async function azureServer(
   const [account, key] = ['headwatertests', randomBytes(64).toString('base64')];
   const endpoint = `${https ? 'https' : 'http'}://127.0.0.1:${port}/${account}`;
   const main = fileURLToPath(import.meta.resolve('azurite/dist/src/blob/main.js'));
-  const started = await StoreProcess.start(
-    (folder) => ({
-      file: process.execPath,
-      parameters: [
-        main,
-        ...['--silent', '--disableTelemetry', '--skipApiVersionCheck'],
-        ...['--blobHost', '127.0.0.1', '--blobPort', String(port), '--location', join(folder, 'data')],
-        ...(https ? ['--oauth', 'basic', '--cert', https.keyStore, '--pwd', https.password] : []),
-      ],
-      env: { AZURITE_ACCOUNTS: `${account}:${key}` },
-    }),
-    endpoint,
-  );
+  const options = ['--silent', '--disableTelemetry', '--skipApiVersionCheck'];
+  const env = { AZURITE_ACCOUNTS: `${account}:${key}` };
+  const image: StoreImage = {
+    image: STORE_IMAGES.azure,
+    port: 10_000,
+    command: ['azurite-blob', ...options, '--blobHost', '0.0.0.0', '--location', '/data'],
+    env,
+  };
+  const started =
+    inContainers && !https
+      ? await StoreContainer.start(image, port, endpoint)
+      : await StoreProcess.start(
+          (folder) => ({
+            file: process.execPath,
+            parameters: [
+              main,
+              ...options,
+              ...['--blobHost', '127.0.0.1', '--blobPort', String(port), '--location', join(folder, 'data')],
+              ...(https ? ['--oauth', 'basic', '--cert', https.keyStore, '--pwd', https.password] : []),
+            ],
+            env,
+          }),
+          endpoint,
+        );
   const service = new BlobServiceClient(endpoint, new StorageSharedKeyCredential(account, key));
   return {
     process: started,
@@ -144,22 +172,33 @@ export interface GcsServer extends ObjectServer {
 
 /** fake-gcs-server behind a gate that verifies signed URLs, because the server does not. */
 export async function gcsServer(): Promise<GcsServer> {
-  const [file, port, gatePort] = [await fakeGcsServer(), await freePort(), await freePort()];
+  const [port, gatePort] = [await freePort(), await freePort()];
   const endpoint = `http://127.0.0.1:${gatePort}`;
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const pem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
   const email = 'tests@headwater.iam.gserviceaccount.com';
-  const started = await StoreProcess.start(
-    (folder) => ({
-      file,
-      parameters: [
-        ...['-scheme', 'http', '-host', '127.0.0.1', '-port', String(port), '-log-level', 'warn'],
-        ...['-backend', 'filesystem', '-filesystem-root', join(folder, 'data')],
-        ...['-external-url', endpoint, '-public-host', `127.0.0.1:${gatePort}`],
-      ],
-    }),
-    `http://127.0.0.1:${port}/storage/v1/b`,
-  );
+  const addresses = ['-external-url', endpoint, '-public-host', `127.0.0.1:${gatePort}`];
+  const common = ['-scheme', 'http', '-log-level', 'warn', '-backend', 'filesystem', ...addresses];
+  const url = `http://127.0.0.1:${port}/storage/v1/b`;
+  const image: StoreImage = {
+    image: STORE_IMAGES.gcs,
+    port: 4443,
+    command: [...common, '-port', '4443', '-filesystem-root', '/storage'],
+    env: {},
+  };
+  const file = inContainers ? '' : await fakeGcsServer();
+  const started = inContainers
+    ? await StoreContainer.start(image, port, url)
+    : await StoreProcess.start(
+        (folder) => ({
+          file,
+          parameters: [
+            ...common,
+            ...['-host', '127.0.0.1', '-port', String(port), '-filesystem-root', join(folder, 'data')],
+          ],
+        }),
+        url,
+      );
   const gate = await GcsGate.listen({ port: gatePort, server: port, email, key: createPublicKey(pem) });
   const scopes = ['https://www.googleapis.com/auth/devstorage.full_control'];
   const authClient = new JWT({ email, key: pem, scopes });

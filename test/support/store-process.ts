@@ -23,11 +23,25 @@ export interface StoreCommand {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** An object store that a test may take away. */
+export interface StoreServer {
+  /** 0 where it is no process of this machine. */
+  readonly pid: number;
+  /** Ends it without warning. */
+  kill(): Promise<void>;
+  /** Ends it as an operator does, so that it keeps its data. */
+  end(): Promise<void>;
+  /** Starts it again. Resolves when it answers. */
+  restart(): Promise<void>;
+  /** Ends it and removes its data. */
+  stop(): Promise<void>;
+}
+
 /**
  * An object store of the tests, as a process of this machine. Its folder names it and its owner, so the next one ends and removes
  * the stores of killed test runs.
  */
-export class StoreProcess {
+export class StoreProcess implements StoreServer {
   readonly folder: string;
   readonly #command: StoreCommand;
   readonly #url: string;
