@@ -56,10 +56,13 @@ describe('$export returns exactly what was committed while brokers of a cluster 
       const failing = playFault(fault, { brokers, random, prefix: headwater.settings.topicPrefix }).finally(
         () => (going = false),
       );
-      failing.catch(() => undefined); // it is awaited below
       // One history after the other, until the fault is over.
-      for (let n = 0; n === 0 || going; n++) await play.history(randomHistory(seed + n));
-      await failing;
+      const histories = async (): Promise<void> => {
+        for (let n = 0; n === 0 || going; n++) await play.history(randomHistory(seed + n));
+      };
+      // Both, also if one fails: a fault that goes on would fail the next test.
+      for (const result of await Promise.allSettled([histories(), failing]))
+        if (result.status === 'rejected') throw result.reason;
     });
   }
 

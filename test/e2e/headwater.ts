@@ -135,11 +135,18 @@ export class Headwater {
    * which running exports may need.
    */
   async compactEagerly(lagMs = LAG_MS): Promise<void> {
+    // Brokers may be away meanwhile.
+    const names = await until('the brokers to take the configuration', () => this.#alterLag(lagMs));
+    for (const name of names) this.#lags.set(name, lagMs);
+  }
+
+  /** Resolves to the topics that it has altered. */
+  async #alterLag(lagMs: number): Promise<readonly string[]> {
     const types = await this.log.admin.listResourceTypes();
     const names = types
       .map((type) => this.log.names.resource(type))
       .filter((name) => this.#lags.get(name) !== lagMs);
-    if (names.length === 0) return;
+    if (names.length === 0) return [];
     const admin = this.log.kafka.admin();
     await admin.connect();
     const own = resources.config({
@@ -156,9 +163,8 @@ export class Headwater {
     const configEntries = Object.entries(eager).map(([name, value]) => ({ name, value }));
     const altered = names.map((name) => ({ type: TOPIC, name, configEntries }));
     // eslint-disable-next-line @typescript-eslint/no-unsafe-enum-assignment -- the enum is not there at run time
-    await admin.alterConfigs({ validateOnly: false, resources: altered });
-    await admin.disconnect();
-    for (const name of names) this.#lags.set(name, lagMs);
+    await admin.alterConfigs({ validateOnly: false, resources: altered }).finally(() => admin.disconnect());
+    return names;
   }
 
   /** A new connection. */
