@@ -8,7 +8,7 @@ import type { CompletedPart, S3Client } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import type { BlockSink } from './block-writer.ts';
 
-/** S3 takes 10 000 parts of at least 5 MiB, hence 50 GB an object. Larger parts are no faster, and a worker has several objects open. */
+/** S3 takes 10 000 parts of at least 5 MiB, hence 50 GB an object. Larger parts are little faster, and a worker has several objects open. */
 export const PART_BYTES = 5 * 2 ** 20;
 
 /**
