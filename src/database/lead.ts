@@ -115,21 +115,65 @@ export class Lead {
 const HEARTBEAT = { text: 'SELECT 1', query_timeout: 10_000 };
 
 async function lock(client: pg.Client, options: LeadOptions, signal: AbortSignal): Promise<void> {
-  const { name, takeOver = false, onWaiting, onSilent } = options;
-  const silentFor = takeOver ? 0 : (options.lease?.length ?? LEASE);
+  const { name, onWaiting, onSilent } = options;
+  if (options.takeOver === true) return takeOver(client, options, signal);
+  const silentFor = options.lease?.length ?? LEASE;
   for (let reported = false; ; reported = true) {
     const { rows } = await client.query<{ locked: boolean }>(
       'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS locked',
       [name],
     );
     if (rows[0]?.locked === true) return;
-    if (!reported && !takeOver) onWaiting?.();
-    const ended = await endHolders(client, name, { silentFor });
-    for (const holder of ended) if (!takeOver) onSilent?.(holder);
-    // After an end the lock is free: no pause, or the ended process may come back before this one tries.
-    if (ended.length === 0) await sleep(takeOver ? TAKE_OVER_POLL : POLL, signal);
+    if (!reported) onWaiting?.();
+    for (const holder of await endHolders(client, name, { silentFor })) onSilent?.(holder);
+    await sleep(POLL, signal);
     signal.throwIfAborted();
   }
+}
+
+/**
+ * The first in PostgreSQL's queue for a lock gets it in the moment its holder ends, and who does not queue never overtakes: a
+ * holder that comes back at once waits. So one session queues while another ends the holders.
+ */
+async function takeOver(client: pg.Client, { url, name }: LeadOptions, signal: AbortSignal): Promise<void> {
+  const other = await openSession(url, 'lead', { applicationName: `${name}, taken over` });
+  let locked = false;
+  const queued = queue(client, name).finally(() => (locked = true));
+  queued.catch(() => undefined); // it is awaited below
+  try {
+    while (!locked) {
+      signal.throwIfAborted();
+      if (await isQueued(other, client)) await endHolders(other, name, { silentFor: 0 });
+      await sleep(TAKE_OVER_POLL, signal);
+    }
+    await queued;
+  } catch (error) {
+    // A session that waits for a lock does not notice that its client has left.
+    await other.query('SELECT pg_terminate_backend($1)', [processOf(client)]).catch(() => undefined);
+    throw error;
+  } finally {
+    await close(other);
+  }
+}
+
+/** Waits for the lock, without the session's limit for locks, which is for those of tables. */
+async function queue(client: pg.Client, name: string): Promise<void> {
+  await client.query('SET lock_timeout = 0');
+  await client.query('SELECT pg_advisory_lock(hashtextextended($1, 0))', [name]);
+  await client.query('RESET lock_timeout');
+}
+
+async function isQueued(other: pg.Client, client: pg.Client): Promise<boolean> {
+  const { rows } = await other.query(
+    `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND pid = $1`,
+    [processOf(client)],
+  );
+  return rows.length > 0;
+}
+
+/** The number of its server process, which the types of pg leave out. */
+function processOf(client: pg.Client): number {
+  return (client as unknown as { readonly processID: number }).processID;
 }
 
 /**

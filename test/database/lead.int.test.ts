@@ -6,8 +6,10 @@ import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Lead } from '../../src/database/lead.ts';
 import type { LeadOptions } from '../../src/database/lead.ts';
+import { openSession } from '../../src/database/session.ts';
 import { uniqueName } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
+import { until } from '../support/until.ts';
 
 const LEASE = { beat: 100, length: 3_000 };
 const NEVER = 1_000_000;
@@ -101,6 +103,41 @@ describe('the lead of capture or projector', () => {
     const second = await acquire({ takeOver: true });
     if (!first.lost.aborted) await once(first.lost, 'abort');
     assert.equal(second.lost.aborted, false);
+  });
+
+  it('is taken from one that comes back at once, every time', async () => {
+    let comebacks = 0;
+    const holding = (async () => {
+      while (!stop.signal.aborted) {
+        const lead = await acquire({ lease: { beat: 100, length: 60_000 } });
+        comebacks++;
+        if (!lead.lost.aborted) await once(lead.lost, 'abort', { signal: stop.signal });
+      }
+    })();
+    holding.catch(() => undefined); // it ends with the signal
+    for (let n = 1; n <= 10; n++) {
+      while (comebacks < n) await delay(5);
+      const taken = await acquire({ takeOver: true });
+      assert.equal(comebacks, n, 'the one that comes back waits');
+      await taken.release();
+    }
+  });
+
+  it('leaves no session behind when the signal fires while it takes over', async () => {
+    const first = await acquire();
+    const started = Date.now();
+    const second = acquire({ takeOver: true });
+    stop.abort();
+    await assert.rejects(second, { name: 'AbortError' });
+    assert(Date.now() - started < 5_000);
+    assert.equal(first.lost.aborted, false);
+    const observer = await openSession(sharedStack().postgresUrl, 'catalog');
+    await until('no session to wait', async () => {
+      const text = 'SELECT FROM pg_stat_activity WHERE application_name LIKE $1';
+      const { rows } = await observer.query(text, [`${name}%`]);
+      return rows.length === 1; // the holder's
+    });
+    await observer.end();
   });
 
   it('is not waited for when the signal fires', async () => {
