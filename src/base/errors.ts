@@ -5,6 +5,11 @@
 export type ErrorCode =
   | 'bad-request' // the client sent something that has to change
   | 'not-found'
+  | 'no-token' // the request has no access token; the message says how to get one
+  | 'invalid-token' // the reason is for logs only
+  | 'expired-token'
+  | 'insufficient-scope' // the subject is the scope that the token lacks
+  | 'forbidden' // the client's role does not permit it; the message names the parameter, never whether something exists
   | 'too-many' // a limit was reached; try again later
   | 'bad-config' // a setting is missing or wrong
   | 'refused' // a server refuses the credentials, or a right is missing; the message names the setting or the right
@@ -29,6 +34,11 @@ export type Remedy = 'retry' | 'fail' | 'stop';
 const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
   'bad-request': 'fail',
   'not-found': 'fail',
+  'no-token': 'fail',
+  'invalid-token': 'fail',
+  'expired-token': 'fail',
+  'insufficient-scope': 'fail',
+  forbidden: 'fail',
   'too-many': 'retry',
   'bad-config': 'stop',
   refused: 'stop',

@@ -3,10 +3,13 @@ import { HeadwaterError, messageOf } from './errors.ts';
 /** Codes whose messages are written for clients. */
 const FOR_CLIENTS: ReadonlySet<string> = new Set([
   ...['bad-request', 'not-found', 'too-many', 'limit'],
+  ...['no-token', 'insufficient-scope', 'forbidden'],
   ...['deadline', 'max-export'], // of jobs that the janitor ends
 ]);
 
 const SENTENCES: Readonly<Record<string, string>> = {
+  'invalid-token': 'The access token is not valid here.', // an attacker who tries tokens learns nothing
+  'expired-token': 'The access token has expired; get a new one.',
   unavailable: 'A server this one needs is not available; try again.',
   gone: 'The log no longer holds what this export needs; start a new export.',
   corrupt: 'A stored record that this export needs is damaged; the log of the server names it.',

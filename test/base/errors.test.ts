@@ -7,7 +7,10 @@ describe('remedyFor', () => {
   const EXPECTED = {
     retry: ['too-many', 'unavailable', 'fenced'],
     stop: ['bad-config', 'refused', 'blocked', 'conflict'],
-    fail: ['bad-request', 'not-found', 'corrupt', 'gone', 'unsupported', 'limit', 'internal'],
+    fail: [
+      ...(['bad-request', 'not-found', 'corrupt', 'gone', 'unsupported', 'limit', 'internal'] as const),
+      ...(['no-token', 'invalid-token', 'expired-token', 'insufficient-scope', 'forbidden'] as const),
+    ],
   } as const satisfies Record<Remedy, readonly ErrorCode[]>;
   // Does not compile if EXPECTED lacks a code.
   const all = (code: ErrorCode): (typeof EXPECTED)[Remedy][number] => code;
