@@ -49,6 +49,7 @@ export const commandSchema: AvroSchema = {
             { name: 'requestUrl', type: 'string' },
             { name: 'parameters', type: exportParametersSchema },
             { name: 'cut', type: cutSchema },
+            { name: 'grant', type: ['null', 'string'], default: null, doc: 'Rights of the client, as JSON' },
           ],
         },
         {

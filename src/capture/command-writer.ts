@@ -11,6 +11,7 @@ export class CommandWriter {
   readonly #writer: ChangeWriter;
   readonly #stamps: StampClock;
   readonly #requests: Pick<Requests, 'topic' | 'encode'>;
+  #known = new Set<string>();
 
   constructor(
     log: CaptureLog,
@@ -24,22 +25,32 @@ export class CommandWriter {
     this.#requests = requests;
   }
 
+  /** Tells it the jobs whose commands are in the log. */
+  know(jobIds: Set<string>): void {
+    this.#known = jobIds;
+  }
+
   /**
+   * A job gets one command: a copy of its message, which every login of the database can emit, is left out.
    * @param at the request's own commit. The log must hold every change before it, and none after it.
    * @param flush sends the added records, and resolves when the partitions' ends are known
+   * @returns false for a copy
    */
   async write(
     request: RequestMessage,
     at: { lsn: Lsn; commitTime: number },
     flush: () => Promise<void>,
-  ): Promise<void> {
+  ): Promise<boolean> {
     if (request.kind === 'ExportRequested') {
+      if (this.#known.has(request.jobId)) return false;
+      this.#known.add(request.jobId);
       await flush();
       const cut = this.#writer.cut(at.lsn, this.#stamps.cut(at.commitTime));
       this.#add(request.jobId, { ...request, cut }, at.commitTime);
     } else {
       this.#add(request.jobId, request, at.commitTime);
     }
+    return true;
   }
 
   #add(jobId: string, command: Command, timestamp: number): void {

@@ -11,6 +11,7 @@ import { LogSender } from './log-sender.ts';
 import { PositionKeeper } from './position-keeper.ts';
 import type { RowRules } from './read-row.ts';
 import { ReplicationStream } from './replication-stream.ts';
+import { commandKeys } from './requests.ts';
 import type { Requests } from './requests.ts';
 import type { ResourceLog } from './resource-log.ts';
 import type { Source } from './source.ts';
@@ -32,6 +33,7 @@ export class Following {
   readonly #options: FollowingOptions;
   readonly #start: Position;
   readonly #writer: ChangeWriter;
+  readonly #commands: CommandWriter;
   readonly #watch: CoverageWatch;
   readonly #deriver: ChangeDeriver;
   readonly #keeper: PositionKeeper;
@@ -66,7 +68,7 @@ export class Following {
     })));
     const sender = (this.#sender = new LogSender(log, health, () => keeper.commitPart()));
     const deriver = (this.#deriver = new ChangeDeriver(rows));
-    const commands = new CommandWriter(log, writer, stamps, requests);
+    const commands = (this.#commands = new CommandWriter(log, writer, stamps, requests));
     const parts = { resources, requests, watch, deriver, stamps, writer, commands, sender, keeper };
     this.#receiver = new TransactionReceiver(
       { ...parts, mapping: source.mapping, metrics, logger },
@@ -76,6 +78,8 @@ export class Following {
 
   async run(signal: AbortSignal): Promise<void> {
     await this.#prepareTopics();
+    const { requests, destination } = this.#options;
+    this.#commands.know(await commandKeys(destination.resources.reader, requests.topic, signal));
     const stop = new AbortController();
     const { broken } = this.#sender;
     let stream: ReplicationStream | undefined;

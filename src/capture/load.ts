@@ -1,12 +1,11 @@
 import pg from 'pg';
-import { HeadwaterError } from '../base/errors.ts';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { lsn, stamp } from '../base/positions.ts';
 import type { Epoch, Lsn } from '../base/positions.ts';
 import type { Logger } from '../base/service.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import { EMPTY_POSITION } from '../events/position.ts';
 import type { Position } from '../events/position.ts';
-import type { LogReader } from '../log/log.ts';
 import { ChangeDeriver } from './change-deriver.ts';
 import { ChangeWriter } from './change-writer.ts';
 import type { ChangeDestination } from './change-writer.ts';
@@ -19,7 +18,7 @@ import { writeMovedAway } from './moved-away.ts';
 import { addPosition } from './position-keeper.ts';
 import type { StartMode } from './position.ts';
 import type { RowRules } from './read-row.ts';
-import { requestsBefore } from './requests.ts';
+import { commandKeys, requestsBefore } from './requests.ts';
 import type { Requests } from './requests.ts';
 import type { ResourceLog } from './resource-log.ts';
 import type { Source } from './source.ts';
@@ -204,24 +203,15 @@ async function writeAllMovedAway(
 
 /** Returns the requests whose messages the new slot cannot show. */
 async function unansweredRequests(
-  { destination, requests }: LoadOptions,
+  { destination, requests, logger }: LoadOptions,
   client: pg.Client,
   signal: AbortSignal,
 ): Promise<RequestMessage[]> {
   const known = await commandKeys(destination.resources.reader, requests.topic, signal);
   const since = destination.clock() - requests.maxExportMs;
-  return requestsBefore(client, requests.schema, { known, since });
-}
-
-async function commandKeys(reader: LogReader, topic: string, signal: AbortSignal): Promise<Set<string>> {
-  const keys = new Set<string>();
-  const starts = await reader.offsetsAt(topic, 0); // Kafka deletes old commands, so the log may begin after offset 0
-  for (const [partition, to] of (await reader.ends(topic)).entries()) {
-    const range = { topic, partition, from: starts[partition] ?? to, to };
-    for await (const records of reader.read(range, signal))
-      for (const { key } of records) keys.add(key.toString());
-  }
-  return keys;
+  const refuse = (jobId: string, error: unknown): void =>
+    logger.error({ jobId }, `the request of export ${jobId} is left out: ${messageOf(error)}`);
+  return requestsBefore(client, requests, { known, since, refuse });
 }
 
 async function storePosition(destination: LoadDestination, position: Position): Promise<void> {

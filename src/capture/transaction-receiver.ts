@@ -2,6 +2,7 @@ import { HeadwaterError, messageOf } from '../base/errors.ts';
 import type { Lsn, Stamp } from '../base/positions.ts';
 import type { Logger } from '../base/service.ts';
 import type { RequestMessage } from '../events/commands.ts';
+import { parseRequestMessage } from '../events/request-message.ts';
 import type { ChangeDeriver } from './change-deriver.ts';
 import type { CaptureMetrics, ChangeWriter } from './change-writer.ts';
 import type { CommandWriter } from './command-writer.ts';
@@ -20,7 +21,7 @@ import type { StampClock } from './stamp-clock.ts';
 export interface ReceiverParts {
   readonly mapping: SourceMapping;
   readonly resources: Pick<ResourceLog, 'reader' | 'topics' | 'changes'>;
-  readonly requests: Pick<Requests, 'messagePrefix' | 'parse'>;
+  readonly requests: Pick<Requests, 'messagePrefix' | 'seal'>;
   readonly watch: CoverageWatch;
   readonly deriver: ChangeDeriver;
   readonly stamps: StampClock;
@@ -116,7 +117,7 @@ export class TransactionReceiver {
 
   #request(content: Buffer): void {
     try {
-      this.#requests.push(this.#parts.requests.parse(content));
+      this.#requests.push(parseRequestMessage(content, this.#parts.requests.seal));
     } catch (error) {
       this.#parts.logger.error(
         { err: error },
@@ -141,12 +142,16 @@ export class TransactionReceiver {
   }
 
   async #end(endLsn: Lsn): Promise<void> {
-    const { watch, commands, sender, keeper, metrics } = this.#parts;
+    const { watch, commands, sender, keeper, metrics, logger } = this.#parts;
     const { lsn, time, skip } = this.#transaction;
     if (!skip) {
       if (this.#requests.some(({ kind }) => kind === 'ExportRequested')) await sender.during(watch.verify());
       for (const request of this.#requests)
-        await commands.write(request, { lsn, commitTime: time }, () => sender.flush());
+        if (!(await commands.write(request, { lsn, commitTime: time }, () => sender.flush())))
+          logger.error(
+            { jobId: request.jobId },
+            `a copy of the request of export ${request.jobId} is left out`,
+          );
       metrics.reached(endLsn);
       metrics.lag.transactionEnded();
     }

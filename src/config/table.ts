@@ -251,9 +251,9 @@ export const TABLE = {
   urlSecret: setting(
     'URL_SECRET',
     pattern(/^.{32,}$/s, 'at least 32 characters long'),
-    'Key that signs file URLs; the same for all gateways.',
+    'Key that signs file URLs and access tokens, and seals requests; the same for all gateways and capture.',
     {
-      neededBy: ['gateway'],
+      neededBy: ['gateway', 'capture'],
       secret: true,
     },
   ),

@@ -1,4 +1,5 @@
 import type { Cut } from '../base/positions.ts';
+import type { Grant } from './grant.ts';
 import type { ExportParameters } from './request.ts';
 
 /**
@@ -14,6 +15,8 @@ export interface ExportRequested {
   /** The full kick-off URL. */
   readonly requestUrl: string;
   readonly parameters: ExportParameters;
+  /** The rights of its client when it asked; undefined in an open server. */
+  readonly grant?: Grant | undefined;
 }
 
 export interface ExportCancelRequested {

@@ -13,7 +13,10 @@ import type { Announced } from './announced.ts';
 import { AvroFrame } from './avro.ts';
 import type { AvroSchema } from '../../topics/avro-schema.ts';
 import type { Command } from './commands.ts';
+import { parseGrant } from './request-message.ts';
+import type { Grant } from './grant.ts';
 import type { ExportEvent, ExportEventKind } from './export-event.ts';
+import { canonicalJson } from './request-seal.ts';
 import type { Position } from './position.ts';
 import type { ExportParameters } from './request.ts';
 import { schemasOf } from './schema-ids.ts';
@@ -130,54 +133,73 @@ const epochFromWire = ({ id, began }: Epoch): Epoch => ({ id, began: stamp(began
 
 type Requested = Extract<Command, { kind: 'ExportRequested' }>;
 type CancelRequested = Extract<Command, { kind: 'ExportCancelRequested' }>;
-type WireRequested = Omit<Requested, 'kind' | 'parameters' | 'cut'> & {
+type WireRequested = Omit<Requested, 'kind' | 'parameters' | 'cut' | 'grant'> & {
   readonly parameters: WireParameters;
   readonly cut: WireCut;
+  readonly grant: string | null;
 };
 type WireCommand = WireRequested | Omit<CancelRequested, 'kind'>;
+
+const grantToWire = (grant: Grant | undefined): string | null => (grant ? canonicalJson(grant) : null);
+const grantFromWire = (wire: string | null): { readonly grant?: Grant } =>
+  wire === null ? {} : { grant: parseGrant(wire) };
 
 const commandMapping: Mapping<Command, WireEvent<WireCommand>> = {
   toWire: (command) =>
     wireEvent(
       command,
       command.kind === 'ExportRequested'
-        ? { ...command, parameters: toWire(command.parameters), cut: cutToWire(command.cut) }
+        ? {
+            ...command,
+            parameters: toWire(command.parameters),
+            cut: cutToWire(command.cut),
+            grant: grantToWire(command.grant),
+          }
         : command,
     ),
   fromWire: (wire) => {
     const [kind, fields] = eventOf(wire);
     if (!('cut' in fields)) return { kind, ...fields } as CancelRequested;
-    const { parameters, cut } = fields;
+    const { parameters, cut, grant, ...others } = fields;
     return {
       kind,
-      ...fields,
+      ...others,
       parameters: fromWire<ExportParameters>(parameters),
       cut: cutFromWire(cut),
+      ...grantFromWire(grant),
     } as Requested;
   },
 };
 
 type WireTask = Omit<Wire<Task>, 'filter' | 'topicIds'> & {
   readonly topicIds: readonly { readonly type: string; readonly id: string }[];
-  readonly filter: Omit<Wire<TaskFilter>, 'scope'> & { readonly scope: Wire<Scope> | null };
+  readonly filter: Omit<Wire<TaskFilter>, 'scope' | 'grant'> & {
+    readonly scope: Wire<Scope> | null;
+    readonly grant: string | null;
+  };
 };
 
 const taskMapping: Mapping<Task, WireTask> = {
   toWire: (task) => {
-    const { scope } = task.filter;
+    const { scope, grant, ...filter } = task.filter;
     return {
       ...toWire(task),
       topicIds: [...task.topicIds].map(([type, id]) => ({ type, id })),
-      filter: { ...toWire(task.filter), scope: scope === undefined ? null : scopeToWire(scope) },
+      filter: {
+        ...toWire(filter),
+        scope: scope === undefined ? null : scopeToWire(scope),
+        grant: grantToWire(grant),
+      },
     };
   },
-  fromWire: ({ filter, ranges, related, organized, topicIds, ...task }) => ({
+  fromWire: ({ filter: { scope, grant, ...filter }, ranges, related, organized, topicIds, ...task }) => ({
     ...task,
     topicIds: new Map(topicIds.map(({ type, id }) => [type, id])),
     ranges: ranges.map(rangeFromWire),
     filter: {
-      ...fromWire<Omit<TaskFilter, 'scope'>>(filter),
-      scope: filter.scope === null ? undefined : scopeFromWire(filter.scope),
+      ...fromWire<Omit<TaskFilter, 'scope' | 'grant'>>(filter),
+      scope: scope === null ? undefined : scopeFromWire(scope),
+      ...grantFromWire(grant),
     },
     related: related === null ? undefined : { by: related.by, ranges: related.ranges.map(rangeFromWire) },
     organized: organized === null ? undefined : plain(organized),

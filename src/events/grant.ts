@@ -14,7 +14,7 @@ export interface Redaction {
   readonly path: string;
   readonly do: RedactionMethod;
   /** Name of the key of `hash`. */
-  readonly key?: string;
+  readonly key?: string | undefined;
 }
 
 /** The data that a rule is about, once the claims are filled in. */

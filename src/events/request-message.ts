@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { HeadwaterError } from '../base/errors.ts';
+import { isObject } from '../base/is-object.ts';
 import type { RequestMessage } from './commands.ts';
+import type { Grant } from './grant.ts';
+import type { RequestSeal } from './request-seal.ts';
 
 const instant = z.int().nonnegative();
 
@@ -9,6 +12,38 @@ const optional = z
   .string()
   .nullish()
   .transform((text) => text ?? undefined);
+
+const condition = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('everything') }),
+  z.object({ kind: z.literal('any') }),
+  z.object({ kind: z.literal('patients'), ids: z.array(z.string()) }),
+  z.object({ kind: z.literal('groups'), ids: z.array(z.string()) }),
+]);
+
+const grant = z.strictObject({
+  policy: z.string(),
+  issuer: z.string(),
+  client: z.string(),
+  patient: optional,
+  roles: z.array(z.string()),
+  types: z.array(z.string()),
+  rules: z.array(
+    z.strictObject({
+      id: z.string(),
+      effect: z.enum(['allow', 'deny']),
+      types: z.union([z.literal('*'), z.array(z.string())]),
+      where: condition,
+      shared: z.enum(['any', 'exclude']),
+      redact: z.array(
+        z.strictObject({
+          path: z.string(),
+          do: z.enum(['remove', 'mask', 'year', 'hash']),
+          key: z.string().optional(),
+        }),
+      ),
+    }),
+  ),
+});
 
 const requested = z.object({
   kind: z.literal('ExportRequested'),
@@ -34,6 +69,7 @@ const requested = z.object({
     container: optional,
     warnings: strings,
   }),
+  grant: grant.nullish().transform((value) => value ?? undefined),
 });
 
 const cancelRequested = z.object({
@@ -44,12 +80,31 @@ const cancelRequested = z.object({
 
 const message = z.discriminatedUnion('kind', [requested, cancelRequested]);
 
-/** Parses a request from the write-ahead log, to which every database user can write. Throws `corrupt`. */
-export function parseRequestMessage(content: Buffer): RequestMessage {
-  const parsed = message.safeParse(parseJson(content));
+/** The times, which the database adds when it writes the message, and the seal itself. */
+const UNSEALED: ReadonlySet<string> = new Set(['acceptedAt', 'cancelledAt', 'seal']);
+
+/** Parses a request from the write-ahead log, to which every database user can write. Throws `forbidden` if its seal is wrong, or `corrupt`. */
+export function parseRequestMessage(content: Buffer, seal: RequestSeal): RequestMessage {
+  return requestMessageOf(parseJson(content), seal);
+}
+
+/** Checks the seal and the form of a request. Throws as `parseRequestMessage`. */
+export function requestMessageOf(json: unknown, seal: RequestSeal): RequestMessage {
+  if (!isObject(json)) throw new HeadwaterError('corrupt', 'it is not a JSON object');
+  const sealed = Object.entries(json).filter(([name]) => !UNSEALED.has(name));
+  if (!seal.fits(Object.fromEntries(sealed), json['seal']))
+    throw new HeadwaterError('forbidden', 'its seal is wrong: no gateway of this installation made it');
+  const parsed = message.safeParse(json);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new HeadwaterError('corrupt', `wrong at ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
+}
+
+/** Parses a stored grant. Throws `corrupt`. */
+export function parseGrant(json: string): Grant {
+  const parsed = grant.safeParse(JSON.parse(json));
+  if (parsed.success) return parsed.data;
+  throw new HeadwaterError('corrupt', `a grant is damaged: ${parsed.error.issues[0]?.message ?? ''}`);
 }
 
 function parseJson(content: Buffer): unknown {

@@ -1,4 +1,5 @@
 import type { Offset, Stamp } from '../base/positions.ts';
+import type { Grant } from './grant.ts';
 import type { OutputFormat } from './request.ts';
 
 /** Small tasks must never wait behind large ones, so they have a topic and a reader of their own. */
@@ -60,6 +61,8 @@ export interface TaskFilter {
   /** See ExportParameters. */
   readonly typeFilters: readonly string[];
   readonly elements: readonly string[];
+  /** undefined = everything is permitted. */
+  readonly grant?: Grant | undefined;
 }
 
 /**

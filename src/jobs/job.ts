@@ -1,4 +1,5 @@
 import type { Stamp } from '../base/positions.ts';
+import type { Grant } from '../events/grant.ts';
 import type { ExportParameters } from '../events/request.ts';
 import type { ExportFile } from '../events/status.ts';
 
@@ -40,6 +41,10 @@ export interface SubmitRequest {
   readonly clientId: string;
   readonly requestUrl: string;
   readonly parameters: ExportParameters;
+  /** The rights of the client; undefined in an open server. */
+  readonly grant?: Grant | undefined;
+  /** Unfinished jobs that this client may have, if its role says so. */
+  readonly maxUnfinished?: number | undefined;
 }
 
 /** Port of the gateway to jobs. Every method is one database transaction and throws `unavailable` if the database is away. */

@@ -56,6 +56,8 @@ CREATE TABLE IF NOT EXISTS ${t.request} (
   accepted_at   bigint NOT NULL,
   cancelled_at  bigint
 );
+ALTER TABLE ${t.request} ADD COLUMN IF NOT EXISTS "grant" jsonb;
+ALTER TABLE ${t.request} ADD COLUMN IF NOT EXISTS seal text;
 CREATE INDEX IF NOT EXISTS export_request_by_time ON ${t.request} (accepted_at);
 
 CREATE TABLE IF NOT EXISTS ${t.job} (

@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
+import type { RequestSeal } from '../events/request-seal.ts';
 import { asking } from '../database/pool.ts';
 import { commitAtOnce, literal, lockUntilCommit } from './commit-at-once.ts';
 import type { JobFailure, Jobs, JobView, SubmitRequest } from './job.ts';
@@ -30,6 +31,7 @@ export interface JobRequestsOptions {
   readonly newId: () => string;
   /** Prefix of the logical message: the installation's name. Capture listens to the same one. */
   readonly messagePrefix: string;
+  readonly seal: RequestSeal;
 }
 
 interface FoundRow {
@@ -56,15 +58,18 @@ export class JobRequests implements Jobs {
 
   async submit(request: SubmitRequest): Promise<string> {
     const { pool, tables: t, newId, limits } = this.#options;
-    const { clientId, requestUrl, parameters } = request;
-    const message = {
+    const { clientId, requestUrl, parameters, grant } = request;
+    const message = this.#sealed({
       kind: 'ExportRequested',
       jobId: newId(),
       clientId,
       requestUrl,
       parameters,
-    } as const;
-    const { perClient, inAll } = limits;
+      grant,
+    } as const);
+    const { inAll } = limits;
+    const perClient = Math.min(limits.perClient, request.maxUnfinished ?? Infinity);
+    const rights = grant === undefined ? 'NULL' : `${literal(JSON.stringify(grant))}::jsonb`;
     const room = await commitAtOnce<Room>(
       pool,
       // Without the lock, two kick-offs that count at once would both find room for the last job.
@@ -76,16 +81,16 @@ export class JobRequests implements Jobs {
          SELECT (SELECT count(*) FROM ${t.unfinished} WHERE client_id = ${literal(clientId)}) AS mine,
            (SELECT count(*) FROM (SELECT FROM ${t.unfinished} LIMIT ${String(inAll)}) open) AS all
        ), request AS (
-         INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, accepted_at)
+         INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, "grant", seal, accepted_at)
          SELECT ${literal(message.jobId)}, ${literal(clientId)}, ${literal(requestUrl)}, ${literal(JSON.stringify(parameters))}::jsonb,
-           ${DATABASE_CLOCK} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
+           ${rights}, ${literal(message.seal)}, ${DATABASE_CLOCK} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
          RETURNING job_id, client_id, accepted_at AS at
        ), unfinished AS (
          INSERT INTO ${t.unfinished} SELECT job_id, client_id, at FROM request
        ), emitted AS (${this.#emit(message, 'request', 'acceptedAt')})
        SELECT mine::int, counted.all::int AS all, (SELECT count(*)::int FROM emitted) AS emitted FROM counted`,
     );
-    refuseTooMany(room, limits);
+    refuseTooMany(room, perClient);
     return message.jobId;
   }
 
@@ -142,10 +147,14 @@ export class JobRequests implements Jobs {
          RETURNING job_id, cancelled_at AS at
        ), finished AS (
          DELETE FROM ${t.unfinished} WHERE job_id IN (SELECT job_id FROM cancelled)
-       ), emitted AS (${this.#emit({ kind: 'ExportCancelRequested', jobId }, 'cancelled', 'cancelledAt')})
+       ), emitted AS (${this.#emit(this.#sealed({ kind: 'ExportCancelRequested', jobId } as const), 'cancelled', 'cancelledAt')})
        SELECT count(*)::int AS emitted FROM emitted`,
     );
     return emitted === 1;
+  }
+
+  #sealed<T extends Untimed>(message: T): T & { readonly seal: string } {
+    return { ...message, seal: this.#options.seal.of(message) };
   }
 
   /** SQL that emits the message if the common table expression `rows` has a row. The row's time goes into the field. */
@@ -167,9 +176,9 @@ interface Room {
   readonly emitted: number;
 }
 
-function refuseTooMany({ mine, all, emitted }: Room, limits: JobLimits): void {
+function refuseTooMany({ mine, all, emitted }: Room, perClient: number): void {
   if (emitted > 0) return;
-  if (mine >= limits.perClient) {
+  if (mine >= perClient) {
     throw new HeadwaterError(
       'too-many',
       `You have ${String(mine)} unfinished exports, as many as allowed; wait for one to end or cancel it.`,

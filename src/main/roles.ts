@@ -9,7 +9,7 @@ import { Source } from '../capture/source.ts';
 import type { Role } from '../config/roles.ts';
 import { storageSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
-import { parseRequestMessage } from '../events/request-message.ts';
+import { RequestSeal } from '../events/request-seal.ts';
 import { References } from '../fhir/reference.ts';
 import { Announcer } from '../jobs/announcer.ts';
 import { Janitor } from '../jobs/janitor.ts';
@@ -145,6 +145,7 @@ function gateway(shared: Shared): Start {
     messagePrefix: settings.topicPrefix,
     limits: { perClient: settings.maxJobsPerClient, inAll: settings.maxJobs },
     newId: randomUUID,
+    seal: new RequestSeal(settings.urlSecret),
   });
   measureJobs(metrics.registry, () => countUnfinished(pool, tables));
   return deferred('gateway', shared, async (_, reporter) => {
@@ -183,7 +184,7 @@ async function capture(
     requests: {
       schema: schemaOf(settings.topicPrefix),
       messagePrefix: settings.topicPrefix,
-      parse: parseRequestMessage,
+      seal: new RequestSeal(settings.urlSecret),
       topic: log.names.commands,
       encode: (command) => codecs.control.command.encode(command),
       maxExportMs: settings.maxExportMs,

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { setTimeout as delay } from 'node:timers/promises';
 import pg from 'pg';
 import { formatLsn } from '../../src/base/positions.ts';
+import type { Lsn } from '../../src/base/positions.ts';
 import type { Catalog } from '../../src/capture/catalog.ts';
 import { CaptureLag } from '../../src/capture/capture-lag.ts';
 import { Following } from '../../src/capture/following.ts';
@@ -11,12 +12,13 @@ import type { CaptureLog } from '../../src/capture/resource-log.ts';
 import { Source } from '../../src/capture/source.ts';
 import { presetMapping } from '../../src/capture/source-mapping.ts';
 import { EMPTY_POSITION } from '../../src/events/position.ts';
-import { parseRequestMessage } from '../../src/events/request-message.ts';
+import { RequestSeal } from '../../src/events/request-seal.ts';
 import { uniqueIdentifier } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
 
 const REQUESTS = 50;
 const PREFIX = 'headwater';
+const SEAL = new RequestSeal('a secret of the tests');
 
 /** A log of one broker that holds what was committed in memory: each transaction as the topics it wrote to. */
 class MemoryLog implements CaptureLog {
@@ -59,6 +61,7 @@ describe('following the write-ahead log', () => {
   let client: pg.Client;
   let source: Source;
   let catalog: Catalog;
+  const errors: string[] = [];
 
   before(async () => {
     const url = new URL(sharedStack().postgresUrl);
@@ -85,18 +88,7 @@ describe('following the write-ahead log', () => {
     await slot.release();
     for (let i = 0; i < REQUESTS; i++) await request(`job-${i}`);
     await client.query('TRUNCATE resource'); // is committed in part, since the log is read for it
-    const log = new MemoryLog();
-    const stop = new AbortController();
-    const { systemId, timeline } = catalog;
-    const coverage = source.coverageOf(catalog);
-    const start = { ...EMPTY_POSITION, slot: name, systemId, timeline, coverage, lsn: slot.consistentPoint };
-    const { rows } = await client.query<{ end: string }>('SELECT pg_current_wal_lsn() AS end');
-    const end = rows[0]?.end ?? '';
-    const following = new Following(
-      optionsFor(log, (lsn) => lsn >= end && stop.abort()),
-      start,
-    );
-    await following.run(stop.signal);
+    const log = await followed(slot.consistentPoint);
     const commands = log.committed.map((topics) => topics.filter((topic) => topic === 'commands').length);
     assert.equal(
       commands.reduce((a, b) => a + b, 0),
@@ -106,15 +98,52 @@ describe('following the write-ahead log', () => {
       if (topics.includes('commands')) assert(topics.includes('position'), topics.join(' '));
   });
 
-  function request(jobId: string): Promise<unknown> {
-    const message = {
+  it('commands no message that no gateway has sealed, and none a second time', async () => {
+    await source.dropSlot();
+    const slot = await source.createSlot();
+    await slot.release();
+    await request('whole');
+    await request('whole');
+    await request('changed', { clientId: 'another' });
+    await request('unsealed', { seal: undefined });
+    await request('foreign', { seal: new RequestSeal('another secret').of({ kind: 'ExportRequested' }) });
+    await request('later', { acceptedAt: 1 }); // the database adds the time
+    const log = await followed(slot.consistentPoint);
+    assert.equal(log.committed.flat().filter((topic) => topic === 'commands').length, 2);
+    const forged = 'its seal is wrong: no gateway of this installation made it';
+    assert.deepEqual(errors, [
+      'a copy of the request of export whole is left out',
+      ...Array.from({ length: 3 }, () => `a message of our prefix is no request and is left out: ${forged}`),
+    ]);
+  });
+
+  /** What capture wrote of everything that was committed until now. */
+  async function followed(from: Lsn): Promise<MemoryLog> {
+    const log = new MemoryLog();
+    const stop = new AbortController();
+    const { systemId, timeline } = catalog;
+    const coverage = source.coverageOf(catalog);
+    const start = { ...EMPTY_POSITION, slot: name, systemId, timeline, coverage, lsn: from };
+    const { rows } = await client.query<{ end: string }>('SELECT pg_current_wal_lsn() AS end');
+    const end = rows[0]?.end ?? '';
+    const following = new Following(
+      optionsFor(log, (lsn) => lsn >= end && stop.abort()),
+      start,
+    );
+    await following.run(stop.signal);
+    return log;
+  }
+
+  /** @param changes made after the seal */
+  function request(jobId: string, changes: object = {}): Promise<unknown> {
+    const sealed = {
       kind: 'ExportRequested',
       jobId,
       clientId: 'c',
-      acceptedAt: 0,
       requestUrl: 'http://x',
       parameters: { types: [], outputFormat: 'ndjson' },
     };
+    const message = { ...sealed, acceptedAt: 0, seal: SEAL.of(sealed), ...changes };
     return client.query('SELECT pg_logical_emit_message(true, $1, $2::text)', [
       PREFIX,
       JSON.stringify(message),
@@ -123,14 +152,18 @@ describe('following the write-ahead log', () => {
 
   function optionsFor(log: CaptureLog, onPosition: (lsn: string) => void): FollowingOptions {
     const nothing = (): void => undefined;
-    const unused = (): never => assert.fail('nothing is read from the log');
-    const logger = { debug: nothing, info: nothing, warn: nothing, error: nothing };
+    const unused = (): never => assert.fail('nothing but commands is read from the log');
+    const none = async (topic: string): Promise<[]> => (topic === 'commands' ? [] : unused());
+    const logger = {
+      ...{ debug: nothing, info: nothing, warn: nothing },
+      error: (_: object, text: string) => void errors.push(text),
+    };
     const resources: FollowingOptions['destination']['resources'] = {
       open: async () => log,
       reader: {
         topics: unused,
-        ends: unused,
-        offsetsAt: unused,
+        ends: none,
+        offsetsAt: none,
         follow: unused,
         read: unused,
         readBackward: unused,
@@ -169,7 +202,7 @@ describe('following the write-ahead log', () => {
       requests: {
         schema: 'headwater',
         messagePrefix: PREFIX,
-        parse: parseRequestMessage,
+        seal: SEAL,
         topic: 'commands',
         encode: () => Buffer.alloc(0),
         maxExportMs: 3_600_000,

@@ -5,6 +5,7 @@ import { offset } from '../../src/base/positions.ts';
 import type { Logger } from '../../src/base/service.ts';
 import { parseSettings } from '../../src/config/settings.ts';
 import type { Settings } from '../../src/config/settings.ts';
+import { RequestSeal } from '../../src/events/request-seal.ts';
 import { JobRequests } from '../../src/jobs/requests.ts';
 import { jobTables, schemaOf } from '../../src/jobs/schema.ts';
 import { LogAccess } from '../../src/main/log-access.ts';
@@ -43,6 +44,7 @@ describe('a reload, when Kafka has forgotten old commands', function () {
         HEADWATER_REGISTRY_URL: registryUrl,
         HEADWATER_TOPIC_PREFIX: uniqueName('reload'),
         HEADWATER_RESOURCE_PARTITIONS: '1',
+        HEADWATER_URL_SECRET: 'x'.repeat(32),
       },
       ['capture'],
     );
@@ -140,6 +142,7 @@ describe('a reload, when Kafka has forgotten old commands', function () {
       pool,
       tables: jobTables(schemaOf(settings.topicPrefix)),
       messagePrefix: settings.topicPrefix,
+      seal: new RequestSeal(settings.urlSecret),
       limits: { perClient: 10, inAll: 10 },
       newId: randomUUID,
     });

@@ -12,7 +12,7 @@ import { ProblemLog } from '../../src/capture/problem-log.ts';
 import { presetMapping } from '../../src/capture/source-mapping.ts';
 import { Source } from '../../src/capture/source.ts';
 import { parseSettings } from '../../src/config/settings.ts';
-import { parseRequestMessage } from '../../src/events/request-message.ts';
+import { RequestSeal } from '../../src/events/request-seal.ts';
 import { schemaOf } from '../../src/jobs/schema.ts';
 import type { LogReader } from '../../src/log/log.ts';
 import { resourceLog } from '../../src/main/capture-log.ts';
@@ -195,7 +195,7 @@ describe('capture, with a Kafka transaction timeout of 2 s', function () {
       requests: {
         schema: schemaOf(prefix),
         messagePrefix: prefix,
-        parse: parseRequestMessage,
+        seal: new RequestSeal('a secret of the tests'),
         topic: log.names.commands,
         encode: (command) => codecs.control.command.encode(command),
         maxExportMs: 3_600_000,

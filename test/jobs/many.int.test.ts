@@ -3,6 +3,7 @@ import type { Pool } from 'pg';
 import { openPool } from '../../src/database/pool.ts';
 import { openSession } from '../../src/database/session.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
+import { RequestSeal } from '../../src/events/request-seal.ts';
 import { JobRequests } from '../../src/jobs/requests.ts';
 import { migrate } from '../../src/jobs/migrate.ts';
 import { jobTables } from '../../src/jobs/schema.ts';
@@ -55,6 +56,7 @@ describe(`requests after ${String(PAST)} past jobs`, function () {
       limits: { perClient: 1_000, inAll: 1_000 },
       newId,
       messagePrefix: 'none',
+      seal: new RequestSeal('a secret of the tests'),
     });
     const request = { clientId: 'me', requestUrl: 'http://x', parameters: EVERYTHING };
     const submit = await times(() => jobs.submit(request));

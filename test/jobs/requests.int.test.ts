@@ -11,6 +11,8 @@ import { fold } from '../../src/jobs/fold.ts';
 import type { JobRecord } from '../../src/jobs/job-record.ts';
 import { databaseTime } from '../../src/jobs/movement.ts';
 import { countUnfinished } from '../../src/jobs/unfinished.ts';
+import { parseRequestMessage } from '../../src/events/request-message.ts';
+import { RequestSeal } from '../../src/events/request-seal.ts';
 import { JobRequests } from '../../src/jobs/requests.ts';
 import type { JobRequestsOptions } from '../../src/jobs/requests.ts';
 import { migrate } from '../../src/jobs/migrate.ts';
@@ -29,6 +31,8 @@ const REQUEST: SubmitRequest = {
   requestUrl: 'http://127.0.0.1/fhir/$export?_type=Patient',
   parameters: { ...EVERYTHING, types: ['Patient'] },
 };
+
+const SEAL = new RequestSeal('a secret of the tests');
 
 describe('requests', () => {
   let pool: Pool;
@@ -54,7 +58,7 @@ describe('requests', () => {
 
   function requests(options: Partial<JobRequestsOptions> = {}): JobRequests {
     const limits = { perClient: 100, inAll: 100 };
-    return new JobRequests({ pool, tables, limits, newId, messagePrefix, ...options });
+    return new JobRequests({ pool, tables, limits, newId, messagePrefix, seal: SEAL, ...options });
   }
 
   /** What capture would read in the write-ahead log. */
@@ -69,7 +73,10 @@ describe('requests', () => {
       const end = data.indexOf(0, 10);
       if (data.toString('utf8', 10, end) !== messagePrefix) return [];
       assert.equal(data[1], 1, 'transactional');
-      return [JSON.parse(data.toString('utf8', end + 5)) as RequestMessage];
+      const content = data.subarray(end + 5);
+      assert.ok(parseRequestMessage(content, SEAL), 'capture takes it');
+      const { seal: _, ...message } = JSON.parse(content.toString()) as RequestMessage & { seal: string };
+      return [message];
     });
   }
 
