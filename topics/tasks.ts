@@ -69,7 +69,7 @@ const taskFilterSchema: AvroSchema = {
     { name: 'scope', type: ['null', scopeSchema], default: null },
     { name: 'typeFilters', type: strings, default: [] },
     { name: 'elements', type: strings, default: [] },
-    { name: 'grant', type: ['null', 'string'], default: null, doc: 'Rights of the client, as JSON' },
+    { name: 'rights', type: ['null', 'string'], default: null, doc: 'Of the client, as JSON' },
   ],
 };
 

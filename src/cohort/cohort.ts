@@ -68,6 +68,29 @@ export async function resolveCohort(
   };
 }
 
+/** The patients of a group at two times; the same set if no patient joined or left. */
+export interface Members {
+  readonly now: ReadonlySet<string>;
+  readonly before: ReadonlySet<string>;
+}
+
+/** Returns the members of a group as of the cut and as of `since`. A group that is not there has none. */
+export async function groupMembers(
+  group: string,
+  place: Pick<Scope, 'groupEnds' | 'time'>,
+  {
+    since,
+    log,
+    signal,
+  }: { readonly since: Stamp | undefined; readonly log: ResourceLog; readonly signal: AbortSignal },
+): Promise<Members> {
+  const groups = new Groups(place, since, log, signal);
+  const now = await groups.members(group, 'now', place.time);
+  if (since === undefined) return { now: now.patients, before: now.patients };
+  const before = sameAs(now, await groups.members(group, 'before', since));
+  return { now: now.patients, before: before.patients };
+}
+
 interface Membership {
   readonly patients: ReadonlySet<string>;
   readonly groups: ReadonlySet<string>;
@@ -75,13 +98,18 @@ interface Membership {
 }
 
 class Groups {
-  readonly #scope: Scope;
+  readonly #scope: Pick<Scope, 'groupEnds'>;
   readonly #since: Stamp | undefined;
   readonly #log: ResourceLog;
   readonly #signal: AbortSignal;
   readonly #known = new Map<string, Versions>();
 
-  constructor(scope: Scope, since: Stamp | undefined, log: ResourceLog, signal: AbortSignal) {
+  constructor(
+    scope: Pick<Scope, 'groupEnds'>,
+    since: Stamp | undefined,
+    log: ResourceLog,
+    signal: AbortSignal,
+  ) {
     this.#scope = scope;
     this.#since = since;
     this.#log = log;

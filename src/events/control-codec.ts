@@ -22,7 +22,7 @@ import type { ExportParameters } from './request.ts';
 import { schemasOf } from './schema-ids.ts';
 import type { Codec, SchemaIds } from './schema-ids.ts';
 import type { ExportFile, StatusEvent } from './status.ts';
-import type { Scope, Task, TaskFilter, TaskRange } from './tasks.ts';
+import type { Scope, Task, TaskFilter, TaskRange, TaskRights } from './tasks.ts';
 import type { Zone } from './zone.ts';
 
 /** The codecs of all kinds of records except resource changes. */
@@ -173,38 +173,43 @@ const commandMapping: Mapping<Command, WireEvent<WireCommand>> = {
 
 type WireTask = Omit<Wire<Task>, 'filter' | 'topicIds'> & {
   readonly topicIds: readonly { readonly type: string; readonly id: string }[];
-  readonly filter: Omit<Wire<TaskFilter>, 'scope' | 'grant'> & {
+  readonly filter: Omit<Wire<TaskFilter>, 'scope' | 'rights'> & {
     readonly scope: Wire<Scope> | null;
-    readonly grant: string | null;
+    readonly rights: string | null;
   };
 };
 
 const taskMapping: Mapping<Task, WireTask> = {
   toWire: (task) => {
-    const { scope, grant, ...filter } = task.filter;
+    const { scope, rights, ...filter } = task.filter;
     return {
       ...toWire(task),
       topicIds: [...task.topicIds].map(([type, id]) => ({ type, id })),
       filter: {
         ...toWire(filter),
         scope: scope === undefined ? null : scopeToWire(scope),
-        grant: grantToWire(grant),
+        rights: rights ? canonicalJson(rights) : null,
       },
     };
   },
-  fromWire: ({ filter: { scope, grant, ...filter }, ranges, related, organized, topicIds, ...task }) => ({
+  fromWire: ({ filter: { scope, rights, ...filter }, ranges, related, organized, topicIds, ...task }) => ({
     ...task,
     topicIds: new Map(topicIds.map(({ type, id }) => [type, id])),
     ranges: ranges.map(rangeFromWire),
     filter: {
-      ...fromWire<Omit<TaskFilter, 'scope' | 'grant'>>(filter),
+      ...fromWire<Omit<TaskFilter, 'scope' | 'rights'>>(filter),
       scope: scope === null ? undefined : scopeFromWire(scope),
-      ...grantFromWire(grant),
+      ...(rights !== null && { rights: rightsFromWire(rights) }),
     },
     related: related === null ? undefined : { by: related.by, ranges: related.ranges.map(rangeFromWire) },
     organized: organized === null ? undefined : plain(organized),
   }),
 };
+
+function rightsFromWire(wire: string): TaskRights {
+  const { grant, groupEnds, time } = JSON.parse(wire) as TaskRights;
+  return { grant: parseGrant(JSON.stringify(grant)), groupEnds: groupEnds.map(offset), time: stamp(time) };
+}
 
 /** Not an id of a patient. An older worker, which does not read commands, must not take an empty list for all patients. */
 const NO_PATIENT = '@';

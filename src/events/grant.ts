@@ -49,3 +49,13 @@ export interface Grant {
   readonly types: readonly string[];
   readonly rules: readonly GrantRule[];
 }
+
+/** Binary only by its name: a rule for every type must not bring it along. */
+export function isAbout({ types }: Pick<GrantRule, 'types'>, type: string): boolean {
+  return types === '*' ? type !== 'Binary' : types.includes(type);
+}
+
+/** The groups whose members its rules are about. */
+export function groupsOf({ rules }: Grant): string[] {
+  return [...new Set(rules.flatMap(({ where }) => (where.kind === 'groups' ? where.ids : [])))];
+}

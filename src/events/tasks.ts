@@ -61,8 +61,17 @@ export interface TaskFilter {
   /** See ExportParameters. */
   readonly typeFilters: readonly string[];
   readonly elements: readonly string[];
-  /** undefined = everything is permitted. */
-  readonly grant?: Grant | undefined;
+  /** The rights of the client; undefined = everything is permitted. */
+  readonly rights?: TaskRights | undefined;
+}
+
+/** A grant, and the part of the log that tells the members of its groups. */
+export interface TaskRights {
+  readonly grant: Grant;
+  /** Ends of the topic of Group at the cut. */
+  readonly groupEnds: readonly Offset[];
+  /** The time of the cut. */
+  readonly time: Stamp;
 }
 
 /**

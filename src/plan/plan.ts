@@ -14,7 +14,9 @@ import type {
   Scope,
   Task,
   TaskFilter,
+  TaskRights,
 } from '../events/tasks.ts';
+import { groupsOf } from '../events/grant.ts';
 import { formatInstant } from '../fhir/instant.ts';
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { divide, organizedSlices, sum } from './divide.ts';
@@ -42,6 +44,8 @@ export interface Findings {
   readonly until?: number | undefined;
   /** The cohort of a patient or group export; undefined = the whole system. */
   readonly cohort?: Cohort | undefined;
+  /** Whether the client's rights depend on records from before `since`. */
+  readonly rightsLookBefore?: boolean | undefined;
   /** Parts of a range in which there is nothing of the cohort. */
   readonly empty?: GapsOf | undefined;
   /** Parts in which there is nothing that its client lacks. */
@@ -117,9 +121,9 @@ export function plan(command: ExportCommand, settings: PlanSettings, at: number,
 }
 
 /** The ids of the topics that a task reads. A patient or group export reads Group too. */
-function topicIdsOf({ parameters, cut }: ExportCommand, { ranges, related }: Draft): Task['topicIds'] {
+function topicIdsOf({ parameters, cut, grant }: ExportCommand, { ranges, related }: Draft): Task['topicIds'] {
   const read = new Set([...ranges, ...(related?.ranges ?? [])].map(({ type }) => type));
-  if (parameters.level !== 'system') read.add('Group');
+  if (parameters.level !== 'system' || (grant && groupsOf(grant).length > 0)) read.add('Group');
   return new Map([...(cut.topicIds ?? [])].filter(([type]) => read.has(type)));
 }
 
@@ -144,13 +148,20 @@ function isLong({ patients }: ExportParameters): boolean {
 function filterOf(command: ExportCommand, { since, until, command: place }: Findings): TaskFilter {
   const { typeFilters, elements } = command.parameters;
   const scope = scopeOf(command);
+  const rights = rightsOf(command);
   return {
     since: since === undefined ? undefined : stamp(since.time),
     until: until === undefined ? undefined : stamp(until),
     scope: scope && place && isLong(command.parameters) ? { ...scope, patients: [], command: place } : scope,
     typeFilters,
     elements,
+    ...(rights && { rights }),
   };
+}
+
+/** Returns the rights of the client with the part of the log that tells the members of its groups. */
+export function rightsOf({ grant, cut }: ExportCommand): TaskRights | undefined {
+  return grant && { grant, groupEnds: cut.ends.get('Group') ?? [], time: cut.time };
 }
 
 interface Types {
@@ -162,9 +173,9 @@ interface Types {
   readonly provenanceBy: RelatedBy | undefined;
 }
 
-function typesOf({ parameters, cut }: ExportCommand): Types {
+function typesOf({ parameters, cut, grant }: ExportCommand): Types {
   const { level, types, binary, provenance, organizeBy } = parameters;
-  const held = [...cut.ends.keys()].sort();
+  const held = [...cut.ends.keys()].filter((type) => grant?.types.includes(type) ?? true).sort();
   const asked = held.filter((type) =>
     types.length > 0 ? types.includes(type) : binary || type !== 'Binary',
   );
@@ -239,15 +250,16 @@ function draftsOf(command: ExportCommand, settings: PlanSettings, found: Finding
 
 /**
  * Whether records from before `since` count as well.
- * all: a reload came after `since`. What it wrote does not say whose a resource was before, nor whether a filter let it through.
+ * all: the rights of the client depend on them, or a reload came after `since`. What it wrote does not say whose a resource was before, nor whether a filter let it through.
  * movers: somebody joined or left a group.
  */
 export function looksBefore(
-  { parameters, cut }: ExportCommand,
-  { since, cohort }: Pick<Findings, 'since' | 'cohort'>,
+  { parameters, cut, grant }: ExportCommand,
+  { since, cohort, rightsLookBefore }: Pick<Findings, 'since' | 'cohort' | 'rightsLookBefore'>,
 ): 'all' | 'movers' | 'no' {
   if (since === undefined) return 'no';
-  const selective = cohort !== undefined || parameters.typeFilters.length > 0;
+  if (rightsLookBefore) return 'all';
+  const selective = cohort !== undefined || grant !== undefined || parameters.typeFilters.length > 0;
   if (selective && cut.reloaded !== undefined && cut.reloaded > since.time) return 'all';
   if (cohort === undefined) return 'no';
   const moved = cohort.members !== cohort.before || cohort.groups !== cohort.groupsBefore;

@@ -3,6 +3,8 @@ import { HeadwaterError } from '../base/errors.ts';
 import { stamp } from '../base/positions.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import { resolveCohort } from '../cohort/cohort.ts';
+import { movedGroups, resolveRights } from '../cohort/rights.ts';
+import type { TypeRights } from '../cohort/rights.ts';
 import { refuseUnknown } from '../cohort/known-patients.ts';
 import type { ResourceLog } from '../cohort/versions.ts';
 import type { Command } from '../events/commands.ts';
@@ -17,7 +19,7 @@ import { parseInstant } from '../fhir/instant.ts';
 import type { References } from '../fhir/reference.ts';
 import type { LogReader, NewRecord, Outcome, QueuedRecord, WorkQueue } from '../log/log.ts';
 import { requireTopics } from '../log/require-topics.ts';
-import { looksBefore, plan, plannedTypes, scopeOf } from './plan.ts';
+import { looksBefore, plan, plannedTypes, rightsOf, scopeOf } from './plan.ts';
 import type { ExportCommand, Findings, PlanSettings, Since } from './plan.ts';
 import { ZoneFilter, ZoneGaps } from './zone-gaps.ts';
 
@@ -119,6 +121,9 @@ export class Planner implements Service {
       scope && (await resolveCohort(scope, time === undefined ? undefined : stamp(time), log, signal));
     const since = time === undefined ? undefined : { time, from: await this.#startsOf(command, time) };
     const { empty, known } = await this.#gaps(command, { since, cohort }, signal);
+    const rights = rightsOf(command);
+    const permits = await resolveRights(rights, since && stamp(since.time), log, signal);
+    refuseForbidden(patients, permits('Patient'));
     if (patients.length > 0)
       await refuseUnknown(patients, {
         ends: command.cut.ends.get('Patient') ?? [],
@@ -126,7 +131,11 @@ export class Planner implements Service {
         log,
         signal,
       });
-    const before = looksBefore(command, { since, cohort });
+    const moved = rights && time !== undefined ? await movedGroups(rights, stamp(time), log, signal) : [];
+    const moves = moved.some((group) => group !== scope?.group);
+    // Whether a rule about all patients of a resource permitted it before, only its earlier version tells.
+    const asksEarlier = command.grant?.types.some((type) => permits(type)?.exact === false) ?? false;
+    const before = looksBefore(command, { since, cohort, rightsLookBefore: moves || asksEarlier });
     const from = before === 'no' ? since?.from : new Map();
     return {
       since: since && from && { time: since.time, from },
@@ -201,7 +210,16 @@ export class Planner implements Service {
 }
 
 /** Errors of the request that only its client can correct. */
-const THE_CLIENTS: ReadonlySet<string> = new Set(['bad-request', 'not-found']);
+const THE_CLIENTS: ReadonlySet<string> = new Set(['bad-request', 'not-found', 'forbidden']);
+
+/** Says the same of a patient who exists and of one who does not. */
+function refuseForbidden(patients: readonly string[], rights: TypeRights | undefined): void {
+  const forbidden = rights && patients.find((id) => !rights.now(id, [id]));
+  if (forbidden === undefined) return;
+  throw new HeadwaterError('forbidden', `patient: your role does not permit Patient/${forbidden}`, {
+    subject: 'patient',
+  });
+}
 
 /** The most that the clock of a client may be ahead of the clock of the log, in ms. */
 const CLOCK_TOLERANCE_MS = 60_000;

@@ -43,12 +43,13 @@ export async function replayOrganized(
 }
 
 function intoBlocks(
-  { log, cohort, shapeOf }: TaskRun,
+  { log, population: { cohort, rights }, shapeOf }: TaskRun,
   type: string,
   out: { readonly files: FileSet; readonly blocks: PatientBlocks; readonly mine: (text: string) => boolean },
 ): Sink {
   const { files, blocks, mine } = out;
   const shape = shapeOf(type);
+  const permitted = rights(type);
   const linesOf = (owners: readonly string[], key: string): Lines => ({
     line: (data, start, end) => {
       for (const id of owners) blocks.add(id, key === `Patient/${id}`, data, [start, end]);
@@ -57,7 +58,10 @@ function intoBlocks(
   return {
     returned: (change, key) => {
       const { patients } = log.codec.decode(change.bytes);
-      const owners = patients.filter((id) => mine(id) && (cohort?.members?.has(id) ?? true));
+      // A block names its patient, so that patient alone has to be reason enough to return the resource.
+      const owners = patients.filter(
+        (id) => mine(id) && (cohort?.members?.has(id) ?? true) && (permitted?.now('', [id]) ?? true),
+      );
       // A task without a block still has to find what there is to report.
       return shaped(shape, owners.length > 0 ? linesOf(owners, key) : NOWHERE, change);
     },

@@ -29,15 +29,24 @@ export function problemOf(code: Problem['code'], error: unknown): Problem {
 
 const STACK_OVERFLOW = 'Maximum call stack size exceeded';
 
-/** `resource` says for programs which one it is, `details` why. */
-export function problemOutcome(key: string, { code, text }: Problem): object {
-  const outcome = operationOutcome('error', 'exception', `${key} is not in this export: ${text}`);
+/**
+ * `resource` says for programs which one it is, `details` why.
+ * @param key undefined where the client must not learn it
+ */
+export function problemOutcome(key: string | undefined, { code, text }: Problem): object {
+  const outcome = operationOutcome(
+    'error',
+    'exception',
+    `${key ?? 'A resource'} is not in this export: ${text}`,
+  );
   const [issue] = outcome.issue;
   return {
     ...outcome,
     issue: [
       {
-        extension: [{ url: RESOURCE_EXTENSION, valueReference: { reference: key } }],
+        ...(key !== undefined && {
+          extension: [{ url: RESOURCE_EXTENSION, valueReference: { reference: key } }],
+        }),
         ...issue,
         details: { coding: [{ system: PROBLEM_SYSTEM, code }] },
       },

@@ -5,7 +5,8 @@ import { IGNORING, replayRanges } from './replay-ranges.ts';
 import type { Sink } from './replay-range.ts';
 import type { TaskRun } from './task-run.ts';
 import { belongsBefore, belongsNow, maybeBefore } from './selection.ts';
-import type { Belongs, Fate, Selector, Version } from './selection.ts';
+import type { Belongs } from '../cohort/rights.ts';
+import type { Fate, Selector, Version } from './selection.ts';
 
 type When = 'now' | 'before';
 
@@ -83,13 +84,13 @@ class ProvenanceReading implements Selector {
   /** The targets of the body that the sink gets next. */
   #telling: readonly When[] = [];
 
-  constructor({ task: { filter }, cohort, references }: TaskRun, found: Found) {
+  constructor({ task: { filter }, population, references }: TaskRun, found: Found) {
     this.timed = filter.since !== undefined || filter.until !== undefined;
     this.#since = filter.since;
     this.#until = filter.until;
-    this.#now = belongsNow('Provenance', cohort);
-    this.#before = belongsBefore('Provenance', cohort);
-    this.#maybe = maybeBefore('Provenance', cohort);
+    this.#now = belongsNow('Provenance', population);
+    this.#before = belongsBefore('Provenance', population);
+    this.#maybe = maybeBefore('Provenance', population);
     this.#found = found;
     this.sink = {
       ...IGNORING,
@@ -103,7 +104,8 @@ class ProvenanceReading implements Selector {
 
   newest(id: string, version: Version): Fate {
     const { operation, changedAt, patients } = version;
-    if (this.#until !== undefined && changedAt > this.#until) return 'nothing';
+    // With `since` an older version may be gone: a later export returns this one, but does not report that one.
+    if (this.#since === undefined && this.#until !== undefined && changedAt > this.#until) return 'nothing';
     const key = keyOf(id);
     const changed = this.#since !== undefined && changedAt > this.#since;
     if (operation === 'delete') {
@@ -151,13 +153,13 @@ class TargetReading implements Selector {
   readonly #maybe: Belongs;
   readonly #found: Found;
 
-  constructor({ task: { filter }, cohort }: TaskRun, type: string, found: Found) {
+  constructor({ task: { filter }, population }: TaskRun, type: string, found: Found) {
     this.timed = filter.since !== undefined;
     this.#type = type;
     this.#since = filter.since;
-    this.#now = belongsNow(type, cohort);
-    this.#before = belongsBefore(type, cohort);
-    this.#maybe = maybeBefore(type, cohort);
+    this.#now = belongsNow(type, population);
+    this.#before = belongsBefore(type, population);
+    this.#maybe = maybeBefore(type, population);
     this.#found = found;
   }
 

@@ -27,14 +27,17 @@ interface Found {
  * it. Memory: the targets of all Provenance.
  */
 export async function chooseByReturned(run: TaskRun, related: Related): Promise<Chosen> {
-  const { cohort } = run;
+  const { population } = run;
   const { since } = run.task.filter;
   const always = { since: undefined, until: undefined };
-  const found = await readAll(run, Selection.ofCohort(always, undefined, 'Provenance'));
-  const now = await choose(run, related, found, (type) => Selection.ofCohort(always, cohort, type));
+  const found = await readAll(run, Selection.of(always, { ...population, cohort: undefined }, 'Provenance'));
+  const now = await choose(run, related, found, (type) => Selection.of(always, population, type));
   if (since === undefined) return { now: (key) => now.has(key), before: () => false, maybe: () => false };
-  const then = await readAll(run, new AsOf(since, () => true));
-  const had = await choose(run, related, then, (type) => new AsOf(since, belongsBefore(type, cohort)));
+  const then = await readAll(
+    run,
+    new AsOf(since, belongsBefore('Provenance', { ...population, cohort: undefined })),
+  );
+  const had = await choose(run, related, then, (type) => new AsOf(since, belongsBefore(type, population)));
   return {
     now: (key) => now.has(key),
     before: (key) => had.has(key),

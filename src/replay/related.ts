@@ -8,6 +8,7 @@ import { replayRanges, scanSelected } from './replay-ranges.ts';
 import { isFiltered } from './task-run.ts';
 import type { TaskRun } from './task-run.ts';
 import { AsOf, belongsBefore, Selection } from './selection.ts';
+import type { Belongs } from '../cohort/rights.ts';
 import type { Selector } from './selection.ts';
 
 /**
@@ -19,11 +20,18 @@ export async function replayRelated(run: TaskRun, related: Related): Promise<Exp
   const written: ExportFile[] = [];
   for (const [type, ranges] of Map.groupBy(run.task.ranges, (range: TaskRange) => range.type)) {
     const files = run.files.of(type);
+    const rights = run.population.rights(type);
+    const permitted =
+      (chosen: (key: string) => boolean, right: Belongs = () => true): Belongs =>
+      (id, patients) =>
+        chosen(`${type}/${id}`) && right(id, patients);
     const selection = new Selection(run.task.filter, {
-      now: (id) => now(`${type}/${id}`),
-      before: (id) => before(`${type}/${id}`),
-      maybe: (id) => maybe(`${type}/${id}`),
-      filtered: isFiltered(run.task, type),
+      now: permitted(now, rights?.now),
+      before: permitted(before, rights?.before),
+      maybe: permitted(maybe, rights?.before),
+      touched: permitted(maybe, rights?.touched),
+      filtered: isFiltered(run.task, type) || rights?.exact === false,
+      restricted: rights !== undefined,
     });
     const sink = fileSink(files, run.shapeOf(type));
     await replayRanges(run, ranges, () => ({ selection, sink, byPatients: true }));
@@ -50,7 +58,7 @@ const REFERENCE = /"(?:reference|url)"\s*:\s*"([^"\\]+)"/g;
 async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Promise<Chosen> {
   const wanted = new Set(run.task.ranges.map(({ type }) => type));
   const { since } = run.task.filter;
-  const { cohort } = run;
+  const { population } = run;
   const referenced = async (selectionOf: (type: string) => Selector): Promise<Set<string>> => {
     const found = new Set<string>();
     await scanSelected(run, { ranges, selectionOf }, (_, body) => {
@@ -63,9 +71,9 @@ async function chooseReferenced(run: TaskRun, ranges: readonly TaskRange[]): Pro
     return found;
   };
   const always = { since: undefined, until: undefined };
-  const all = await referenced((type) => Selection.ofCohort(always, cohort, type));
+  const all = await referenced((type) => Selection.of(always, population, type));
   if (since === undefined) return { now: (key) => all.has(key), before: () => false, maybe: () => false };
-  const had = await referenced((type) => new AsOf(since, belongsBefore(type, cohort)));
+  const had = await referenced((type) => new AsOf(since, belongsBefore(type, population)));
   return {
     now: (key) => all.has(key),
     before: (key) => had.has(key),

@@ -1,4 +1,5 @@
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { RecordBatch } from '../log/log.ts';
 import { newestFirst } from '../log/newest-first.ts';
 import type { Remember, Visitor } from '../log/newest-first.ts';
@@ -58,7 +59,7 @@ const NO_PATIENTS: readonly string[] = [];
  * | 4 | with a body           | its bytes, or what is made of them, are a line of `output`|
  * | 5 | left out by a filter  | the selection decides whether its client had it           |
  * | 6 | without a body, or nothing can be made of it | a line of `error` names it; then as 5 |
- * | 7 | cannot be read at all | a line of `error` names it, and under `since` one of `deleted` |
+ * | 7 | cannot be read at all | a line of `error` names it, and under `since` one of `deleted`; no name if rights decide |
  *
  * A key is remembered unless its record is of the first load: nothing older of it can be there. (Not so for `create`, which
  * may be an id that was deleted before.)
@@ -73,6 +74,7 @@ export async function replayRange({ open, from }: Replayed, options: ReplayOptio
 
 class Replay implements Visitor {
   readonly #options: ReplayOptions;
+  #withheld = false;
 
   constructor(options: ReplayOptions) {
     this.#options = options;
@@ -103,8 +105,14 @@ class Replay implements Visitor {
     return remembered(fate, change.operation === 'snapshot' && !older);
   }
 
+  /** The versions that would tell are gone. A client of restricted rights may never have been permitted the resource, so its id is not told. */
   doubted(batch: RecordBatch, i: number): void {
-    this.#deleted(batch.key(i).toString());
+    const { selection, sink } = this.#options;
+    const key = batch.key(i).toString();
+    if (!selection.restricted) return this.#deleted(key);
+    if (this.#withheld) return;
+    this.#withheld = true;
+    sink.reported('error', key, WITHHELD);
   }
 
   /** Whether it is returned. */
@@ -128,8 +136,8 @@ class Replay implements Visitor {
 
   #notRead(key: string, problem: Problem): void {
     const { sink, selection } = this.#options;
-    sink.reported('error', key, problemOutcome(key, problem));
-    if (selection.increment) this.#deleted(key);
+    sink.reported('error', key, problemOutcome(selection.restricted ? undefined : key, problem));
+    if (selection.increment && !selection.restricted) this.#deleted(key);
   }
 
   #versionOf(change: ChangePeek): Version {
@@ -144,6 +152,12 @@ class Replay implements Visitor {
     return { operation, changedAt, patients, leftPatients, unread };
   }
 }
+
+const WITHHELD = operationOutcome(
+  'information',
+  'incomplete',
+  'Resources that you may have are not named in deleted, because the log no longer tells whether you were permitted them: take an export without _since.',
+);
 
 function remembered(fate: Fate, nothingOlder: boolean): Remember {
   if (nothingOlder) return 'ask';

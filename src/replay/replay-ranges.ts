@@ -2,6 +2,7 @@ import type { TaskRange } from '../events/tasks.ts';
 import { RangesReader } from './ranges-reader.ts';
 import { replayRange } from './replay-range.ts';
 import type { ReplayOptions, Sink } from './replay-range.ts';
+import { isByPatients } from './task-run.ts';
 import type { TaskRun } from './task-run.ts';
 import type { Selector } from './selection.ts';
 import { shaped } from './file-sink.ts';
@@ -45,7 +46,7 @@ export async function scanSelected(
         return shaped(shape, lines, change);
       },
     };
-    return { selection: selectionOf(type), sink, byPatients: run.cohort !== undefined };
+    return { selection: selectionOf(type), sink, byPatients: isByPatients(run.population, type) };
   });
 }
 

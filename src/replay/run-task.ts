@@ -10,7 +10,8 @@ import { replayOrganized } from './organized.ts';
 import { RangesReader } from './ranges-reader.ts';
 import { replayRelated } from './related.ts';
 import { replayRange } from './replay-range.ts';
-import { selectionOf } from './task-run.ts';
+import { resolveRights } from '../cohort/rights.ts';
+import { isByPatients, selectionOf } from './task-run.ts';
 import type { TaskRun, TaskTools } from './task-run.ts';
 import { TaskFiles } from './task-files.ts';
 import { shapesOf } from './shape.ts';
@@ -53,16 +54,16 @@ async function begin(task: Task, tools: TaskTools, { signal, onProgress }: TaskC
   const { reader, topicOf, codec } = log;
   const scope = filter.scope && (await withPatients(filter.scope, jobId, patientsOf, signal));
   const decodeChange = (value: Buffer): ReturnType<typeof codec.decode> => codec.decode(value);
-  const cohort =
-    scope &&
-    (await resolveCohort(scope, filter.since, { reader, topicOf, references, decodeChange }, signal));
+  const resources = { reader, topicOf, references, decodeChange };
+  const cohort = scope && (await resolveCohort(scope, filter.since, resources, signal));
+  const rights = await resolveRights(filter.rights, filter.since, resources, signal);
   const ranges = [...task.ranges, ...(task.related?.ranges ?? [])];
   const total = ranges.reduce((sum, range) => sum + offsetsOf(range), 0);
   let passed = 0;
   const onBatch = (offsets: number): void => onProgress(Math.min(1, (passed += offsets) / total));
   const shapeOf = shapesOf(filter, codec, references);
   const files = new TaskFiles(task, tools);
-  return { task, cohort, log, references, files, shapeOf, onBatch, signal };
+  return { task, population: { cohort, rights }, log, references, files, shapeOf, onBatch, signal };
 }
 
 /** A scope with all patients that the request names, which may stand in its command. */
@@ -92,7 +93,7 @@ async function replay(run: TaskRun, blockBytes?: number): Promise<ExportFile[]> 
 }
 
 async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
-  const { task, signal, log, cohort } = run;
+  const { task, signal, log, population } = run;
   const reading = new RangesReader(log, task.ranges, signal);
   const ending: Promise<ExportFile[]>[] = [];
   try {
@@ -101,7 +102,7 @@ async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
       const options = {
         codec: log.codec,
         selection: selectionOf(run, type),
-        byPatients: cohort !== undefined,
+        byPatients: isByPatients(population, type),
         sink: fileSink(files, run.shapeOf(type)),
         onBatch: run.onBatch,
       };

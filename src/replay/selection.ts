@@ -1,4 +1,5 @@
 import type { Cohort, Patients } from '../cohort/cohort.ts';
+import type { Belongs, Rights } from '../cohort/rights.ts';
 import { MANY_PATIENTS } from '../events/resource-change.ts';
 import type { Operation } from '../events/resource-change.ts';
 
@@ -42,6 +43,8 @@ export interface Selector {
   leftOut?(id: string, version: Version): Fate;
   /** Whether what is gone is reported. */
   readonly increment?: boolean;
+  /** Whether the client must not learn of a resource whose patients are unknown. */
+  readonly restricted?: boolean;
 }
 
 /**
@@ -67,12 +70,16 @@ export class Selection implements Selector {
   readonly #now: Belongs;
   readonly #before: Belongs;
   readonly #maybe: Belongs;
+  readonly #touched: Belongs;
   readonly #filtered: boolean;
+  readonly restricted: boolean;
 
   /**
    * @param scope.before what was in for certain
    * @param scope.maybe and what may have been; as `before` when nothing is uncertain
+   * @param scope.touched as `maybe`, when not all patients of the resource are known
    * @param scope.filtered whether filters choose among what is in
+   * @param scope.restricted whether rights choose among what is in
    */
   constructor(
     period: Period,
@@ -80,24 +87,30 @@ export class Selection implements Selector {
       readonly now: Belongs;
       readonly before: Belongs;
       readonly maybe?: Belongs;
+      readonly touched?: Belongs;
       readonly filtered?: boolean;
+      readonly restricted?: boolean;
     },
   ) {
     this.#period = period;
     this.#now = scope.now;
     this.#before = scope.before;
     this.#maybe = scope.maybe ?? scope.before;
+    this.#touched = scope.touched ?? this.#maybe;
     this.#filtered = scope.filtered ?? false;
+    this.restricted = scope.restricted ?? false;
   }
 
-  /**
-   * @param cohort undefined = the whole system
-   * @param type of the resources that are asked about
-   */
-  static ofCohort(period: Period, cohort: Cohort | undefined, type: string, filtered = false): Selection {
-    const now = belongsNow(type, cohort);
-    const before = belongsBefore(type, cohort);
-    return new Selection(period, { now, before, maybe: maybeBefore(type, cohort), filtered });
+  /** @param type of the resources that are asked about */
+  static of(period: Period, population: Population, type: string, filtered = false): Selection {
+    return new Selection(period, {
+      now: belongsNow(type, population),
+      before: belongsBefore(type, population),
+      maybe: maybeBefore(type, population),
+      touched: touchedBefore(type, population),
+      filtered: filtered || population.rights(type)?.exact === false,
+      restricted: population.rights(type) !== undefined,
+    });
   }
 
   get timed(): boolean {
@@ -116,7 +129,7 @@ export class Selection implements Selector {
     const changed = since !== undefined && changedAt > since;
     // An unreadable version belongs to the patients of the version before, or to any patient.
     const owners = version.unread ? version.leftPatients : patients;
-    const anybodys = version.unread === true && owners.length === 0;
+    const anybodys = version.unread === true && owners.length === 0 && !this.restricted;
     if (operation !== 'delete' && (anybodys || this.#now(id, owners))) {
       if (late) return 'later'; // 1
       const had = since !== undefined && !changed && (anybodys || this.#before(id, owners));
@@ -140,7 +153,13 @@ export class Selection implements Selector {
 
   /** The fate of a version after `since` that is not returned. */
   #gone(id: string, { operation, patients, leftPatients }: Version): Fate {
-    if (!this.#maybe(id, patients) && !this.#maybe(id, leftPatients)) return 'watch';
+    // A deletion names the patients of the version before, and of what was loaded there is no other version. An update may name more or
+    // fewer than the version before: of all of them, one may have been wanted, and another one permitted.
+    const exact = (operation === 'delete' || operation === 'snapshot') && leftPatients.length === 0;
+    const had = exact
+      ? this.#maybe(id, patients)
+      : this.#touched(id, leftPatients.length === 0 ? patients : [...patients, ...leftPatients]);
+    if (!had) return 'watch';
     if (!this.#filtered) return 'deleted';
     return operation === 'create' ? 'watch' : 'doubtful'; // 8
   }
@@ -172,25 +191,44 @@ export class AsOf implements Selector {
   }
 }
 
-/** Whether a resource is in, by its id and by whose compartments it is in. */
-export type Belongs = (id: string, patients: readonly string[]) => boolean;
+/** The patients and rights that decide what an export may hold. */
+export interface Population {
+  /** undefined = the whole system. */
+  readonly cohort: Cohort | undefined;
+  readonly rights: Rights;
+}
 
 /**
  * Whether a resource belongs as of the cut. A resource of more patients than its record names counts: what can be read of it names them all,
  * and what cannot be read is reported as a problem.
  */
-export function belongsNow(type: string, cohort: Cohort | undefined): Belongs {
-  return cohort ? belongs(type, cohort.members, cohort.groups, 'maybe') : () => true;
+export function belongsNow(type: string, { cohort, rights }: Population): Belongs {
+  const wanted = cohort && belongs(type, cohort.members, cohort.groups, 'maybe');
+  return both(wanted, rights(type)?.now);
 }
 
 /** Whether a resource certainly belonged as of `since`: then the client has it. */
-export function belongsBefore(type: string, cohort: Cohort | undefined): Belongs {
-  return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'certainly') : () => true;
+export function belongsBefore(type: string, { cohort, rights }: Population): Belongs {
+  const wanted = cohort && belongs(type, cohort.before, cohort.groupsBefore, 'certainly');
+  return both(wanted, rights(type)?.before);
 }
 
 /** Whether a resource may have belonged as of `since`: then the client may have it. */
-export function maybeBefore(type: string, cohort: Cohort | undefined): Belongs {
-  return cohort ? belongs(type, cohort.before, cohort.groupsBefore, 'maybe') : () => true;
+export function maybeBefore(type: string, { cohort, rights }: Population): Belongs {
+  const wanted = cohort && belongs(type, cohort.before, cohort.groupsBefore, 'maybe');
+  return both(wanted, rights(type)?.before);
+}
+
+/** Whether a resource that named these patients, and maybe others, may have belonged as of `since`. */
+export function touchedBefore(type: string, { cohort, rights }: Population): Belongs {
+  const wanted = cohort && belongs(type, cohort.before, cohort.groupsBefore, 'maybe');
+  return both(wanted, rights(type)?.touched);
+}
+
+function both(wanted: Belongs | undefined, permitted: Belongs | undefined): Belongs {
+  if (!wanted) return permitted ?? (() => true);
+  if (!permitted) return wanted;
+  return (id, patients) => wanted(id, patients) && permitted(id, patients);
 }
 
 /** @param how what `MANY_PATIENTS` means: these patients may be among the many */

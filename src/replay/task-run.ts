@@ -1,10 +1,10 @@
-import type { Cohort } from '../cohort/cohort.ts';
 import type { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { CommandPlace, Task } from '../events/tasks.ts';
 import type { References } from '../fhir/reference.ts';
 import type { LogReader } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { Selection } from './selection.ts';
+import type { Population } from './selection.ts';
 import type { Shape } from './shape.ts';
 import type { TaskFiles } from './task-files.ts';
 
@@ -35,8 +35,7 @@ export interface TaskTools {
 /** One attempt to run a task: its place between the log and the files. */
 export interface TaskRun {
   readonly task: Task;
-  /** undefined = the whole system. */
-  readonly cohort: Cohort | undefined;
+  readonly population: Population;
   readonly log: ResourceReading;
   readonly references: References;
   readonly files: TaskFiles;
@@ -52,6 +51,11 @@ export function isFiltered({ filter }: Task, type: string): boolean {
   return filter.typeFilters.some((query) => query.startsWith(`${type}?`));
 }
 
-export function selectionOf({ task, cohort }: TaskRun, type: string): Selection {
-  return Selection.ofCohort(task.filter, cohort, type, isFiltered(task, type));
+export function selectionOf({ task, population }: TaskRun, type: string): Selection {
+  return Selection.of(task.filter, population, type, isFiltered(task, type));
+}
+
+/** Whether the selection of a type has to know the patients of its resources. */
+export function isByPatients({ cohort, rights }: Population, type: string): boolean {
+  return cohort !== undefined || rights(type) !== undefined;
 }

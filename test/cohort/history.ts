@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { World } from './world.ts';
 import type { Json, Write } from './world.ts';
 
 const PATIENTS = ['p1', 'p2', 'p3', 'p4'];
@@ -154,3 +155,19 @@ export const beginning: fc.Arbitrary<Chapter> = fc.record({
     },
   ),
 });
+
+/** A world whose log begins with a load. */
+export function worldOf({ transactions: [first, ...rest] }: Chapter, zoneRecords: number): World {
+  const world = new World(zoneRecords);
+  world.load(first?.writes ?? []);
+  play(world, { transactions: rest });
+  return world;
+}
+
+export function play(world: World, { transactions }: Chapter): void {
+  for (const { wait, writes } of transactions) {
+    world.pass(wait);
+    world.commit(writes);
+  }
+  world.pass(1);
+}

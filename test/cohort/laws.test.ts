@@ -3,11 +3,10 @@ import fc from 'fast-check';
 import { formatInstant } from '../../src/fhir/instant.ts';
 import { apply, blocksOf, keyOf, linesOf, parametersOf, sorted } from './exported.ts';
 import type { ExportParameters } from '../../src/events/request.ts';
-import { beginning, chapter } from './history.ts';
-import type { Chapter } from './history.ts';
+import { beginning, chapter, play, worldOf } from './history.ts';
 import { answer } from './oracle.ts';
 import type { Asked } from './oracle.ts';
-import { instantOf, World } from './world.ts';
+import { instantOf } from './world.ts';
 
 const RUNS = Number(process.env['HEADWATER_TEST_COHORT_RUNS'] ?? 150);
 
@@ -52,22 +51,6 @@ const refined: fc.Arbitrary<Asked> = fc
 
 /** Records in one zone. */
 const zones = fc.constantFrom(Infinity, Infinity, 1, 2);
-
-/** A world whose log begins with a load. */
-function worldOf({ transactions: [first, ...rest] }: Chapter, zoneRecords: number): World {
-  const world = new World(zoneRecords);
-  world.load(first?.writes ?? []);
-  play(world, { transactions: rest });
-  return world;
-}
-
-function play(world: World, { transactions }: Chapter): void {
-  for (const { wait, writes } of transactions) {
-    world.pass(wait);
-    world.commit(writes);
-  }
-  world.pass(1);
-}
 
 describe('exports of patients and groups', function () {
   this.timeout(600_000);

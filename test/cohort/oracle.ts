@@ -10,7 +10,11 @@ export interface Asked {
   /** As `Type?element=value`; those of a type are alternatives. */
   readonly filters?: readonly string[];
   readonly elements?: readonly string[];
+  /** Whether the client may have a resource of these patients, as of a time; everything by default. */
+  readonly permits?: Permits;
 }
+
+export type Permits = (row: Row, patients: readonly string[], rows: Rows, time: number) => boolean;
 
 export type Answer =
   | { readonly failed: 'not-found' | 'bad-request' }
@@ -48,27 +52,36 @@ export function answer(rows: Rows, time: number, asked: Asked): Answer {
   }
   const ownersOf = (row: Row): string[] =>
     compartmentsOf(row).filter((id) => members === undefined || members.has(id));
-  const inScope = (row: Row): boolean =>
-    row.type === 'Group' && groups !== undefined ? groups.has(row.id) : ownersOf(row).length > 0;
+  const mayHave = (row: Row): boolean => asked.permits?.(row, compartmentsOf(row), rows, time) ?? true;
+  const everything = asked.level === 'system';
+  const inScope = (row: Row): boolean => {
+    if (everything) return true;
+    return row.type === 'Group' && groups !== undefined ? groups.has(row.id) : ownersOf(row).length > 0;
+  };
 
   const wanted = (type: string): boolean => types.length === 0 || types.includes(type);
-  const found = [...rows.values()].filter((row) => COMPARTMENT_TYPES.includes(row.type) && inScope(row));
+  const found = [...rows.values()].filter(
+    (row) => (everything || COMPARTMENT_TYPES.includes(row.type)) && inScope(row) && mayHave(row),
+  );
   const passes = (row: Row): boolean => row.readable && isLetThrough(row, asked.filters ?? []);
   const returned = found.filter((row) => wanted(row.type) && row.type !== 'Provenance' && passes(row));
   const context = new Set(returned.flatMap((row) => referencesIn(row.resource)));
-  const provenances = [...rows.values()].filter((row) => row.type === 'Provenance');
+  const provenances = [...rows.values()].filter((row) => row.type === 'Provenance' && mayHave(row));
   const chosen = [
     ...returned,
     ...[...rows.values()].filter(
       (row) =>
         !COMPARTMENT_TYPES.includes(row.type) &&
+        !everything &&
         types.includes(row.type) &&
+        mayHave(row) &&
         context.has(`${row.type}/${row.id}`),
     ),
     ...(provenance === 'in-scope'
       ? provenances.filter(
           (row) =>
-            wanted('Provenance') && (compartmentsOf(row).length > 0 ? inScope(row) : about(row, found)),
+            wanted('Provenance') &&
+            (everything || compartmentsOf(row).length > 0 ? inScope(row) : about(row, found)),
         )
       : provenance === 'relevant'
         ? provenances.filter((row) => about(row, returned))
@@ -93,6 +106,13 @@ function isLetThrough({ type, resource }: Row, filters: readonly string[]): bool
   );
 }
 
+/** The patients of a group as of a time. */
+export function patientsIn(rows: Rows, time: number, group: string): ReadonlySet<string> {
+  const patients = new Set<string>();
+  enrol(rows, time, group, patients, new Set());
+  return patients;
+}
+
 function enrol(rows: Rows, time: number, id: string, patients: Set<string>, groups: Set<string>): void {
   const group = rows.get(`Group/${id}`);
   if (!group || groups.has(id)) return;
@@ -115,7 +135,7 @@ function isNow(period: Json | undefined, time: number): boolean {
   return end === undefined || bound(end, '-12-31T23:59:59.999Z') >= time;
 }
 
-function compartmentsOf({ type, id, resource }: Row): string[] {
+export function compartmentsOf({ type, id, resource }: Row): string[] {
   if (resource['trouble'] === 'cut') return type === 'Patient' ? [id] : []; // it is unreadable
   const references = {
     Patient: () => [`Patient/${id}`, ...list(resource['link']).map(({ other }) => refOf(other))],

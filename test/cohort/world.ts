@@ -7,6 +7,7 @@ import type { KeyedChange } from '../../src/capture/change.ts';
 import type { SourceRow } from '../../src/capture/source-mapping.ts';
 import { StampClock } from '../../src/capture/stamp-clock.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
+import type { Grant } from '../../src/events/grant.ts';
 import type { ExportParameters } from '../../src/events/request.ts';
 import { ResourceChangeCodec } from '../../src/events/resource-change-codec.ts';
 import type { ResourceChange } from '../../src/events/resource-change.ts';
@@ -207,8 +208,14 @@ export class World {
   }
 
   /** @param taskRecords what a task reads at most, if it can be helped */
-  async export(cut: Cut, asked: Partial<ExportParameters>, taskRecords = 1_000): Promise<Exported> {
-    const { events, tasks } = await this.#plan(cut, { ...EVERYTHING, ...asked }, taskRecords * MEAN_BYTES);
+  async export(
+    cut: Cut,
+    asked: Partial<ExportParameters>,
+    taskRecords = 1_000,
+    grant?: Grant,
+  ): Promise<Exported> {
+    const parameters = { ...EVERYTHING, ...asked };
+    const { events, tasks } = await this.#plan({ parameters, cut, grant }, taskRecords * MEAN_BYTES);
     const failure = events.find((event) => event.kind === 'ExportFailed');
     const store = new MemoryStore();
     const exported = { output: [] as Exported['output'][number][], deleted: [] as string[] };
@@ -227,17 +234,19 @@ export class World {
     return { failed: failure?.code, ...exported, problems, count };
   }
 
-  async #plan(cut: Cut, parameters: ExportParameters, taskBytes: number) {
+  async #plan(
+    asked: { cut: Cut; parameters: ExportParameters; grant: Grant | undefined },
+    taskBytes: number,
+  ) {
     const events: StatusEvent[] = [];
     const tasks: Task[] = [];
     const command = {
       kind: 'ExportRequested' as const,
       jobId: 'job',
       clientId: 'client',
-      acceptedAt: cut.time,
+      acceptedAt: asked.cut.time,
       requestUrl: 'http://127.0.0.1/fhir/$export',
-      parameters,
-      cut,
+      ...asked,
     };
     const record = { topic: 'commands', partition: 0, offset: offset(0), key: 'job', value: Buffer.alloc(0) };
     const planner = new Planner({
@@ -264,7 +273,7 @@ export class World {
       group: 'planner',
       settings: { taskBytes, quickBytes: 10 * MEAN_BYTES, parallelism: 2, layout: 'flat' },
       references: this.#references,
-      clock: () => cut.time,
+      clock: () => asked.cut.time,
       logger: { debug() {}, info() {}, warn() {}, error() {} },
       health: { ready() {} },
     });

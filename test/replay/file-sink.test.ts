@@ -10,7 +10,7 @@ import { FileSet } from '../../src/files/file-set.ts';
 import { batchOf } from '../cohort/log-record.ts';
 import { fileSink, NOWHERE, shaped } from '../../src/replay/file-sink.ts';
 import { replayRange } from '../../src/replay/replay-range.ts';
-import { Selection } from '../../src/replay/selection.ts';
+import { selectionOf } from './selections.ts';
 import { shapesOf } from '../../src/replay/shape.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 
@@ -61,7 +61,7 @@ describe('files of resources that are reshaped', () => {
       {
         codec,
         sink,
-        selection: Selection.ofCohort({ since: 0, until: undefined }, undefined, 'Medication', true),
+        selection: selectionOf({ since: 0, until: undefined }, undefined, 'Medication', true),
         byPatients: false,
         onBatch: () => undefined,
       },

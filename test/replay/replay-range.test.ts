@@ -16,7 +16,7 @@ import { openBatch, splitBatches } from '../../src/log/kafka/read/record-batch-r
 import { BatchBuilder, claim } from '../../src/log/kafka/append/record-batch-writer.ts';
 import { fileSink } from '../../src/replay/file-sink.ts';
 import { replayRange } from '../../src/replay/replay-range.ts';
-import { Selection } from '../../src/replay/selection.ts';
+import { selectionOf } from './selections.ts';
 import { shapesOf } from '../../src/replay/shape.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
 
@@ -117,7 +117,7 @@ describe('replay of a range', () => {
       { open: () => newestFirst(changes, options.batch), from: 0 },
       {
         codec,
-        selection: Selection.ofCohort(period, undefined, 'Observation'),
+        selection: selectionOf(period, undefined, 'Observation'),
         byPatients: false,
         sink: fileSink(files, shapesOf({ typeFilters: [], elements: [] }, codec)('Observation')),
         onBatch: () => undefined,

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { Cohort } from '../../src/cohort/cohort.ts';
 import { MANY_PATIENTS } from '../../src/events/resource-change.ts';
-import { Selection } from '../../src/replay/selection.ts';
+import type { Selection } from '../../src/replay/selection.ts';
+import { selectionOf } from './selections.ts';
 import type { Fate, Version } from '../../src/replay/selection.ts';
 
 /** A resource's life: where it is after each step, undefined = nowhere. Times may repeat, as those of one transaction do. */
@@ -69,11 +70,7 @@ describe('the selection of a cohort', () => {
     fc.assert(
       fc.property(life, fc.nat(12), some, some, (steps, since, members, before) => {
         const versions = versionsOf(steps);
-        const selection = Selection.ofCohort(
-          { since, until: undefined },
-          cohortOf(members, before),
-          'Observation',
-        );
+        const selection = selectionOf({ since, until: undefined }, cohortOf(members, before), 'Observation');
         const fate = fateOf(selection, versions);
         const had = isIn(versions, since, before);
         const has = isIn(versions, Infinity, members);
@@ -91,11 +88,7 @@ describe('the selection of a cohort', () => {
     fc.assert(
       fc.property(life, some, fc.option(fc.nat(12), { nil: undefined }), (steps, members, until) => {
         const versions = versionsOf(steps);
-        const selection = Selection.ofCohort(
-          { since: undefined, until },
-          cohortOf(members, members),
-          'Observation',
-        );
+        const selection = selectionOf({ since: undefined, until }, cohortOf(members, members), 'Observation');
         const late = until !== undefined && (versions.at(-1)?.changedAt ?? 0) > until;
         const expected = isIn(versions, Infinity, members) && !late ? 'output' : 'nothing';
         assert.equal(fateOf(selection, versions), expected);
@@ -111,11 +104,7 @@ describe('the selection of a cohort', () => {
           ...step,
           patients: step.patients?.filter((id) => !members.includes(id)),
         }));
-        const selection = Selection.ofCohort(
-          { since, until: undefined },
-          cohortOf(members, members),
-          'Observation',
-        );
+        const selection = selectionOf({ since, until: undefined }, cohortOf(members, members), 'Observation');
         const fate = fateOf(selection, versionsOf(strangers));
         assert.notEqual(fate, 'deleted');
         assert.notEqual(fate, 'held');
@@ -127,8 +116,7 @@ describe('the selection of a cohort', () => {
 
   it('goes by ids for groups: those asked for and those in them, no others of the same patients', () => {
     const cohort = { ...cohortOf(['a'], ['a']), groups: new Set(['g']), groupsBefore: new Set(['h']) };
-    const of = (since: number | undefined) =>
-      Selection.ofCohort({ since, until: undefined }, cohort, 'Group');
+    const of = (since: number | undefined) => selectionOf({ since, until: undefined }, cohort, 'Group');
     const version = { operation: 'update' as const, changedAt: 5, patients: ['a'], leftPatients: [] };
     assert.equal(of(undefined).newest('g', version), 'output');
     assert.equal(of(undefined).newest('other', version), 'nothing');
@@ -138,11 +126,7 @@ describe('the selection of a cohort', () => {
   });
 
   it('returns a resource of unnamed many patients again, and reports it when it is gone', () => {
-    const selection = Selection.ofCohort(
-      { since: 5, until: undefined },
-      cohortOf(['a'], ['a']),
-      'Observation',
-    );
+    const selection = selectionOf({ since: 5, until: undefined }, cohortOf(['a'], ['a']), 'Observation');
     const many = [MANY_PATIENTS];
     const live = { operation: 'update' as const, changedAt: 3, patients: many, leftPatients: [] };
     assert.equal(selection.newest('x', live), 'output', 'its client may lack it');

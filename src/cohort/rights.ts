@@ -1,0 +1,113 @@
+import { groupMembers } from './cohort.ts';
+import type { Members } from './cohort.ts';
+import type { ResourceLog } from './versions.ts';
+import { groupsOf, isAbout } from '../events/grant.ts';
+import type { GrantRule } from '../events/grant.ts';
+import { MANY_PATIENTS } from '../events/resource-change.ts';
+import type { TaskRights } from '../events/tasks.ts';
+import type { Stamp } from '../base/positions.ts';
+
+/** Whether a resource is in, by its id and by whose compartments it is in. */
+export type Belongs = (id: string, patients: readonly string[]) => boolean;
+
+/** The resources of a type that the client of an export may have. */
+export interface TypeRights {
+  /** As of the cut. */
+  readonly now: Belongs;
+  /** As of `since`. */
+  readonly before: Belongs;
+  /** Whether a resource with one of these patients may have been permitted as of `since`, with others beside them. */
+  readonly touched: Belongs;
+  /** Whether `touched` is as good as `before`: no rule looks at all patients of a resource. */
+  readonly exact: boolean;
+}
+
+/** The rights of an export's client, by type; undefined = everything of the type. */
+export type Rights = (type: string) => TypeRights | undefined;
+
+export const ALL_RIGHTS: Rights = () => undefined;
+
+interface ResolvedRule {
+  readonly rule: GrantRule;
+  /** undefined where the rule is about no certain patients. */
+  readonly sets: Members | undefined;
+}
+
+/** Returns the groups of a grant whose members are not those as of `since`. */
+export async function movedGroups(
+  rights: TaskRights,
+  since: Stamp,
+  log: ResourceLog,
+  signal: AbortSignal,
+): Promise<string[]> {
+  const moved: string[] = [];
+  for (const group of groupsOf(rights.grant)) {
+    const { now, before } = await groupMembers(group, rights, { since, log, signal });
+    if (now !== before) moved.push(group);
+  }
+  return moved;
+}
+
+/** Resolves the groups of a grant as of the cut and as of `since`. A pure function of an immutable part of the log. */
+export async function resolveRights(
+  rights: TaskRights | undefined,
+  since: Stamp | undefined,
+  log: ResourceLog,
+  signal: AbortSignal,
+): Promise<Rights> {
+  if (rights === undefined) return ALL_RIGHTS;
+  const { grant } = rights;
+  const members = new Map<string, Members>();
+  for (const group of groupsOf(grant))
+    members.set(group, await groupMembers(group, rights, { since, log, signal }));
+  const resolved = grant.rules.map((rule) => ({ rule, sets: setsOf(rule, members) }));
+  const permitted = new Set(grant.types);
+  const known = new Map<string, TypeRights | undefined>();
+  return (type) => {
+    if (!known.has(type)) known.set(type, permitted.has(type) ? typeRights(resolved, type) : NOTHING);
+    return known.get(type);
+  };
+}
+
+function setsOf({ where }: GrantRule, members: ReadonlyMap<string, Members>): Members | undefined {
+  if (where.kind === 'patients') return { now: new Set(where.ids), before: new Set(where.ids) };
+  if (where.kind !== 'groups') return undefined;
+  const all = (when: keyof Members): ReadonlySet<string> =>
+    new Set(where.ids.flatMap((id) => [...(members.get(id)?.[when] ?? [])]));
+  return { now: all('now'), before: all('before') };
+}
+
+const NOTHING: TypeRights = { now: () => false, before: () => false, touched: () => false, exact: true };
+
+function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights | undefined {
+  const rules = resolved.filter(({ rule }) => isAbout(rule, type));
+  const denying = rules.filter(({ rule }) => rule.effect === 'deny');
+  const allowing = rules.filter(({ rule }) => rule.effect === 'allow');
+  const never = allowing.length === 0 || denying.some(({ rule }) => rule.where.kind === 'everything');
+  if (never) return NOTHING;
+  if (denying.length === 0 && allowing[0]?.rule.where.kind === 'everything') return undefined;
+  const at = (when: keyof Members): Belongs => {
+    const denied = denying.map((one) => holds(one, when));
+    const allowed = allowing.map((one) => holds(one, when));
+    return (id, patients) =>
+      !denied.some((holding) => holding(id, patients)) && allowed.some((holding) => holding(id, patients));
+  };
+  const named = allowing.map(({ rule, sets }) => holds({ rule: { ...rule, shared: 'any' }, sets }, 'before'));
+  return {
+    now: at('now'),
+    before: at('before'),
+    touched: (id, patients) => named.some((holding) => holding(id, patients)),
+    exact: denying.length === 0 && allowing.every(({ rule }) => rule.shared === 'any'),
+  };
+}
+
+function holds({ rule, sets }: ResolvedRule, when: keyof Members): Belongs {
+  if (rule.where.kind === 'everything') return () => true;
+  const ids = sets?.[when];
+  if (ids === undefined) return (_, patients) => patients.length > 0;
+  if (rule.shared === 'exclude')
+    return (_, patients) => patients.length > 0 && patients.every((id) => ids.has(id));
+  // One of very many patients may be one of these: that is enough to deny, and not enough to allow.
+  const many = rule.effect === 'deny';
+  return (_, patients) => patients.some((id) => ids.has(id) || (many && id === MANY_PATIENTS));
+}
