@@ -76,7 +76,7 @@ export interface Role {
     /** The Groups that may be exported: all, these, or those that an attribute of the client names. */
     readonly groups: '*' | readonly string[] | { readonly claim: string };
     /** Unfinished exports at a time, at most; undefined = as the settings say. */
-    readonly maxUnfinished: number | undefined;
+    readonly maxUnfinished?: number | undefined;
     /** Whether the client learns which types its role withholds. */
     readonly withheld: 'told' | 'silent';
   };

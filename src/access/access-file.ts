@@ -1,0 +1,111 @@
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import type { JSONWebKeySet } from 'jose';
+import { parseDocument } from 'yaml';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { checkPolicy } from './access-check.ts';
+import { fileSchema } from './access-schema.ts';
+import type { AccessFile, FileClient, FileIssuer, FileRule } from './access-schema.ts';
+import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from './policy.ts';
+
+/**
+ * Reads and checks the access file and the files that it names.
+ * @param path YAML or JSON; paths in it are relative to its folder
+ * @throws bad-config with a line for each problem, each of which names its place in the file
+ */
+export async function readAccessFile(path: string): Promise<AccessPolicy> {
+  const bytes = await readOr(path, 'HEADWATER_ACCESS_FILE');
+  const file = parse(bytes.toString('utf8'), path);
+  const policy: AccessPolicy = {
+    hash: createHash('sha256').update(bytes).digest('hex'),
+    embedded: file.issuers.embedded,
+    external: await Promise.all(file.issuers.external.map((issuer) => externalOf(issuer, path))),
+    clients: new Map(
+      await Promise.all(
+        Object.entries(file.clients).map(
+          async ([id, client]) => [id, await clientOf(id, client, path)] as const,
+        ),
+      ),
+    ),
+    roles: new Map(Object.entries(file.roles).map(([name, role]) => [name, roleOf(role)])),
+  };
+  const problems = checkPolicy(policy);
+  if (problems.length > 0) throw wrong(path, problems);
+  return policy;
+}
+
+function parse(text: string, path: string): AccessFile {
+  const document = parseDocument(text, { uniqueKeys: true });
+  const [mistake] = document.errors;
+  if (mistake) throw wrong(path, [mistake.message.split('\n')[0] ?? '']);
+  let content: unknown;
+  try {
+    content = document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw wrong(path, ['it has an alias (*name); write the value out']);
+  }
+  const parsed = fileSchema.safeParse(content);
+  if (parsed.success) return parsed.data;
+  throw wrong(
+    path,
+    parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`),
+  );
+}
+
+async function clientOf(id: string, client: FileClient, path: string): Promise<Client> {
+  const { jwks, jwksUrl, jwksFile, ...others } = client;
+  const given = [jwks, jwksUrl, jwksFile].filter((one) => one !== undefined);
+  if (given.length !== 1)
+    throw wrong(path, [`clients.${id}: give one of jwksUrl, jwksFile and jwks, not ${given.length}`]);
+  if (jwksUrl !== undefined) return { ...others, keys: { url: jwksUrl } };
+  const set = jwks ?? (await keySetOf(resolve(dirname(path), jwksFile ?? ''), `clients.${id}.jwksFile`));
+  return { ...others, keys: { set: set as JSONWebKeySet } };
+}
+
+async function keySetOf(file: string, place: string): Promise<unknown> {
+  const text = (await readOr(file, place)).toString('utf8');
+  try {
+    return JSON.parse(text) as unknown;
+  } catch {
+    throw new HeadwaterError('bad-config', `${place}: ${file} is not JSON`);
+  }
+}
+
+async function externalOf(issuer: FileIssuer, path: string): Promise<ExternalIssuer> {
+  const { validate, roles, ...others } = issuer;
+  const mapped = new Map(Object.entries(roles));
+  if (validate === 'jwt') return { ...others, roles: mapped, validate };
+  const { clientSecretFile, ...introspection } = validate.introspection;
+  const place = `issuers.external.${issuer.name}.validate.introspection.clientSecretFile`;
+  const secret = await readOr(resolve(dirname(path), clientSecretFile), place);
+  const clientSecret = secret.toString('utf8').trim();
+  return { ...others, roles: mapped, validate: { ...introspection, clientSecret } };
+}
+
+function roleOf(role: AccessFile['roles'][string]): Role {
+  return { export: role.export, rules: role.rules.map(ruleOf) };
+}
+
+function ruleOf({ where, redact, ...rule }: FileRule): Rule {
+  return { ...rule, where: conditionOf(where), redact };
+}
+
+function conditionOf(where: FileRule['where']): Condition {
+  if (where === 'everything') return { kind: 'everything' };
+  if ('patient' in where) return { kind: 'own' };
+  if ('compartment' in where) return { kind: 'any' };
+  return { kind: 'groups', groups: where.group };
+}
+
+async function readOr(file: string, place: string): Promise<Buffer> {
+  try {
+    return await readFile(file);
+  } catch (error) {
+    throw new HeadwaterError('bad-config', `${place}: cannot read ${file}: ${messageOf(error)}`);
+  }
+}
+
+function wrong(path: string, problems: readonly string[]): HeadwaterError {
+  return new HeadwaterError('bad-config', problems.map((problem) => `${path}: ${problem}`).join('\n'));
+}
