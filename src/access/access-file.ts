@@ -1,12 +1,12 @@
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import type { JSONWebKeySet } from 'jose';
 import { parseDocument } from 'yaml';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { checkPolicy } from './access-check.ts';
 import { fileSchema } from './access-schema.ts';
 import type { AccessFile, FileClient, FileIssuer, FileRule } from './access-schema.ts';
+import { publicKeys } from './issuer/key-source.ts';
 import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from './policy.ts';
 
 /**
@@ -17,19 +17,19 @@ import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from
 export async function readAccessFile(path: string): Promise<AccessPolicy> {
   const bytes = await readOr(path, 'HEADWATER_ACCESS_FILE');
   const file = parse(bytes.toString('utf8'), path);
-  const policy: AccessPolicy = {
-    hash: createHash('sha256').update(bytes).digest('hex'),
-    embedded: file.issuers.embedded,
-    external: await Promise.all(file.issuers.external.map((issuer) => externalOf(issuer, path))),
-    clients: new Map(
-      await Promise.all(
-        Object.entries(file.clients).map(
-          async ([id, client]) => [id, await clientOf(id, client, path)] as const,
-        ),
-      ),
-    ),
-    roles: new Map(Object.entries(file.roles).map(([name, role]) => [name, roleOf(role)])),
+  const hash = createHash('sha256').update(bytes);
+  // In the order of the file, so that the same files have the same hash.
+  const named = async (name: string, place: string): Promise<string> => {
+    const content = await readOr(resolve(dirname(path), name), place);
+    hash.update(content);
+    return content.toString('utf8');
   };
+  const external: ExternalIssuer[] = [];
+  for (const issuer of file.issuers.external) external.push(await externalOf(issuer, named));
+  const clients = new Map<string, Client>();
+  for (const [id, client] of Object.entries(file.clients)) clients.set(id, await clientOf(id, client, named));
+  const roles = new Map(Object.entries(file.roles).map(([name, role]) => [name, roleOf(role)]));
+  const policy = { hash: hash.digest('hex'), embedded: file.issuers.embedded, external, clients, roles };
   const problems = checkPolicy(policy);
   if (problems.length > 0) throw wrong(path, problems);
   return policy;
@@ -53,33 +53,30 @@ function parse(text: string, path: string): AccessFile {
   );
 }
 
-async function clientOf(id: string, client: FileClient, path: string): Promise<Client> {
+/** Reads a file that the access file names. */
+type Named = (name: string, place: string) => Promise<string>;
+
+async function clientOf(id: string, client: FileClient, named: Named): Promise<Client> {
   const { jwks, jwksUrl, jwksFile, ...others } = client;
   const given = [jwks, jwksUrl, jwksFile].filter((one) => one !== undefined);
   if (given.length !== 1)
-    throw wrong(path, [`clients.${id}: give one of jwksUrl, jwksFile and jwks, not ${given.length}`]);
+    throw new HeadwaterError(
+      'bad-config',
+      `clients.${id}: give one of jwksUrl, jwksFile and jwks, not ${given.length}`,
+    );
   if (jwksUrl !== undefined) return { ...others, keys: { url: jwksUrl } };
-  const set = jwks ?? (await keySetOf(resolve(dirname(path), jwksFile ?? ''), `clients.${id}.jwksFile`));
-  return { ...others, keys: { set: set as JSONWebKeySet } };
+  const text =
+    jwks === undefined ? await named(jwksFile ?? '', `clients.${id}.jwksFile`) : JSON.stringify(jwks);
+  return { ...others, keys: { set: publicKeys(text, `clients.${id}`) } };
 }
 
-async function keySetOf(file: string, place: string): Promise<unknown> {
-  const text = (await readOr(file, place)).toString('utf8');
-  try {
-    return JSON.parse(text) as unknown;
-  } catch {
-    throw new HeadwaterError('bad-config', `${place}: ${file} is not JSON`);
-  }
-}
-
-async function externalOf(issuer: FileIssuer, path: string): Promise<ExternalIssuer> {
+async function externalOf(issuer: FileIssuer, named: Named): Promise<ExternalIssuer> {
   const { validate, roles, ...others } = issuer;
   const mapped = new Map(Object.entries(roles));
   if (validate === 'jwt') return { ...others, roles: mapped, validate };
   const { clientSecretFile, ...introspection } = validate.introspection;
   const place = `issuers.external.${issuer.name}.validate.introspection.clientSecretFile`;
-  const secret = await readOr(resolve(dirname(path), clientSecretFile), place);
-  const clientSecret = secret.toString('utf8').trim();
+  const clientSecret = (await named(clientSecretFile, place)).trim();
   return { ...others, roles: mapped, validate: { ...introspection, clientSecret } };
 }
 

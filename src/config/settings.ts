@@ -1,4 +1,5 @@
 import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { accessProblems } from './access-settings.ts';
 import { readAidboxNames } from './aidbox-names.ts';
 import type { Environment } from './environment.ts';
 import { nearest } from './nearest.ts';
@@ -79,7 +80,7 @@ export function parseSettings(given: Environment, roles?: readonly Role[]): Sett
     const user = setting.neededBy.find((role) => running.includes(role));
     if (user && readText(env, setting.name) === undefined) problems.push(missing(setting, user));
   }
-  problems.push(...contradictions(env, values));
+  problems.push(...contradictions(env, values), ...accessProblems(values, running));
   if (problems.length > 0) throw new HeadwaterError('bad-config', problems.join('\n'));
   return withGuards(values);
 }

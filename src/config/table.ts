@@ -257,14 +257,33 @@ export const TABLE = {
       secret: true,
     },
   ),
+  accessFile: setting(
+    'ACCESS_FILE',
+    text,
+    'YAML or JSON file that says who may export what. Without one, everybody who reaches the server may export everything.',
+  ),
+  access: setting(
+    'ACCESS',
+    oneOf('open'),
+    'open: listen beyond this machine without ACCESS_FILE. Everybody who reaches the server may then export everything.',
+  ),
+  fileTokens: setting(
+    'FILE_TOKENS',
+    switched,
+    'Ask for an access token to download files, which then pass through the gateway; otherwise their URLs are signed. Needs ACCESS_FILE.',
+    { default: 'false' },
+  ),
   urlTtlMs: setting(
     'URL_TTL',
     duration('seconds'),
     'How long a file URL is good for, at most as long as the file; a new manifest has new URLs.',
     {
       default: {
-        words: 'RETENTION',
-        from: (read) => String(Math.min(999_999_999, Math.ceil(Number(read('RETENTION')) * 3600))),
+        words: 'RETENTION; 300 with ACCESS_FILE',
+        from: (read) =>
+          read('ACCESS_FILE') === ''
+            ? String(Math.min(999_999_999, Math.ceil(Number(read('RETENTION')) * 3600)))
+            : '300',
       },
     },
   ),

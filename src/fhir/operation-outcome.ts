@@ -9,6 +9,10 @@ export const ISSUE_CODES = [
   'informational',
   'too-costly',
   'incomplete',
+  'login',
+  'unknown',
+  'expired',
+  'forbidden',
 ] as const;
 
 export type IssueCode = (typeof ISSUE_CODES)[number];

@@ -26,7 +26,7 @@ export function outcomes(logger: Logger): Middleware {
     try {
       await next();
     } catch (error) {
-      const { status, retryAfter, outcome } = answerTo(error);
+      const { status, retryAfter, authenticate, outcome } = answerTo(error);
       // The query of a file's URL is a capability: only the path is logged.
       if (status >= 500)
         logger.error(
@@ -34,6 +34,7 @@ export function outcomes(logger: Logger): Middleware {
           `request failed: ${messageOf(error)}`,
         );
       if (retryAfter !== undefined) ctx.set('Retry-After', String(retryAfter));
+      if (authenticate !== undefined) ctx.set('WWW-Authenticate', authenticate);
       sendOutcome(ctx, status, outcome);
       return;
     }

@@ -1,7 +1,52 @@
 import type { Context } from 'koa';
+import type { Access } from '../access/access.ts';
+import type { Granted } from '../access/grants.ts';
+import type { Identity } from '../access/identity.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import type { ExportParameters } from '../events/request.ts';
+import type { JobView } from '../jobs/job.ts';
 
-/** The id of the client that owns a job; other clients do not see the job. For now it is the address of the connection. */
-export function clientOf(ctx: Context): string {
-  const address = (ctx.req.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
-  return address === '::1' ? '127.0.0.1' : address; // both are this machine
+/** The sender of a request. A job belongs to one client; for others it does not exist. */
+export interface Client {
+  readonly id: string;
+  /** The identity of its token, and the access file; undefined in an open server. */
+  readonly rights: Rights | undefined;
+}
+
+interface Rights {
+  readonly identity: Identity;
+  readonly access: Access;
+}
+
+/** Returns the client of a request: the holder of its token or, in an open server, the address of its connection. Throws as `Access.authenticate`. */
+export async function clientOf(ctx: Context, access: Access | undefined): Promise<Client> {
+  if (!access) {
+    const address = (ctx.req.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+    return { id: address === '::1' ? '127.0.0.1' : address, rights: undefined }; // both are this machine
+  }
+  const identity = await access.authenticate(ctx.req.headersDistinct['authorization'] ?? []);
+  return { id: ownerId(identity), rights: { identity, access } };
+}
+
+/** An issuer is a URL, so it holds no space. A token for one patient owns that patient's jobs only. */
+function ownerId({ issuer, client, patient }: Identity): string {
+  return patient === undefined ? `${issuer} ${client}` : `${issuer} ${client} Patient/${patient}`;
+}
+
+/** Returns what the client may have of what it asks for; undefined in an open server. Throws as `resolveGrant`. */
+export function grantTo({ rights }: Client, asked: ExportParameters, lenient: boolean): Granted | undefined {
+  return rights?.access.grant(rights.identity, asked, lenient);
+}
+
+/** Throws `forbidden` or `insufficient-scope` if the client's rights, as they are now, no longer cover its job. */
+export function checkJob(client: Client, job: Pick<JobView, 'parameters' | 'files'>, type?: string): void {
+  const granted = grantTo(client, { ...job.parameters, types: [], warnings: [] }, false);
+  if (!granted) return;
+  const output = job.files.filter(({ kind }) => kind === 'output').map((file) => file.type);
+  const types = type === undefined ? output : output.filter((one) => one === type);
+  const beyond = types.find((one) => !granted.grant.types.includes(one));
+  if (beyond !== undefined)
+    throw new HeadwaterError('forbidden', `your rights no longer cover ${beyond}, which this export holds`, {
+      subject: '_type',
+    });
 }

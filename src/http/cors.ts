@@ -15,6 +15,7 @@ const EXPOSED = [
   'Content-Disposition',
   'Vary',
   'Allow',
+  'WWW-Authenticate',
 ].join(', ');
 
 /**

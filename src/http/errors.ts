@@ -8,6 +8,8 @@ export interface ErrorAnswer {
   readonly status: number;
   /** Whole seconds. */
   readonly retryAfter: number | undefined;
+  /** The header WWW-Authenticate (RFC 6750, 3). */
+  readonly authenticate?: string | undefined;
   readonly outcome: OperationOutcome;
 }
 
@@ -15,12 +17,25 @@ interface Kind {
   readonly status: number;
   readonly issue: IssueCode;
   readonly retryAfter?: number;
+  /** WWW-Authenticate. */
+  readonly authenticate?: (error: HeadwaterError) => string;
 }
 
 /** The one place where codes become statuses. Every other code is internal: the answer is 500 without details. */
 const KINDS: Partial<Record<ErrorCode, Kind>> = {
   'bad-request': { status: 400, issue: 'invalid' },
   'not-found': { status: 404, issue: 'not-found' },
+  'no-token': { status: 401, issue: 'login', authenticate: () => 'Bearer realm="headwater"' },
+  'invalid-token': { status: 401, issue: 'unknown', authenticate: () => 'Bearer error="invalid_token"' },
+  'expired-token': {
+    ...{ status: 401, issue: 'expired' },
+    authenticate: () => 'Bearer error="invalid_token", error_description="expired"',
+  },
+  'insufficient-scope': {
+    ...{ status: 403, issue: 'forbidden' },
+    authenticate: ({ subject = '' }) => `Bearer error="insufficient_scope", scope="${subject}"`,
+  },
+  forbidden: { status: 403, issue: 'forbidden' },
   'too-many': { status: 429, issue: 'throttled', retryAfter: 10 },
   unavailable: { status: 503, issue: 'transient', retryAfter: 5 },
 };
@@ -39,6 +54,7 @@ export function answerTo(error: unknown): ErrorAnswer {
     return {
       status: kind.status,
       retryAfter: kind.retryAfter,
+      authenticate: kind.authenticate?.(error),
       outcome: operationOutcome('error', kind.issue, clientMessage(error.code, error.message)),
     };
   }

@@ -8,6 +8,7 @@ import { HeadwaterError } from '../base/errors.ts';
 import { contentTypeOf } from '../events/file-type.ts';
 import { jobOfKey } from '../jobs/due.ts';
 import type { ByteRange, ObjectInfo } from '../storage/object-store.ts';
+import { checkJob, clientOf } from './client.ts';
 import { checkFileUrl } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
@@ -16,13 +17,11 @@ import type { GatewayContext } from './gateway-context.ts';
  * the way. Streams with back-pressure; a client that goes away ends the read. A failure in the middle cuts the
  * connection, so that a short file never looks whole.
  */
-export async function exportFile(
-  ctx: Context,
-  { settings, jobs, store, clock }: GatewayContext,
-  key: string,
-): Promise<void> {
-  checkFileUrl(settings.urlSecret, key, new URLSearchParams(ctx.querystring), clock());
+export async function exportFile(ctx: Context, gateway: GatewayContext, key: string): Promise<void> {
+  const { settings, jobs, store, clock } = gateway;
   const job = jobOfKey(key);
+  if (settings.fileTokens) await checkOwner(ctx, gateway, key);
+  else checkFileUrl(settings.urlSecret, key, new URLSearchParams(ctx.querystring), clock());
   // The files of a cancelled export are removed a moment after the answer to the cancel.
   if (job && !(await jobs.hasFiles(job.jobId)))
     throw new HeadwaterError('not-found', 'this file has been removed', { subject: key });
@@ -63,6 +62,17 @@ export async function exportFile(
   if (!source) return;
   // Level 1: on this data it packs nearly as well as 6, in two thirds of the time.
   ctx.body = gzip ? pipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), () => undefined) : source;
+}
+
+/** Throws unless the file is of a job of the client, whose rights still cover it. */
+async function checkOwner(ctx: Context, { access, jobs }: GatewayContext, key: string): Promise<void> {
+  const client = await clientOf(ctx, access);
+  const jobId = jobOfKey(key)?.jobId;
+  const job = jobId === undefined ? undefined : await jobs.find(jobId, client.id);
+  const file = job?.files.find((one) => one.key === key);
+  if (!job || !file || job.cancelRequested)
+    throw new HeadwaterError('not-found', 'there is no such file; take its URL as it is in the manifest');
+  checkJob(client, job, file.type);
 }
 
 /** Returns true if the client has this version (RFC 9110, 13.2.2). Koa's own check returns false for every request with no-cache, which fetch adds to conditional requests. */

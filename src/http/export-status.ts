@@ -6,7 +6,7 @@ import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { JobView } from '../jobs/job.ts';
 import { listedFiles, manifestOf } from '../manifest/manifest.ts';
 import { sendOutcome } from './answer.ts';
-import { clientOf } from './client.ts';
+import { checkJob, clientOf } from './client.ts';
 import { signFileUrls } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { bad, quoted } from '../base/bad-request.ts';
@@ -25,11 +25,13 @@ const JOB_ID = /^[A-Za-z0-9-]{1,64}$/;
  * A client that asked for a status of its own (`separate-export-status`) gets 200 for 2 to 4, and theirs in X-Export-Status.
  */
 export async function exportStatus(ctx: Context, gateway: GatewayContext, jobId: string): Promise<void> {
-  const job = JOB_ID.test(jobId) ? await gateway.jobs.find(jobId, clientOf(ctx)) : undefined;
+  const client = await clientOf(ctx, gateway.access);
+  const job = JOB_ID.test(jobId) ? await gateway.jobs.find(jobId, client.id) : undefined;
   const now = gateway.clock();
   ctx.set('Cache-Control', 'no-store');
   if (!job || job.cancelRequested || job.state === 'cancelled' || job.state === 'expired')
     throw noSuchJob(jobId); // 1
+  checkJob(client, job);
   if (job.state === 'failed')
     sendFailure(ctx, job); // 4
   else if (job.state === 'completed')
@@ -41,8 +43,13 @@ export async function exportStatus(ctx: Context, gateway: GatewayContext, jobId:
 }
 
 /** `DELETE [base]/$export-status/[job]`: 202. From then on, its client gets 404. */
-export async function cancelExport(ctx: Context, { jobs }: GatewayContext, jobId: string): Promise<void> {
-  if (!JOB_ID.test(jobId) || !(await jobs.cancel(jobId, clientOf(ctx)))) throw noSuchJob(jobId);
+export async function cancelExport(
+  ctx: Context,
+  { jobs, access }: GatewayContext,
+  jobId: string,
+): Promise<void> {
+  const client = await clientOf(ctx, access);
+  if (!JOB_ID.test(jobId) || !(await jobs.cancel(jobId, client.id))) throw noSuchJob(jobId);
   sendOutcome(
     ctx,
     202,
@@ -85,7 +92,7 @@ async function writeManifest(
     file: (key: string) => signed.urls.get(key) ?? '',
     page: (n: number) => `${settings.publicUrl}${ctx.path}?page=${n}`,
   };
-  const manifest = manifestOf(job, urls, number);
+  const manifest = manifestOf(job, urls, { page: number, requiresAccessToken: settings.fileTokens });
   if (!manifest) return false;
   ctx.set('Expires', new Date(signed.expiresAt).toUTCString());
   ctx.set('Content-Type', 'application/json; charset=utf-8');
@@ -96,6 +103,7 @@ async function writeManifest(
 function sendFailure(ctx: Context, { jobId, failure }: JobView): void {
   const { code, message } = failure ?? { code: 'internal', message: '' };
   if (code === 'not-found') sendOutcome(ctx, 404, operationOutcome('error', 'not-found', message));
+  else if (code === 'forbidden') sendOutcome(ctx, 403, operationOutcome('error', 'forbidden', message));
   else if (code === 'bad-request') sendOutcome(ctx, 400, operationOutcome('error', 'invalid', message));
   else {
     const why = `The export ${jobId} failed (${code}): ${clientMessage(code, message)}`;

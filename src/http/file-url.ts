@@ -8,6 +8,8 @@ import { FHIR_BASE } from './gateway-context.ts';
 export interface UrlSigning {
   readonly publicUrl: string;
   readonly urlSecret: string;
+  /** Whether files pass through the gateway, which asks for a token. */
+  readonly fileTokens?: boolean;
 }
 
 /**
@@ -18,6 +20,10 @@ export function fileUrl(signing: UrlSigning, key: string, expires: number): stri
   const seconds = String(Math.floor(expires / 1000));
   const query = `expires=${seconds}&signature=${sign(signing.urlSecret, key, seconds).toString('base64url')}`;
   return `${signing.publicUrl}${FHIR_BASE}/$export-file/${key}?${query}`;
+}
+
+function tokenUrl({ publicUrl }: UrlSigning, key: string): string {
+  return `${publicUrl}${FHIR_BASE}/$export-file/${key}`;
 }
 
 /** The most signatures that are requested at a time: some clouds need a request for each. */
@@ -44,6 +50,7 @@ export async function signFileUrls(
   let earliest = expiresAt;
   const sign = async (key: string): Promise<void> => {
     const download = { expiresAt, contentType: contentTypeOf(key), fileName: basename(key) };
+    if (settings.fileTokens) return void urls.set(key, tokenUrl(settings, key));
     const signed = await store.downloadUrl(key, download);
     urls.set(key, signed?.url ?? fileUrl(settings, key, expiresAt));
     if (signed) earliest = Math.min(earliest, signed.expiresAt);

@@ -1,3 +1,4 @@
+import type { Access } from '../access/access.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
@@ -10,6 +11,8 @@ import type { Registry } from 'prom-client';
 export interface GatewayContext {
   readonly settings: GatewaySettings;
   readonly jobs: Jobs;
+  /** undefined in an open server. */
+  readonly access: Access | undefined;
   readonly store: ObjectStore;
   readonly checkStorage: () => Promise<StorageReport>;
   /** The health of every service of this process. */
@@ -24,6 +27,7 @@ export type GatewaySettings = Pick<
   | 'publicUrl'
   | 'urlSecret'
   | 'urlTtlMs'
+  | 'fileTokens'
   | 'retentionMs'
   | 'requirePrefer'
   | 'planWaitMs'

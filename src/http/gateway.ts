@@ -17,6 +17,7 @@ import { JSON_TYPES, kickOff } from './kick-off.ts';
 import { probeRoutes } from './probe-app.ts';
 import { bad, quoted } from '../base/bad-request.ts';
 import { requestMetrics } from './request-metrics.ts';
+import { smartRoutes } from './smart.ts';
 
 /**
  * The HTTP side of Headwater. It keeps no state: any number of gateways with the same settings answer alike. Made once in a
@@ -66,6 +67,7 @@ function routes(gateway: GatewayContext): Router {
   for (const layer of router.stack)
     if (String(layer.path).endsWith('/$export'))
       layer.methods = layer.methods.filter((method) => method !== 'HEAD');
+  if (gateway.access) router.use(smartRoutes(gateway.access).routes());
   router.use(discoveryRoutes(gateway).routes());
   router.use(probeRoutes(gateway).routes());
   return router;

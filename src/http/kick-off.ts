@@ -7,7 +7,7 @@ import type { ExportParameters } from '../events/request.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { References } from '../fhir/reference.ts';
 import { sendOutcome } from './answer.ts';
-import { clientOf } from './client.ts';
+import { clientOf, grantTo } from './client.ts';
 import { parseExportParameters } from './export-parameters.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
@@ -20,24 +20,30 @@ import { parametersOfBody, parametersOfQuery } from './raw-parameters.ts';
  */
 export async function kickOff(
   ctx: Context,
-  { settings, jobs }: GatewayContext,
+  { settings, jobs, access }: GatewayContext,
   target: ExportTarget,
 ): Promise<void> {
+  const client = await clientOf(ctx, access);
   checkAccept(ctx.get('Accept'), settings.strictAccept);
   const preferences = preferencesOf(ctx.get('Prefer'));
   if (settings.requirePrefer) checkPrefer(preferences);
   const separateStatus = preferences.has('separate-export-status');
+  const lenient = preferences.has('handling=lenient');
   const parsed = parseExportParameters([...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)], target, {
-    lenient: preferences.has('handling=lenient'),
+    lenient,
     binary: settings.exportBinary,
     containers: settings.containers,
     references: new References(settings.sourceBaseUrls),
   });
-  const parameters = { ...parsed, separateStatus };
+  const granted = grantTo(client, { ...parsed, separateStatus }, lenient);
+  const parameters = granted?.parameters ?? { ...parsed, separateStatus };
   const requestUrl = `${settings.publicUrl}${ctx.path}${ctx.search}`;
-  const jobId = await jobs.submit({ clientId: clientOf(ctx), requestUrl, parameters });
+  const jobId = await jobs.submit({
+    ...{ clientId: client.id, requestUrl, parameters },
+    ...{ grant: granted?.grant, maxUnfinished: granted?.maxUnfinished },
+  });
   const refusal = canBeRefused(parameters) ? await jobs.refusal(jobId, settings.planWaitMs) : undefined;
-  if (refusal?.code === 'not-found' || refusal?.code === 'bad-request')
+  if (refusal?.code === 'not-found' || refusal?.code === 'bad-request' || refusal?.code === 'forbidden')
     throw new HeadwaterError(refusal.code, refusal.message);
   ctx.set('Content-Location', `${settings.publicUrl}${FHIR_BASE}/$export-status/${jobId}`);
   if (separateStatus) ctx.set('Preference-Applied', 'respond-async, separate-export-status');

@@ -7,11 +7,18 @@ export function healthz(ctx: Context): void {
   ctx.body = { status: 'ok' };
 }
 
-/** `GET /readyz`: 200 when every service of this process runs, 503 and which does not otherwise. */
-export function readyz(ctx: Context, health: readonly ServiceHealth[]): void {
+/**
+ * `GET /readyz`: 200 when every service of this process runs, 503 and which does not otherwise.
+ * @param problem one that does not keep the process from its work
+ */
+export function readyz(ctx: Context, health: readonly ServiceHealth[], problem?: string): void {
   const ready = health.every((service) => service.state === 'running');
   ctx.status = ready ? 200 : 503;
-  ctx.body = { status: ready ? 'ready' : 'waiting', services: health };
+  ctx.body = {
+    status: ready ? 'ready' : 'waiting',
+    services: health,
+    ...(problem !== undefined && { problem }),
+  };
 }
 
 /** `GET /metrics`, for Prometheus. */

@@ -151,5 +151,11 @@ CREATE TABLE IF NOT EXISTS ${t.announcement} (
 
 CREATE TABLE IF NOT EXISTS ${t.unmarked} (
   job_id        text PRIMARY KEY
-);`;
+);
+
+CREATE TABLE IF NOT EXISTS ${t.usedAssertion} (
+  hash          bytea PRIMARY KEY,
+  dead_at       bigint NOT NULL
+);
+CREATE INDEX IF NOT EXISTS used_assertion_by_time ON ${t.usedAssertion} (dead_at);`;
 }

@@ -17,6 +17,7 @@ export interface JobTables {
   readonly progressOffset: string;
   readonly announcement: string;
   readonly unmarked: string;
+  readonly usedAssertion: string;
 }
 
 const DEFAULT_PREFIX = 'headwater';
@@ -58,5 +59,6 @@ export function jobTables(schema: string): JobTables {
     progressOffset: table('progress_offset'),
     announcement: table('announcement'),
     unmarked: table('unmarked_folder'),
+    usedAssertion: table('used_assertion'),
   };
 }

@@ -1,4 +1,4 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command, InvalidArgumentError, Option } from 'commander';
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
 import { settingsAsText } from '../config/help.ts';
@@ -93,6 +93,33 @@ program
   .description('write, sign, download, compare and delete a small object; exit with 1 when a step fails')
   .option('--json', 'print the result as JSON')
   .action(run(commands.storageCheck));
+
+const access = program.command('access').description('who may export what: the access file and tokens');
+access
+  .command('check')
+  .argument('<file>', 'the access file')
+  .description('check it as a start does; exit with 2 and a line for each problem')
+  .option('--json', 'print roles and clients as JSON')
+  .action(run(commands.accessCheck));
+access
+  .command('key')
+  .description(
+    'make a key pair for a client: <name>.key.json for itself, <name>.jwks.json for the access file',
+  )
+  .requiredOption('--name <name>', 'begin of the file names')
+  .option('--out <dir>', 'folder of the files', '.')
+  .addOption(
+    new Option('--algorithm <name>', 'signature algorithm').choices(['ES384', 'RS384']).default('ES384'),
+  )
+  .action(run(commands.accessKey));
+access
+  .command('token')
+  .description('get an access token with a private key, and print it')
+  .requiredOption('--client <id>', 'its id in the access file')
+  .requiredOption('--key <file>', 'its private key')
+  .option('--scope <scopes>', 'scopes to ask for', 'system/*.rs')
+  .option('--server <url>', "the server's FHIR base (default: as for export)")
+  .action(run(commands.accessToken));
 
 const stack = program.command('stack').description('the local PostgreSQL, Kafka and schema registry');
 stack

@@ -23,6 +23,7 @@ import { localServer, localSettings, removeLocalFiles } from './local.ts';
 import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 
+export { accessCheck, accessKey, accessToken } from './access-commands.ts';
 export { start } from './start.ts';
 
 interface Json {

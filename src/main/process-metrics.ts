@@ -1,4 +1,5 @@
 import { Counter, Gauge, Registry, collectDefaultMetrics } from 'prom-client';
+import type { Access } from '../access/access.ts';
 import type { Lsn } from '../base/positions.ts';
 import type { ServiceHealth } from '../base/service.ts';
 import { CaptureLag } from '../capture/capture-lag.ts';
@@ -174,6 +175,18 @@ export function measureJobs(
       this.reset();
       const jobs = await count().catch(() => undefined);
       for (const [state, number] of Object.entries(jobs ?? {})) this.set({ state }, number);
+    },
+  });
+}
+
+/** Tells whether the access file as it is now is not the one in force. */
+export function measureAccess(registry: Registry, access: Pick<Access, 'problem'>): void {
+  new Gauge({
+    name: 'headwater_access_file_wrong',
+    help: '1 if the access file was changed and is wrong, so that the one before stays in force',
+    registers: [registry],
+    collect() {
+      this.set(access.problem === undefined ? 0 : 1);
     },
   });
 }

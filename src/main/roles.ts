@@ -26,7 +26,7 @@ import type { StorageReport } from '../storage/storage-check.ts';
 import { resourceLog } from './capture-log.ts';
 import { orAborted, untilEnded } from './ending.ts';
 import { jobTablesService } from './job-tables.ts';
-import { measureJobs, processMetrics } from './process-metrics.ts';
+import { measureAccess, measureJobs, processMetrics } from './process-metrics.ts';
 import { Shared } from './shared.ts';
 import { watchEventLoop } from './watchdog.ts';
 import { worker } from './worker-role.ts';
@@ -81,7 +81,12 @@ export async function runRoles(
 function services(shared: Shared): [name: string, start: Start][] {
   const { roles } = shared.settings;
   const byRole: Record<Role, () => [string, Start][]> = {
-    gateway: () => [['gateway', gateway(shared)]],
+    gateway: () => [
+      ['gateway', gateway(shared)],
+      ...(shared.settings.accessFile === undefined
+        ? []
+        : [['access', accessFile(shared)] as [string, Start]]),
+    ],
     capture: () => {
       const problems = new ProblemLog(shared.logger, systemClock);
       return [['capture', deferred('capture', shared, (_, health) => capture(shared, problems, health))]];
@@ -155,12 +160,29 @@ function gateway(shared: Shared): Start {
     ]);
     const store = await shared.store();
     const checkStorage = (): Promise<StorageReport> => checkStore(storageSettings(settings));
+    const access = await shared.access();
     const context = {
-      ...{ settings, jobs, store, checkStorage, health, logger },
+      ...{ settings, jobs, store, access, checkStorage, health, logger },
       metrics: metrics.registry,
       clock: systemClock,
     };
     return gatewayService({ app: createGateway(context), settings, health: reporter, logger });
+  });
+}
+
+/** Follows the access file. */
+function accessFile(shared: Shared): Start {
+  return deferred('access', shared, async (_, reporter) => {
+    const access = await shared.access();
+    if (access) measureAccess(shared.metrics.registry, access);
+    return {
+      name: 'access',
+      run: async (signal) => {
+        reporter.ready();
+        await access?.watch(signal);
+        signal.throwIfAborted();
+      },
+    };
   });
 }
 

@@ -1,4 +1,7 @@
 import type pg from 'pg';
+import { Access } from '../access/access.ts';
+import { UsedAssertions } from '../access/issuer/used-assertions.ts';
+import { systemClock } from '../base/clock.ts';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
 import { jobTables, schemaOf } from '../jobs/schema.ts';
@@ -27,6 +30,7 @@ export class Shared {
   #log: LogAccess | undefined;
   #pool: pg.Pool | undefined;
   #store: Promise<Store> | undefined;
+  #access: Promise<Access> | undefined;
 
   constructor({ settings, metrics, logger, health }: SharedOptions) {
     this.settings = settings;
@@ -47,6 +51,17 @@ export class Shared {
   /** Opens the store when a role first uses it, because the SDKs of clouds are large. */
   store(): Promise<Store> {
     return (this.#store ??= openStore(storageSettings(this.settings)));
+  }
+
+  /** Opens the access file when the gateway starts; undefined in an open server. */
+  access(): Promise<Access> | undefined {
+    const { accessFile: file, publicUrl, urlSecret: secret } = this.settings;
+    if (file === undefined) return undefined;
+    return (this.#access ??= Access.open({
+      ...{ file, secret, clock: systemClock, logger: this.logger },
+      baseUrl: `${publicUrl}/fhir`,
+      used: new UsedAssertions(this.pool, this.tables.usedAssertion),
+    }));
   }
 
   async close(): Promise<void> {

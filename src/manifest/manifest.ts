@@ -47,10 +47,18 @@ const PAGE_FILES = 20;
  * The manifest of a job, or one page of it. A client that allowed partial manifests gets pages, the first ones while the job
  * is running: the files of tasks in the order of their completion, so that a page never changes once it is there. Any
  * other client gets one manifest of a completed job.
- * @param page from 1; undefined = the first, or all
+ * @param options.page from 1; undefined = the first, or all
+ * @param options.requiresAccessToken whether a file is given only to the holder of an access token
  * @returns undefined when there is no such page, or not yet
  */
-export function manifestOf(job: JobView, urls: ManifestUrls, page?: number): Manifest | undefined {
+export function manifestOf(
+  job: JobView,
+  urls: ManifestUrls,
+  {
+    page,
+    requiresAccessToken = false,
+  }: { readonly page?: number | undefined; readonly requiresAccessToken?: boolean } = {},
+): Manifest | undefined {
   if (job.transactionTime === undefined) return undefined;
   const pages = allPages(job);
   const number = page ?? 1;
@@ -64,7 +72,7 @@ export function manifestOf(job: JobView, urls: ManifestUrls, page?: number): Man
   return {
     transactionTime: formatInstant(job.transactionTime),
     request: job.requestUrl,
-    requiresAccessToken: false,
+    requiresAccessToken,
     ...(organizeBy !== undefined && { outputOrganizedBy: organizeBy }),
     output: files('output'),
     ...(since !== undefined && { deleted: files('deleted') }),

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import type Koa from 'koa';
 import { Registry } from 'prom-client';
+import type { Access } from '../../src/access/access.ts';
 import type { ServiceHealth } from '../../src/base/service.ts';
 import { createGateway } from '../../src/http/gateway.ts';
 import { createHttpServer } from '../../src/http/http-server.ts';
@@ -39,6 +40,7 @@ export interface RunningGateway {
 export async function runGateway(
   settings: Partial<GatewaySettings> = {},
   jobs = new MemoryJobs(),
+  accessOf?: (url: string) => Promise<Access>,
 ): Promise<RunningGateway> {
   const root = await mkdtemp(join(tmpdir(), 'headwater-gateway-'));
   const store = new FsStore(root);
@@ -57,6 +59,7 @@ export async function runGateway(
       publicUrl: url,
       urlSecret: 'a secret of more than 32 characters',
       urlTtlMs: 3_600_000,
+      fileTokens: false,
       retentionMs: 86_400_000,
       requirePrefer: true,
       planWaitMs: 1_000,
@@ -71,6 +74,7 @@ export async function runGateway(
     },
     jobs,
     store,
+    access: await accessOf?.(url),
     checkStorage: () =>
       checkStore(
         storageSettings(parseSettings({ HEADWATER_STORAGE_URL: pathToFileURL(checked.directory).href }, [])),

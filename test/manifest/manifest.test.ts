@@ -74,7 +74,7 @@ describe('manifest', () => {
     const parameters = { ...EVERYTHING, partialManifests: true };
     const running: JobView = { ...job, parameters, state: 'running', files: [], filesByTask: [task(1, 15)] };
     const keys = (view: JobView, page?: number): string[] | undefined =>
-      manifestOf(view, urls, page)?.output.map((one) => one.url);
+      manifestOf(view, urls, { page })?.output.map((one) => one.url);
 
     it('there is none until a page is full', () => {
       assert.equal(manifestOf(running, urls), undefined);
@@ -85,15 +85,15 @@ describe('manifest', () => {
       const first = keys(full);
       assert.equal(first?.length, 25);
       assert.equal(manifestOf(full, urls)?.link, undefined);
-      assert.equal(manifestOf(full, urls, 2), undefined);
+      assert.equal(manifestOf(full, urls, { page: 2 }), undefined);
       const more: JobView = { ...full, filesByTask: [...full.filesByTask, task(3, 1)] };
       assert.deepEqual(keys(more), first);
       const done: JobView = { ...more, state: 'completed' };
       assert.deepEqual(keys(done), first);
       assert.deepEqual(manifestOf(done, urls)?.link, [{ relation: 'next', url: 'http://h/page/2' }]);
       assert.deepEqual(keys(done, 2), ['http://h/f/3.0']);
-      assert.equal(manifestOf(done, urls, 2)?.link, undefined);
-      assert.equal(manifestOf(done, urls, 3), undefined);
+      assert.equal(manifestOf(done, urls, { page: 2 })?.link, undefined);
+      assert.equal(manifestOf(done, urls, { page: 3 }), undefined);
     });
 
     it('a completed job without files has one empty page', () => {

@@ -1,0 +1,156 @@
+import { HeadwaterError, messageOf } from '../base/errors.ts';
+import { sleep } from '../base/clock.ts';
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/service.ts';
+import type { ExportParameters } from '../events/request.ts';
+import { readAccessFile } from './access-file.ts';
+import { permittedGroups, resolveGrant } from './grants.ts';
+import type { Granted } from './grants.ts';
+import type { Identity, TokenVerifier } from './identity.ts';
+import { EmbeddedVerifier, tokenKey } from './issuer/access-token.ts';
+import { KeySource } from './issuer/key-source.ts';
+import { issueToken } from './issuer/token-endpoint.ts';
+import type { TokenAnswer } from './issuer/token-endpoint.ts';
+import type { UsedAssertions } from './issuer/used-assertions.ts';
+import type { AccessPolicy } from './policy.ts';
+import { issuerOf } from './token-issuer.ts';
+
+export interface AccessOptions {
+  /** Path of the access file. */
+  readonly file: string;
+  /** The base URL, such as `https://export.example.org/fhir`: the issuer of our tokens and their audience. */
+  readonly baseUrl: string;
+  /** The setting HEADWATER_URL_SECRET. */
+  readonly secret: string;
+  readonly used: Pick<UsedAssertions, 'use'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** In ms: the pause between two looks at the access file. */
+const LOOK_EVERY = 2_000;
+
+/** Decides who may export what, by the access file as it is now. */
+export class Access {
+  readonly #options: AccessOptions;
+  readonly #key: Uint8Array;
+  #policy: AccessPolicy;
+  #keySource: KeySource;
+  #verifiers: readonly TokenVerifier[];
+  #problem: string | undefined;
+
+  private constructor(options: AccessOptions, policy: AccessPolicy) {
+    this.#options = options;
+    this.#key = tokenKey(options.secret);
+    this.#policy = policy;
+    this.#keySource = keySourceOf(policy, options.clock);
+    this.#verifiers = this.#verifiersOf(policy);
+  }
+
+  /** Throws `bad-config` for a file that is missing or wrong. */
+  static async open(options: AccessOptions): Promise<Access> {
+    return new Access(options, await readAccessFile(options.file));
+  }
+
+  /** Why the file as it is now is not used; undefined if it is. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  get tokenUrl(): string {
+    return `${this.#options.baseUrl}/auth/token`;
+  }
+
+  /** The metadata of SMART (https://hl7.org/fhir/smart-app-launch/conformance.html). */
+  smartConfiguration(): object {
+    const { embedded, external } = this.#policy;
+    const others = external.map(({ issuer }) => issuer);
+    return {
+      ...(embedded
+        ? { issuer: this.#options.baseUrl, token_endpoint: this.tokenUrl }
+        : { issuer: others[0], token_endpoint: `${others[0]}/token` }),
+      grant_types_supported: ['client_credentials'],
+      token_endpoint_auth_methods_supported: ['private_key_jwt'],
+      token_endpoint_auth_signing_alg_values_supported: embedded?.algorithms ?? ['RS384', 'ES384'],
+      scopes_supported: ['system/*.rs', 'system/*.read'],
+      capabilities: ['client-confidential-asymmetric', 'permission-v1', 'permission-v2'],
+      code_challenge_methods_supported: ['S256'],
+    };
+  }
+
+  /** Answers a request for a token. Throws `not-found` if only others issue tokens. */
+  issueToken(form: URLSearchParams): Promise<TokenAnswer> {
+    const { embedded, clients } = this.#policy;
+    if (!embedded) throw new HeadwaterError('not-found', 'this server issues no tokens');
+    const { baseUrl: issuer, used, clock } = this.#options;
+    const endpoint = { issuer, tokenUrl: this.tokenUrl, key: this.#key, used, keySource: this.#keySource };
+    return issueToken(form, { ...endpoint, settings: embedded, clients }, clock());
+  }
+
+  /**
+   * Returns the client behind a request.
+   * @param headers every value of Authorization
+   * @throws no-token, invalid-token, expired-token, bad-request for two headers, unavailable
+   */
+  async authenticate(headers: readonly string[]): Promise<Identity> {
+    if (headers.length > 1)
+      throw new HeadwaterError('bad-request', 'Authorization: the header is there twice', {
+        subject: 'Authorization',
+      });
+    const token = /^bearer +([\w.~+/=-]+)$/i.exec(headers[0] ?? '')?.[1];
+    if (token === undefined)
+      throw new HeadwaterError(
+        'no-token',
+        `Authorization: give an access token, as "Bearer …"; ${this.tokenUrl} issues them`,
+      );
+    const issuer = issuerOf(token);
+    const verifier = this.#verifiers.find((one) => one.issuer === issuer);
+    if (!verifier) throw new HeadwaterError('invalid-token', 'no issuer of the access file made it');
+    return verifier.verify(token, this.#options.clock());
+  }
+
+  /** See `resolveGrant`. */
+  grant(identity: Identity, asked: ExportParameters, lenient: boolean): Granted {
+    return resolveGrant(this.#policy, identity, asked, { lenient });
+  }
+
+  permittedGroups(identity: Identity): (id: string) => boolean {
+    return permittedGroups(this.#policy, identity);
+  }
+
+  /** Looks at the file now and then until the signal fires. A wrong file keeps the policy before. */
+  async watch(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await sleep(LOOK_EVERY, signal).catch(() => undefined);
+      if (!signal.aborted) await this.reload();
+    }
+  }
+
+  async reload(): Promise<void> {
+    const { file, clock, logger } = this.#options;
+    try {
+      const policy = await readAccessFile(file);
+      if (policy.hash !== this.#policy.hash) {
+        logger.info({ policy: policy.hash }, 'the access file has changed and is in force');
+        this.#policy = policy;
+        this.#keySource = keySourceOf(policy, clock);
+        this.#verifiers = this.#verifiersOf(policy);
+      }
+      this.#problem = undefined;
+    } catch (error) {
+      const problem = messageOf(error);
+      if (problem !== this.#problem)
+        logger.error({ err: error }, `the access file is wrong; the one before stays in force: ${problem}`);
+      this.#problem = problem;
+    }
+  }
+
+  #verifiersOf({ embedded }: AccessPolicy): TokenVerifier[] {
+    const own = new EmbeddedVerifier(this.#options.baseUrl, this.#key, () => this.#policy);
+    return embedded ? [own] : [];
+  }
+}
+
+function keySourceOf({ embedded }: AccessPolicy, clock: Clock): KeySource {
+  return new KeySource(embedded?.allowedJwksHosts ?? [], clock);
+}

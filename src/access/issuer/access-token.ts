@@ -1,0 +1,81 @@
+import { hkdfSync, randomUUID } from 'node:crypto';
+import { errors, jwtVerify, SignJWT } from 'jose';
+import { HeadwaterError } from '../../base/errors.ts';
+import type { Identity, TokenVerifier } from '../identity.ts';
+import type { AccessPolicy } from '../policy.ts';
+
+const MAX_TOKEN = 8_192;
+
+/** Derives the key of access tokens, which only gateways know. */
+export function tokenKey(secret: string): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', secret, '', 'headwater access token', 32));
+}
+
+/** @param issuer the base URL: it issues the token, and is its audience */
+export async function makeAccessToken(
+  { clientId, scope }: { readonly clientId: string; readonly scope: string },
+  {
+    issuer,
+    key,
+    expiresIn,
+    now,
+  }: {
+    readonly issuer: string;
+    readonly key: Uint8Array;
+    /** s */
+    readonly expiresIn: number;
+    /** ms since 1970 */
+    readonly now: number;
+  },
+): Promise<string> {
+  const seconds = Math.floor(now / 1_000);
+  return new SignJWT({ scope, client_id: clientId })
+    .setProtectedHeader({ alg: 'HS256', typ: 'at+jwt' })
+    .setIssuer(issuer)
+    .setAudience(issuer)
+    .setSubject(clientId)
+    .setJti(randomUUID())
+    .setIssuedAt(seconds)
+    .setExpirationTime(seconds + expiresIn)
+    .sign(key);
+}
+
+/** Verifies the tokens of our own token endpoint. A client's roles and attributes are those of the access file as it is now. */
+export class EmbeddedVerifier implements TokenVerifier {
+  readonly issuer: string;
+  readonly #key: Uint8Array;
+  readonly #policy: () => AccessPolicy;
+
+  constructor(issuer: string, key: Uint8Array, policy: () => AccessPolicy) {
+    this.issuer = issuer;
+    this.#key = key;
+    this.#policy = policy;
+  }
+
+  async verify(token: string, now: number): Promise<Identity> {
+    const { client_id: id, scope, jti } = await this.#claims(token, now);
+    const client = typeof id === 'string' ? this.#policy().clients.get(id) : undefined;
+    if (typeof id !== 'string' || !client || typeof scope !== 'string')
+      throw new HeadwaterError('invalid-token', 'its client is not registered');
+    if (client.disabled) throw new HeadwaterError('forbidden', 'this client is disabled');
+    return {
+      ...{ issuer: this.issuer, client: id, subject: undefined, patient: undefined, tokenId: jti },
+      ...{ roles: client.roles, attributes: client.attributes, scopes: scope.split(' ') },
+    };
+  }
+
+  async #claims(token: string, now: number) {
+    if (token.length > MAX_TOKEN) throw new HeadwaterError('invalid-token', 'it is too long');
+    try {
+      const { payload } = await jwtVerify(token, this.#key, {
+        ...{ algorithms: ['HS256'], typ: 'at+jwt', issuer: this.issuer, audience: this.issuer },
+        requiredClaims: ['exp', 'client_id', 'scope'],
+        currentDate: new Date(now),
+      });
+      return payload;
+    } catch (error) {
+      if (error instanceof errors.JWTExpired) throw new HeadwaterError('expired-token', 'it has expired');
+      throw new HeadwaterError('invalid-token', (error as Error).message, { cause: error });
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { isResourceType } from '../fhir/resource-types.ts';
+
+/** The context of a SMART scope: the client itself, one patient, or a user. */
+export type ScopeContext = 'system' | 'patient' | 'user';
+
+/** A SMART scope that lets its holder read or search resources (https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html). */
+export interface ReadScope {
+  readonly context: ScopeContext;
+  /** A resource type, or `*`. */
+  readonly type: string;
+  readonly read: boolean;
+  readonly search: boolean;
+  /** The first version of SMART wrote `.read` for both. */
+  readonly v1: boolean;
+}
+
+const SCOPE = /^(system|patient|user)\/(\*|[A-Z][A-Za-z]{1,60})\.(read|write|\*|c?r?u?d?s?)$/;
+
+/** Returns undefined for what is no scope of resources, or lets nothing be read. Scopes with a search query are not supported. */
+export function parseScope(text: string): ReadScope | undefined {
+  const [, context, type = '', letters = ''] = SCOPE.exec(text) ?? [];
+  if (context === undefined || letters === '' || letters === 'write') return undefined;
+  if (type !== '*' && !isResourceType(type)) return undefined;
+  const v1 = letters === 'read' || letters === '*';
+  const read = v1 || letters.includes('r');
+  const search = v1 || letters.includes('s');
+  return read || search ? { context: context as ScopeContext, type, read, search, v1 } : undefined;
+}
+
+/** `system/Patient.rs`; only what Headwater does: it reads and searches. */
+export function formatScope({ context, type, read, search, v1 }: ReadScope): string {
+  return `${context}/${type}.${v1 ? 'read' : (read ? 'r' : '') + (search ? 's' : '')}`;
+}
+
+/**
+ * Returns the scopes that a client gets: those that it asks for, as far as its registration covers them. A wildcard beyond the registration is
+ * narrowed to the registered types.
+ */
+export function grantedScopes(asked: readonly string[], registered: readonly string[]): string[] {
+  const own = registered.flatMap((text) => parseScope(text) ?? []);
+  const granted = asked.flatMap((text) => {
+    const scope = parseScope(text);
+    if (!scope) return [];
+    return own.flatMap((one): ReadScope[] => {
+      if (one.context !== scope.context) return [];
+      if (one.type !== '*' && scope.type !== '*' && one.type !== scope.type) return [];
+      const [read, search] = [one.read && scope.read, one.search && scope.search];
+      if (!read && !search) return [];
+      return [{ ...scope, type: scope.type === '*' ? one.type : scope.type, read, search }];
+    });
+  });
+  return [...new Set(granted.map(formatScope))];
+}
+
+/** The types that scopes of a context let be exported: an export reads and searches. */
+export function permittedTypes(scopes: readonly string[], context: ScopeContext): '*' | ReadonlySet<string> {
+  const types = scopes
+    .flatMap((text) => parseScope(text) ?? [])
+    .filter((scope) => scope.context === context && scope.read && scope.search)
+    .map(({ type }) => type);
+  return types.includes('*') ? '*' : new Set(types);
+}

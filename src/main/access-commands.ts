@@ -1,0 +1,73 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { readAccessFile } from '../access/access-file.ts';
+import { askForToken, makeKeyPair } from '../access/issuer/backend-client.ts';
+import type { PrivateKey } from '../access/issuer/backend-client.ts';
+import type { AssertionAlgorithm } from '../access/policy.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { localServer } from './local.ts';
+
+interface Json {
+  readonly json?: boolean;
+}
+
+/** `headwater access check FILE`: the checks of a start. */
+export async function accessCheck(file: string, options: Json): Promise<number> {
+  const { hash, clients, external, roles } = await readAccessFile(file);
+  const found = {
+    sha256: hash,
+    clients: [...clients.keys()],
+    externalIssuers: external.map(({ name }) => name),
+    roles: Object.fromEntries([...roles].map(([name, { rules }]) => [name, rules.map(({ id }) => id)])),
+  };
+  if (options.json) print(JSON.stringify(found));
+  else
+    print(
+      `${file} is good: ${String(roles.size)} roles, ${String(clients.size)} clients, ${String(external.length)} external issuers.`,
+    );
+  return 0;
+}
+
+/** `headwater access key --out DIR`: a key pair for a client. */
+export async function accessKey(options: {
+  readonly out: string;
+  readonly name: string;
+  readonly algorithm: AssertionAlgorithm;
+}): Promise<number> {
+  const { privateKey, publicSet } = await makeKeyPair(options.algorithm);
+  const [secret, open] = [`${options.name}.key.json`, `${options.name}.jwks.json`];
+  await writeNew(join(options.out, secret), privateKey, 0o600);
+  await writeNew(join(options.out, open), publicSet, 0o644);
+  print(`${secret} is the client's secret; ${open} is for jwksFile in the access file.`);
+  return 0;
+}
+
+/** `headwater access token`: gets an access token and prints it alone, for scripts. */
+export async function accessToken(options: {
+  readonly server?: string;
+  readonly client: string;
+  readonly key: string;
+  readonly scope: string;
+}): Promise<number> {
+  const { server = localServer(), client: clientId, scope } = options;
+  const key = JSON.parse(await readFile(options.key, 'utf8').catch(unreadable)) as PrivateKey;
+  const tokenUrl = `${server.replace(/\/+$/, '')}/auth/token`;
+  print(await askForToken({ tokenUrl, clientId, key, scope }));
+  return 0;
+}
+
+function unreadable(error: unknown): never {
+  throw new HeadwaterError('bad-request', `the key cannot be read: ${(error as Error).message}`);
+}
+
+async function writeNew(path: string, content: object, mode: number): Promise<void> {
+  try {
+    await writeFile(path, `${JSON.stringify(content, null, 2)}\n`, { flag: 'wx', mode });
+  } catch (error) {
+    throw new HeadwaterError('bad-request', `${path} cannot be written: ${(error as Error).message}`);
+  }
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
