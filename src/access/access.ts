@@ -4,6 +4,9 @@ import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/service.ts';
 import type { ExportParameters } from '../events/request.ts';
 import { readAccessFile } from './access-file.ts';
+import { IntrospectionVerifier } from './external/introspection-verifier.ts';
+import { JwtVerifier } from './external/jwt-verifier.ts';
+import { MetadataSource } from './external/metadata.ts';
 import { permittedGroups, resolveGrant } from './grants.ts';
 import type { Granted } from './grants.ts';
 import type { Identity, TokenVerifier } from './identity.ts';
@@ -12,7 +15,7 @@ import { KeySource } from './issuer/key-source.ts';
 import { issueToken } from './issuer/token-endpoint.ts';
 import type { TokenAnswer } from './issuer/token-endpoint.ts';
 import type { UsedAssertions } from './issuer/used-assertions.ts';
-import type { AccessPolicy } from './policy.ts';
+import type { AccessPolicy, ExternalIssuer } from './policy.ts';
 import { issuerOf } from './token-issuer.ts';
 
 export interface AccessOptions {
@@ -61,20 +64,22 @@ export class Access {
     return `${this.#options.baseUrl}/auth/token`;
   }
 
-  /** The metadata of SMART (https://hl7.org/fhir/smart-app-launch/conformance.html). */
-  smartConfiguration(): object {
+  /**
+   * The metadata of SMART (https://hl7.org/fhir/smart-app-launch/conformance.html). The token endpoint is ours or, if only others issue
+   * tokens, that of the first of them. Throws `unavailable` while its metadata cannot be had.
+   */
+  async smartConfiguration(): Promise<object> {
     const { embedded, external } = this.#policy;
-    const others = external.map(({ issuer }) => issuer);
+    const [first] = external;
     return {
-      ...(embedded
+      ...(embedded || !first
         ? { issuer: this.#options.baseUrl, token_endpoint: this.tokenUrl }
-        : { issuer: others[0], token_endpoint: `${others[0]}/token` }),
+        : { issuer: first.issuer, token_endpoint: await tokenEndpointOf(first, this.#options.clock) }),
       grant_types_supported: ['client_credentials'],
       token_endpoint_auth_methods_supported: ['private_key_jwt'],
       token_endpoint_auth_signing_alg_values_supported: embedded?.algorithms ?? ['RS384', 'ES384'],
       scopes_supported: ['system/*.rs', 'system/*.read'],
       capabilities: ['client-confidential-asymmetric', 'permission-v1', 'permission-v2'],
-      code_challenge_methods_supported: ['S256'],
     };
   }
 
@@ -104,9 +109,13 @@ export class Access {
         `Authorization: give an access token, as "Bearer …"; ${this.tokenUrl} issues them`,
       );
     const issuer = issuerOf(token);
+    const now = this.#options.clock();
     const verifier = this.#verifiers.find((one) => one.issuer === issuer);
-    if (!verifier) throw new HeadwaterError('invalid-token', 'no issuer of the access file made it');
-    return verifier.verify(token, this.#options.clock());
+    if (verifier) return verifier.verify(token, now);
+    const asked = this.#verifiers.filter((one) => one instanceof IntrospectionVerifier);
+    if (issuer !== undefined || asked.length === 0)
+      throw new HeadwaterError('invalid-token', 'no issuer of the access file made it');
+    return oneOf(asked, token, now);
   }
 
   /** See `resolveGrant`. */
@@ -145,10 +154,33 @@ export class Access {
     }
   }
 
-  #verifiersOf({ embedded }: AccessPolicy): TokenVerifier[] {
-    const own = new EmbeddedVerifier(this.#options.baseUrl, this.#key, () => this.#policy);
-    return embedded ? [own] : [];
+  #verifiersOf({ embedded, external }: AccessPolicy): TokenVerifier[] {
+    const { baseUrl, clock } = this.#options;
+    const own = new EmbeddedVerifier(baseUrl, this.#key, () => this.#policy);
+    const others = external.map((issuer) =>
+      issuer.validate === 'jwt'
+        ? new JwtVerifier(issuer, clock)
+        : new IntrospectionVerifier(issuer, issuer.validate, clock),
+    );
+    return [...(embedded ? [own] : []), ...others];
   }
+}
+
+/** Asks each issuer of opaque tokens. If one that is away may have made the token, it is not known to be wrong. */
+async function oneOf(verifiers: readonly TokenVerifier[], token: string, now: number): Promise<Identity> {
+  const answers = await Promise.allSettled(verifiers.map((one) => one.verify(token, now)));
+  const good = answers.find((answer) => answer.status === 'fulfilled');
+  if (good) return good.value;
+  const reasons = answers.flatMap((answer) =>
+    answer.status === 'rejected' ? [answer.reason as unknown] : [],
+  );
+  throw (
+    reasons.find((reason) => reason instanceof HeadwaterError && reason.code === 'unavailable') ?? reasons[0]
+  );
+}
+
+async function tokenEndpointOf(issuer: ExternalIssuer, clock: Clock): Promise<string | undefined> {
+  return (await new MetadataSource(issuer, clock).read()).token_endpoint;
 }
 
 function keySourceOf({ embedded }: AccessPolicy, clock: Clock): KeySource {

@@ -10,9 +10,10 @@ const MAX_FORM = 16_384;
 export function smartRoutes(access: Access): Router {
   const router = new Router({ sensitive: true });
   for (const base of ['', FHIR_BASE])
-    router.get(`${base}/.well-known/smart-configuration`, (ctx) => {
+    router.get(`${base}/.well-known/smart-configuration`, async (ctx) => {
+      const configuration = await access.smartConfiguration();
       ctx.set('Content-Type', 'application/json; charset=utf-8');
-      ctx.body = JSON.stringify(access.smartConfiguration());
+      ctx.body = JSON.stringify(configuration);
     });
   router.post(`${FHIR_BASE}/auth/token`, (ctx) => sendToken(ctx, access));
   return router;

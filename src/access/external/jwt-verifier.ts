@@ -1,0 +1,79 @@
+import { decodeProtectedHeader, errors, importJWK, jwtVerify } from 'jose';
+import type { JWTPayload } from 'jose';
+import type { Clock } from '../../base/clock.ts';
+import { HeadwaterError } from '../../base/errors.ts';
+import type { Identity, TokenVerifier } from '../identity.ts';
+import { KeySource } from '../issuer/key-source.ts';
+import type { ExternalIssuer } from '../policy.ts';
+import { identityOf } from './claims.ts';
+import { MetadataSource } from './metadata.ts';
+
+const MAX_TOKEN = 8_192;
+/** In s: how far the clocks of issuers may be off. */
+const TOLERANCE = 30;
+const TYPES: ReadonlySet<string | undefined> = new Set([undefined, 'jwt', 'at+jwt', 'application/at+jwt']);
+
+/** Verifies access tokens that are JWT, by the keys of their issuer. */
+export class JwtVerifier implements TokenVerifier {
+  readonly issuer: string;
+  readonly #settings: ExternalIssuer;
+  readonly #metadata: MetadataSource;
+  readonly #keys: KeySource;
+
+  constructor(settings: ExternalIssuer, clock: Clock) {
+    this.issuer = settings.issuer;
+    this.#settings = settings;
+    this.#metadata = new MetadataSource(settings, clock);
+    this.#keys = new KeySource(settings.allowedJwksHosts, clock);
+  }
+
+  async verify(token: string, now: number): Promise<Identity> {
+    if (token.length > MAX_TOKEN) throw new HeadwaterError('invalid-token', 'it is too long');
+    const { alg, kid, typ } = headerOf(token);
+    // The issuer is known before the algorithm is looked at: each has its own algorithms and keys.
+    if (typeof kid !== 'string' || !this.#settings.algorithms.includes(alg ?? ''))
+      throw new HeadwaterError('invalid-token', 'its algorithm is none of the issuer');
+    if (!TYPES.has(typ?.toLowerCase())) throw new HeadwaterError('invalid-token', 'it is no access token');
+    const { jwks_uri: url } = await this.#metadata.read();
+    if (url === undefined)
+      throw new HeadwaterError('unavailable', `the issuer ${this.issuer} names no keys in its metadata`);
+    const keys = await this.#keys.keysOf(url, kid);
+    const [key] = keys;
+    if (!key || keys.length > 1)
+      throw new HeadwaterError('invalid-token', 'no key of the issuer has its kid');
+    const claims = await this.#claims(token, { key, alg: alg ?? '', now });
+    // An ID token is for the client that asked for it, not for us.
+    if ('nonce' in claims || 'at_hash' in claims)
+      throw new HeadwaterError('invalid-token', 'it is an ID token');
+    return identityOf(claims, this.#settings);
+  }
+
+  async #claims(
+    token: string,
+    {
+      key,
+      alg,
+      now,
+    }: { readonly key: Parameters<typeof importJWK>[0]; readonly alg: string; readonly now: number },
+  ): Promise<JWTPayload> {
+    const { issuer, audience } = this.#settings;
+    try {
+      const { payload } = await jwtVerify(token, await importJWK(key, alg), {
+        ...{ algorithms: [alg], issuer, audience, requiredClaims: ['exp'] },
+        ...{ clockTolerance: TOLERANCE, currentDate: new Date(now) },
+      });
+      return payload;
+    } catch (error) {
+      if (error instanceof errors.JWTExpired) throw new HeadwaterError('expired-token', 'it has expired');
+      throw new HeadwaterError('invalid-token', (error as Error).message, { cause: error });
+    }
+  }
+}
+
+function headerOf(token: string): ReturnType<typeof decodeProtectedHeader> {
+  try {
+    return decodeProtectedHeader(token);
+  } catch {
+    throw new HeadwaterError('invalid-token', 'it is no JWT');
+  }
+}
