@@ -4,6 +4,11 @@ import { HeadwaterError } from '../base/errors.ts';
 import type { ExportTarget } from '../events/export-parameter-table.ts';
 import type { RawParameter } from '../events/given-parameter.ts';
 import type { ExportParameters } from '../events/request.ts';
+import type { Grant } from '../events/grant.ts';
+import { canonicalJson } from '../events/request-seal.ts';
+import { parseInstant } from '../fhir/instant.ts';
+import type { Jobs } from '../jobs/job.ts';
+import type { Granted } from '../access/grants.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { References } from '../fhir/reference.ts';
 import { sendOutcome } from './answer.ts';
@@ -36,7 +41,9 @@ export async function kickOff(
     references: new References(settings.sourceBaseUrls),
   });
   const granted = grantTo(client, { ...parsed, separateStatus }, lenient);
-  const parameters = granted?.parameters ?? { ...parsed, separateStatus };
+  const asked = granted?.parameters ?? { ...parsed, separateStatus };
+  const changed = await rightsChanged(jobs, client.id, granted);
+  const parameters = changed === undefined ? asked : { ...asked, warnings: [...asked.warnings, changed] };
   const requestUrl = `${settings.publicUrl}${ctx.path}${ctx.search}`;
   const jobId = await jobs.submit({
     ...{ clientId: client.id, requestUrl, parameters },
@@ -56,6 +63,28 @@ export async function kickOff(
       'The export was accepted; Content-Location says where to ask for it.',
     ),
   );
+}
+
+/**
+ * Returns a warning if the client exported with other rights at the time of its `_since`, or if that is not known: then an increment does
+ * not complete what it has.
+ */
+async function rightsChanged(
+  jobs: Pick<Jobs, 'grantAsOf'>,
+  clientId: string,
+  granted: Granted | undefined,
+): Promise<string | undefined> {
+  const since = granted?.parameters.since;
+  if (!granted || since === undefined) return undefined;
+  const before = await jobs.grantAsOf(clientId, parseInstant(since) ?? 0);
+  if (before && sameRights(before, granted.grant)) return undefined;
+  const why = before ? 'your rights have changed since then' : 'you have no export of that time here';
+  return `_since: ${why}, so this may not complete what you have: take an export without _since.`;
+}
+
+/** Whether the access file says the same about the client, though it may have changed elsewhere. */
+function sameRights(before: Grant, now: Grant): boolean {
+  return canonicalJson({ ...before, policy: '' }) === canonicalJson({ ...now, policy: '' });
 }
 
 /** Whether the plan may refuse the request: the log says whether the group or patient exists. Other requests do not wait for their plan. */

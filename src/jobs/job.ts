@@ -63,6 +63,11 @@ export interface Jobs {
   hasFiles(jobId: string): Promise<boolean>;
   /** undefined if there is no such job, or if it belongs to another client. */
   find(jobId: string, clientId: string): Promise<JobView | undefined>;
+  /**
+   * Returns the rights with which the client exported as of a time (ms since 1970, the `transactionTime` of that export), or
+   * undefined if it is not known here.
+   */
+  grantAsOf(clientId: string, transactionTime: number): Promise<Grant | undefined>;
   /** Returns false if this client has no such job, or if it was cancelled or expired before. */
   cancel(jobId: string, clientId: string): Promise<boolean>;
 }

@@ -59,6 +59,7 @@ CREATE TABLE IF NOT EXISTS ${t.request} (
 ALTER TABLE ${t.request} ADD COLUMN IF NOT EXISTS "grant" jsonb;
 ALTER TABLE ${t.request} ADD COLUMN IF NOT EXISTS seal text;
 CREATE INDEX IF NOT EXISTS export_request_by_time ON ${t.request} (accepted_at);
+CREATE INDEX IF NOT EXISTS export_request_by_client ON ${t.request} (client_id);
 
 CREATE TABLE IF NOT EXISTS ${t.job} (
   job_id        text PRIMARY KEY,

@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
+import type { Grant } from '../events/grant.ts';
 import type { RequestSeal } from '../events/request-seal.ts';
 import { asking } from '../database/pool.ts';
 import { commitAtOnce, literal, lockUntilCommit } from './commit-at-once.ts';
@@ -133,6 +134,18 @@ export class JobRequests implements Jobs {
       cancelRequested: row.cancelled,
     };
     return viewOf(request, row.job === null ? undefined : jobOf(row.job));
+  }
+
+  async grantAsOf(clientId: string, transactionTime: number): Promise<Grant | undefined> {
+    const { pool, tables: t } = this.#options;
+    const { rows } = await asking(() =>
+      pool.query<{ grant: Grant | null }>(
+        `SELECT r."grant" FROM ${t.request} r JOIN ${t.job} j USING (job_id)
+         WHERE r.client_id = $1 AND j.plan->>'transactionTime' = $2 ORDER BY r.accepted_at DESC LIMIT 1`,
+        [clientId, String(transactionTime)],
+      ),
+    );
+    return rows[0]?.grant ?? undefined;
   }
 
   async cancel(jobId: string, clientId: string): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { HeadwaterError } from '../../src/base/errors.ts';
+import type { Grant } from '../../src/events/grant.ts';
 import type { JobFailure, Jobs, JobView, SubmitRequest } from '../../src/jobs/job.ts';
 
 /** Jobs in a Map, with the states set by the test. Keeps the port's promises, without the log behind it. */
@@ -53,6 +54,13 @@ export class MemoryJobs implements Jobs {
     if (this.failure) return Promise.reject(this.failure);
     const job = this.views.get(jobId);
     return Promise.resolve(job?.clientId === clientId ? job : undefined);
+  }
+
+  grantAsOf(clientId: string, transactionTime: number): Promise<Grant | undefined> {
+    const job = [...this.views.values()].findLast(
+      (one) => one.clientId === clientId && one.transactionTime === transactionTime,
+    );
+    return Promise.resolve((job as (JobView & SubmitRequest) | undefined)?.grant);
   }
 
   async cancel(jobId: string, clientId: string): Promise<boolean> {

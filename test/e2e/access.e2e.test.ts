@@ -1,0 +1,282 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type pg from 'pg';
+import type { Manifest } from '../../src/manifest/manifest.ts';
+import { TestClient, tokenForm } from '../access/clients.ts';
+import { OidcIssuer } from '../support/oidc-issuer.ts';
+import { freePort } from '../../src/stack/ports.ts';
+import { Headwater } from './headwater.ts';
+
+interface Exported {
+  readonly status: number;
+  readonly manifest: Manifest;
+  /** `Type/id`, sorted. */
+  readonly output: readonly string[];
+  readonly deleted: readonly string[];
+  readonly problems: readonly string[];
+  readonly sha256: readonly string[];
+}
+
+const ROLES = {
+  service: {
+    export: { levels: ['system', 'patient', 'group'], groups: '*' },
+    rules: [{ id: 'all', types: '*', where: 'everything' }],
+  },
+  research: {
+    export: { levels: ['patient', 'group'], groups: '*' },
+    rules: [
+      { id: 'no-lists', effect: 'deny', types: ['Group'], where: 'everything' },
+      { id: 'clinical', types: ['Patient', 'Observation'], where: { compartment: 'any' } },
+    ],
+  },
+  sponsor: {
+    export: { levels: ['group'], groups: { claim: 'groups' } },
+    rules: [
+      {
+        id: 'own-arm',
+        types: ['Patient', 'Observation'],
+        where: { group: { claim: 'groups' } },
+        shared: 'exclude',
+      },
+    ],
+  },
+  patient: {
+    export: { levels: ['patient'], maxUnfinished: 1 },
+    rules: [
+      { id: 'shared', effect: 'deny', types: ['Group', 'List'], where: 'everything' },
+      { id: 'own-record', types: '*', where: { patient: 'self' }, shared: 'exclude' },
+      { id: 'context', types: ['Practitioner'], where: 'everything' },
+    ],
+  },
+};
+
+for (const fileTokens of [false, true])
+  describe(`an access file, with files ${fileTokens ? 'for tokens' : 'by signed URLs'}`, function () {
+    this.timeout(120_000);
+    let headwater: Headwater;
+    let database: pg.Client;
+    let folder: string;
+    let portal: OidcIssuer;
+    const clients = new Map<string, TestClient>();
+
+    before(async () => {
+      folder = await mkdtemp(join(tmpdir(), 'headwater-access-'));
+      for (const id of ['warehouse', 'lab', 'acme']) clients.set(id, await TestClient.make(id));
+      const port = await freePort();
+      const base = `http://127.0.0.1:${String(port)}/fhir`;
+      portal = await OidcIssuer.start({
+        ...{ format: 'jwt', audience: base },
+        claims: { roles: ['member'], patient: 'Patient/p1' },
+      });
+      const entry = async (id: string, role: string, more = {}) => ({
+        ...{ jwks: await clients.get(id)?.jwks(), scopes: ['system/*.rs'], roles: [role], ...more },
+      });
+      const file = {
+        version: 1,
+        issuers: {
+          embedded: {},
+          external: [
+            {
+              ...{ name: 'portal', issuer: portal.url, validate: 'jwt', audience: base },
+              ...{ roles: { member: 'patient' }, allowedJwksHosts: ['localhost'] },
+            },
+          ],
+        },
+        clients: {
+          warehouse: await entry('warehouse', 'service'),
+          lab: await entry('lab', 'research'),
+          acme: await entry('acme', 'sponsor', { attributes: { groups: ['arm-a'] } }),
+        },
+        roles: ROLES,
+      };
+      await writeFile(join(folder, 'access.json'), JSON.stringify(file));
+      headwater = await Headwater.make(false, undefined, {
+        HEADWATER_HTTP_PORT: String(port),
+        HEADWATER_ACCESS_FILE: join(folder, 'access.json'),
+        HEADWATER_FILE_TOKENS: String(fileTokens),
+      });
+      database = await headwater.connect();
+      const patient = (id: string): object => ({ subject: { reference: `Patient/${id}` } });
+      for (const id of ['p1', 'p2', 'p3']) {
+        await put('Patient', id, { name: [{ family: id }] });
+        await put('Observation', `o-${id}`, {
+          ...patient(id),
+          performer: [{ reference: 'Practitioner/d1' }],
+        });
+        await put('Condition', `c-${id}`, patient(id));
+      }
+      await put('Observation', 'o-both', { ...patient('p1'), performer: [{ reference: 'Patient/p2' }] });
+      await put('Practitioner', 'd1', {});
+      await put('Practitioner', 'd2', {});
+      await group('arm-a', 'p1');
+      await group('arm-b', 'p2', 'p3');
+      await headwater.startServing();
+      await headwater.startCapture();
+    });
+    after(async () => {
+      await database.end();
+      await headwater.remove();
+      await portal.stop();
+      await rm(folder, { recursive: true, force: true });
+    });
+
+    async function put(type: string, id: string, resource: object): Promise<void> {
+      await database.query(
+        `INSERT INTO resource (type, id, version, last_updated, body) VALUES ($1, $2, 1, now(), $3)
+         ON CONFLICT (type, id) DO UPDATE SET version = resource.version + 1, last_updated = now(), body = $3`,
+        [type, id, JSON.stringify({ resourceType: type, id, ...resource })],
+      );
+    }
+
+    function group(id: string, ...patients: readonly string[]): Promise<void> {
+      return put('Group', id, {
+        member: patients.map((one) => ({ entity: { reference: `Patient/${one}` } })),
+      });
+    }
+
+    async function tokenOf(id: string): Promise<string> {
+      if (id === 'portal') return portal.token('patient/*.rs');
+      const url = `${headwater.base}/auth/token`;
+      const assertion = await (clients.get(id) ?? assert.fail(id)).assertion(url);
+      const answer = await fetch(url, { method: 'POST', body: tokenForm(assertion) });
+      return String(((await answer.json()) as { access_token: string }).access_token);
+    }
+
+    async function ask(id: string, url: string, method = 'GET'): Promise<Response> {
+      const headers = { authorization: `Bearer ${await tokenOf(id)}`, prefer: 'respond-async' };
+      return fetch(url, { method, headers: { ...headers, accept: 'application/fhir+json' } });
+    }
+
+    /** The export of a client, read as its client reads it. */
+    async function exported(id: string, path: string): Promise<Exported> {
+      const accepted = await ask(id, `${headwater.base}/${path}`);
+      assert.equal(accepted.status, 202, await accepted.text());
+      const statusUrl = accepted.headers.get('content-location') ?? '';
+      for (;;) {
+        const answer = await ask(id, statusUrl);
+        const text = await answer.text();
+        if (answer.status === 202) await delay(50);
+        else {
+          assert.equal(answer.status, 200, text);
+          return read(id, JSON.parse(text) as Manifest);
+        }
+      }
+    }
+
+    async function read(id: string, manifest: Manifest): Promise<Exported> {
+      assert.equal(manifest.requiresAccessToken, fileTokens);
+      const linesOf = async (files: Manifest['output']): Promise<string[]> => {
+        const texts = await Promise.all(
+          files.map(async ({ url }) => {
+            const file = fileTokens ? await ask(id, url) : await fetch(url);
+            const text = await file.text();
+            assert.equal(file.status, 200, text);
+            return text;
+          }),
+        );
+        return texts.flatMap((text) => text.split('\n').slice(0, -1));
+      };
+      const output = await linesOf(manifest.output);
+      const deleted = await linesOf(manifest.deleted ?? []);
+      const problems = await linesOf(manifest.error);
+      return {
+        ...{ status: 200, manifest },
+        output: output
+          .map((line) => JSON.parse(line) as { resourceType: string; id: string })
+          .map((one) => `${one.resourceType}/${one.id}`)
+          .sort(),
+        deleted: deleted
+          .map((line) => JSON.parse(line) as { entry: { request: { url: string } }[] })
+          .map(({ entry }) => entry[0]?.request.url ?? '')
+          .sort(),
+        problems: problems.map(
+          (line) => (JSON.parse(line) as { issue: { diagnostics: string }[] }).issue[0]?.diagnostics ?? '',
+        ),
+        sha256: manifest.output.map(({ extension }) => extension.sha256),
+      };
+    }
+
+    it('lets the service have everything, byte for byte as the source holds it', async () => {
+      const { output, sha256 } = await exported('warehouse', '$export');
+      assert.equal(output.length, 14);
+      const { rows } = await database.query<{ body: string }>(
+        `SELECT body FROM resource WHERE type = 'Practitioner' ORDER BY id DESC`,
+      );
+      const texts = [rows, rows.toReversed()].map((some) => some.map(({ body }) => `${body}\n`).join(''));
+      assert(texts.some((text) => sha256.includes(createHash('sha256').update(text).digest('hex'))));
+    });
+
+    it('lets research have what is about patients, of the types of its rules', async () => {
+      const { output } = await exported('lab', 'Patient/$export');
+      assert.deepEqual(output, [
+        ...['Observation/o-both', 'Observation/o-p1', 'Observation/o-p2', 'Observation/o-p3'],
+        ...['Patient/p1', 'Patient/p2', 'Patient/p3'],
+      ]);
+      assert.equal((await ask('lab', `${headwater.base}/$export`)).status, 403);
+      assert.equal((await ask('lab', `${headwater.base}/Patient/$export?_type=Condition`)).status, 403);
+    });
+
+    it('lets a sponsor have its arm, without what names others, and tells it who left, once', async () => {
+      const first = await exported('acme', 'Group/arm-a/$export');
+      assert.deepEqual(first.output, ['Observation/o-p1', 'Patient/p1']);
+      assert.equal((await ask('acme', `${headwater.base}/Group/arm-b/$export`)).status, 403);
+      await group('arm-a', 'p3');
+      const since = (manifest: Manifest): string => encodeURIComponent(manifest.transactionTime);
+      const second = await exported('acme', `Group/arm-a/$export?_since=${since(first.manifest)}`);
+      assert.deepEqual(second.output, ['Observation/o-p3', 'Patient/p3']);
+      assert.deepEqual(second.deleted, ['Observation/o-p1', 'Patient/p1']);
+      assert.deepEqual(second.problems, []);
+      const third = await exported('acme', `Group/arm-a/$export?_since=${since(second.manifest)}`);
+      assert.deepEqual([third.output, third.deleted], [[], []]);
+      await group('arm-a', 'p1');
+    });
+
+    it('lets a patient have the own record, at both addresses, and no other', async () => {
+      const own = ['Condition/c-p1', 'Observation/o-p1', 'Patient/p1'];
+      assert.deepEqual((await exported('portal', 'Patient/$export')).output, own);
+      assert.deepEqual((await exported('portal', 'Patient/p1/$export')).output, own);
+      const types = 'Condition,Observation,Patient,Practitioner';
+      assert.deepEqual((await exported('portal', `Patient/$export?_type=${types}`)).output, [
+        ...own,
+        'Practitioner/d1',
+      ]);
+      for (const path of ['Patient/p2/$export', 'Patient/none/$export', '$export', 'Group/arm-a/$export'])
+        assert.equal((await ask('portal', `${headwater.base}/${path}`)).status, 403, path);
+    });
+
+    it('gives files and jobs to their client only', async () => {
+      const { manifest } = await exported('warehouse', '$export?_type=Patient');
+      const url = manifest.output[0]?.url ?? assert.fail();
+      if (fileTokens) {
+        assert.equal((await fetch(url)).status, 401);
+        assert.equal((await ask('lab', url)).status, 404);
+        assert.equal((await ask('warehouse', url.replace('Patient-', 'Condition-'))).status, 404);
+      } else {
+        assert.equal((await fetch(url.replace(/expires=\d+/, 'expires=9999999999'))).status, 404);
+        assert.equal((await fetch(url.replace(/\?.*/, ''))).status, 404);
+      }
+    });
+
+    it('says of an increment whose client has no export of that time that it may not be whole', async () => {
+      const { problems } = await exported('lab', 'Patient/$export?_since=2020-01-01T00:00:00Z');
+      assert.match(problems.join(), /no export of that time/);
+    });
+
+    it('lets no login of the database ask for an export', async () => {
+      const message = {
+        ...{ kind: 'ExportRequested', jobId: 'forged', clientId: 'x', acceptedAt: 0 },
+        ...{ requestUrl: 'http://x', parameters: { types: [], outputFormat: 'ndjson' } },
+      };
+      await database.query('SELECT pg_logical_emit_message(true, $1, $2::text)', [
+        headwater.settings.topicPrefix,
+        JSON.stringify(message),
+      ]);
+      await exported('warehouse', '$export?_type=Patient'); // capture has passed it
+      const { rows } = await database.query(`SELECT FROM ${headwater.tables.job} WHERE job_id = 'forged'`);
+      assert.equal(rows.length, 0);
+    });
+  });
