@@ -1,0 +1,56 @@
+import { isArrayAt, isObjectAt, itemsOf, membersOf, parseOf } from './json-scan.ts';
+import type { Member, Span } from './json-scan.ts';
+import type { Splice } from './splice.ts';
+
+const SYSTEM = 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue';
+
+/** A label that a resource carries in its meta, such as SUBSETTED as a tag. */
+export class MetaLabel {
+  /** A whole member `meta` with the label alone. */
+  readonly meta: string;
+  readonly #list: 'tag' | 'security';
+  readonly #code: string;
+  readonly #item: string;
+  readonly #member: string;
+
+  constructor(list: 'tag' | 'security', code: string) {
+    this.#list = list;
+    this.#code = code;
+    this.#item = JSON.stringify({ system: SYSTEM, code });
+    this.#member = `"${list}":[${this.#item}]`;
+    this.meta = `"meta":{${this.#member}}`;
+  }
+
+  /** Copies the value of meta, with the label once. */
+  copyTo(splice: Splice, bytes: Buffer, meta: Span): void {
+    const members = isObjectAt(bytes, meta) ? membersOf(bytes, meta) : undefined;
+    const list = members && lastOf(members, this.#list);
+    const items = list && isArrayAt(bytes, list.value) ? itemsOf(bytes, list.value) : undefined;
+    if (!members) splice.insert(`{${this.#member}}`);
+    else if (!list) copyAdded(splice, meta, members.at(-1)?.value.end, this.#member);
+    else if (!items) splice.copyWith(meta, list.value, `[${this.#item}]`);
+    else if (items.some((item) => this.#is(bytes, item))) splice.copy(meta);
+    else {
+      splice.copy({ start: meta.start, end: list.value.start });
+      copyAdded(splice, list.value, items.at(-1)?.end, this.#item);
+      splice.copy({ start: list.value.end, end: meta.end });
+    }
+  }
+
+  #is(bytes: Buffer, item: Span): boolean {
+    if (!isObjectAt(bytes, item)) return false;
+    const { system, code } = parseOf(bytes, item) as { system?: unknown; code?: unknown };
+    return system === SYSTEM && code === this.#code;
+  }
+}
+
+/** Parsers take the last of several members of a name. */
+export function lastOf(members: readonly Member[], name: string): Member | undefined {
+  return members.findLast((member) => member.name === name);
+}
+
+/** An object or array with one more part, after the one that ends at `lastEnd` if there is any. */
+function copyAdded(splice: Splice, whole: Span, lastEnd: number | undefined, text: string): void {
+  const at = lastEnd ?? whole.start + 1;
+  splice.copyWith(whole, { start: at, end: at }, lastEnd === undefined ? text : `,${text}`);
+}
