@@ -1,3 +1,5 @@
+import { redactionProblems } from '../fhir/redact.ts';
+import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
 import type { AccessPolicy, Role, Rule } from './policy.ts';
 
 /** Returns a sentence for each problem that the form of the file does not show: names that lead nowhere, and rules that never apply. */
@@ -34,6 +36,8 @@ function checkRole(place: string, { export: { levels, groups }, rules }: Role): 
     const at = `${place}.rules.${rule.id}`;
     if (rule.effect === 'deny' && rule.redact.length > 0)
       problems.push(`${at}.redact: a deny rule lets nothing through that could be redacted`);
+    const types = rule.types === '*' ? RESOURCE_TYPES : rule.types;
+    problems.push(...redactionProblems(rule.redact, types).map((problem) => `${at}.redact: ${problem}`));
     if (rule.shared === 'exclude' && (rule.where.kind === 'everything' || rule.where.kind === 'any'))
       problems.push(`${at}.shared: exclude is for rules about some patients (patient, group)`);
     const cover = rule.effect === 'allow' && rules.slice(0, i).find((before) => covers(before, rule));

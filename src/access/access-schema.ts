@@ -15,7 +15,7 @@ const url = z.url({ protocol: /^https?$/ });
 const redaction = z
   .strictObject({
     path: z.union([z.string(), z.array(z.string()).min(1)]),
-    do: z.enum(['remove', 'mask', 'year']),
+    do: z.enum(['remove', 'year']),
   })
   .transform(({ path, ...rest }) => [path].flat().map((one) => ({ path: one, ...rest })));
 

@@ -4,6 +4,8 @@ import { groupsOf, isAbout } from '../events/grant.ts';
 import type { Grant, GrantCondition, GrantRule } from '../events/grant.ts';
 import type { ExportLevel, ExportParameters } from '../events/request.ts';
 import { canonicalJson } from '../events/request-seal.ts';
+import { rootElementOf } from '../fhir/elements.ts';
+import { elementsOf } from '../fhir/search/search-parameters.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
 import type { Identity } from './identity.ts';
 import type { AccessPolicy, Condition, Role, Rule } from './policy.ts';
@@ -34,6 +36,7 @@ const MAX_GRANT = 64 << 10;
  * | 5    | a token for one patient exports that patient                                                          | forbidden           |
  * | 6    | scopes cover the level's own types (Patient, Group), and each type asked for                          | insufficient-scope  |
  * | 7    | a rule allows some of each type asked for                                                             | forbidden           |
+ * | 8    | no search of `_typeFilter` looks at an element that is redacted                                       | forbidden           |
  *
  * With lenient handling a type of steps 6 and 7 becomes a warning, as long as one is left. Without `_type`, what is permitted is exported.
  */
@@ -56,6 +59,7 @@ export function resolveGrant(
     throw forbidden('group', `your role does not permit Group/${asked.group}`); // 4
   const patients = context === 'patient' ? ownPatient(identity, asked) : asked.patients; // 5
   const rules = rulesOf(roles, identity);
+  refuseFilters(asked.typeFilters, rules); // 8
   const { types, warnings } = typesOf({ roles, rules, identity, context }, asked, lenient);
   const grant: Grant = {
     policy: policy.hash,
@@ -200,6 +204,28 @@ function typesOf(
   if (types.size === 0) throw forbidden('_type', 'your role permits no type that your scopes cover');
   const silent = roles.every(({ role }) => role.export.withheld === 'silent');
   return { types, warnings: silent ? [] : refused.map(({ message }) => `${message}; it is left out`) };
+}
+
+/** Filters see redacted resources, so they would tell nothing; the client learns at once that they are in vain. */
+function refuseFilters(queries: readonly string[], rules: readonly GrantRule[]): void {
+  for (const query of queries) {
+    const [type = '', search = ''] = query.split('?');
+    const redactions = rules.filter((rule) => isAbout(rule, type)).flatMap(({ redact }) => redact);
+    for (const part of search.split('&')) {
+      const [code = ''] = decodeURIComponent(part.split('=')[0] ?? '').split(':');
+      const elements = elementsOf(type, code);
+      const hidden = redactions.find(({ path }) => {
+        const name = path.replace('[x]', '');
+        const keys = rootElementOf(type, name)?.keys ?? [];
+        return elements.some((element) => element === name || keys.includes(element));
+      });
+      if (hidden)
+        throw forbidden(
+          '_typeFilter',
+          `_typeFilter: ${type}?${code} looks at ${hidden.path}, which your role may not see`,
+        );
+    }
+  }
 }
 
 function insufficient(type: string, { scopes }: Identity, context: ScopeContext): HeadwaterError {

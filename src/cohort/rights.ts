@@ -4,6 +4,7 @@ import type { ResourceLog } from './versions.ts';
 import { groupsOf, isAbout } from '../events/grant.ts';
 import type { GrantRule } from '../events/grant.ts';
 import { MANY_PATIENTS } from '../events/resource-change.ts';
+import type { Redaction } from '../fhir/redact.ts';
 import type { TaskRights } from '../events/tasks.ts';
 import type { Stamp } from '../base/positions.ts';
 
@@ -20,6 +21,18 @@ export interface TypeRights {
   readonly touched: Belongs;
   /** Whether `touched` is as good as `before`: no rule looks at all patients of a resource. */
   readonly exact: boolean;
+  /** undefined if no rule of the grant redacts anything. */
+  readonly redactions: Redactions | undefined;
+}
+
+/** The redactions of the resources of a type. */
+export interface Redactions {
+  /** The redactions of each rule that lets resources through. */
+  readonly byRule: readonly (readonly Redaction[])[];
+  /** The index of that rule. */
+  readonly ruleOf: (id: string, patients: readonly string[]) => number;
+  /** All redactions of a type, whichever rule lets its resources through; undefined if none does. */
+  readonly of: (type: string) => readonly Redaction[] | undefined;
 }
 
 /** The rights of an export's client, by type; undefined = everything of the type. */
@@ -77,7 +90,10 @@ function setsOf({ where }: GrantRule, members: ReadonlyMap<string, Members>): Me
   return { now: all('now'), before: all('before') };
 }
 
-const NOTHING: TypeRights = { now: () => false, before: () => false, touched: () => false, exact: true };
+const NOTHING: TypeRights = {
+  ...{ now: () => false, before: () => false, touched: () => false, exact: true },
+  redactions: undefined,
+};
 
 function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights | undefined {
   const rules = resolved.filter(({ rule }) => isAbout(rule, type));
@@ -85,7 +101,8 @@ function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights
   const allowing = rules.filter(({ rule }) => rule.effect === 'allow');
   const never = allowing.length === 0 || denying.some(({ rule }) => rule.where.kind === 'everything');
   if (never) return NOTHING;
-  if (denying.length === 0 && allowing[0]?.rule.where.kind === 'everything') return undefined;
+  const redacts = resolved.some(({ rule }) => rule.redact.length > 0);
+  if (denying.length === 0 && allowing[0]?.rule.where.kind === 'everything' && !redacts) return undefined;
   const at = (when: keyof Members): Belongs => {
     const denied = denying.map((one) => holds(one, when));
     const allowed = allowing.map((one) => holds(one, when));
@@ -98,6 +115,19 @@ function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights
     before: at('before'),
     touched: (id, patients) => named.some((holding) => holding(id, patients)),
     exact: denying.length === 0 && allowing.every(({ rule }) => rule.shared === 'any'),
+    redactions: redacts ? redactionsOf(resolved, allowing) : undefined,
+  };
+}
+
+function redactionsOf(resolved: readonly ResolvedRule[], allowing: readonly ResolvedRule[]): Redactions {
+  const allowed = allowing.map((one) => holds(one, 'now'));
+  return {
+    byRule: allowing.map(({ rule }) => rule.redact),
+    ruleOf: (id, patients) => allowed.findIndex((holding) => holding(id, patients)),
+    of: (type) => {
+      const rules = resolved.filter(({ rule }) => rule.effect === 'allow' && isAbout(rule, type));
+      return rules.length === 0 ? undefined : rules.flatMap(({ rule }) => rule.redact);
+    },
   };
 }
 

@@ -1,21 +1,4 @@
-/**
- * The change of an element:
- * `remove`: it is left out; `mask`: it becomes a data-absent-reason `masked`, so that a mandatory element stays;
- * `year`: of a date the year is kept; `hash`: its text becomes its HMAC, the same for the same text.
- */
-export type RedactionMethod = 'remove' | 'mask' | 'year' | 'hash';
-
-/** One redaction of a rule. */
-export interface Redaction {
-  /**
-   * An element's path below the resource: `name`, `address.line`, `value` (every type of a choice), `extension(url)` (of one url),
-   * `**.Reference.display` (of every Reference, at any depth).
-   */
-  readonly path: string;
-  readonly do: RedactionMethod;
-  /** Name of the key of `hash`. */
-  readonly key?: string | undefined;
-}
+import type { Redaction } from '../fhir/redact.ts';
 
 /** The data that a rule is about, once the claims are filled in. */
 export type GrantCondition =

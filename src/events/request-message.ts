@@ -37,8 +37,7 @@ const grant = z.strictObject({
       redact: z.array(
         z.strictObject({
           path: z.string(),
-          do: z.enum(['remove', 'mask', 'year', 'hash']),
-          key: z.string().optional(),
+          do: z.enum(['remove', 'year']),
         }),
       ),
     }),

@@ -13,6 +13,7 @@ interface RootElement {
   readonly keys: readonly string[];
   /** Mandatory, a modifier, or asked for by an invariant: it stays whatever is wanted. */
   readonly stays: boolean;
+  readonly mandatory: boolean;
 }
 
 /** R4's root elements by type, as `generate.mjs` writes them. */
@@ -26,7 +27,12 @@ const TABLE: ReadonlyMap<string, readonly RootElement[]> = new Map(
 function rootElement(text: string): RootElement {
   const [, name = '', types, mark] = /^(\w+)(?:\[(.*)\])?([!?*]?)$/.exec(text) ?? [];
   const keys = types?.split('|').map((type) => name + type.charAt(0).toUpperCase() + type.slice(1)) ?? [name];
-  return { names: types === undefined ? keys : [name, `${name}[x]`, ...keys], keys, stays: mark !== '' };
+  return {
+    names: types === undefined ? keys : [name, `${name}[x]`, ...keys],
+    keys,
+    stays: mark !== '',
+    mandatory: mark === '!',
+  };
 }
 
 /** Reads the values of `_elements`, each one or several of `element` and `Type.element`; throws bad-request naming a wrong one. */
@@ -42,6 +48,14 @@ export function parseElements(values: readonly string[]): Elements {
     elements.set(type, (elements.get(type) ?? new Set()).add(name));
   }
   return elements;
+}
+
+/** A root element of a type: its names in JSON (several for a choice of types), and whether R4 demands it; undefined if there is none. */
+export function rootElementOf(
+  type: string,
+  name: string,
+): { readonly keys: readonly string[]; readonly mandatory: boolean } | undefined {
+  return TABLE.get(type)?.find(({ names }) => names.includes(name));
 }
 
 function isRootElement(type: string, name: string): boolean {

@@ -34,7 +34,12 @@ export async function scanSelected(
   onSelected: (key: string, body: () => string) => void,
 ): Promise<void> {
   const { typeFilters } = run.task.filter;
-  const shapeOf = shapesOf({ typeFilters, elements: [] }, run.log.codec, run.references); // whole resources, also with _elements
+  const shapeOf = shapesOf(
+    { typeFilters, elements: [] }, // whole resources, also with _elements
+    run.log.codec,
+    run.references,
+    run.population.rights,
+  );
   await replayRanges(run, ranges, ({ type }) => {
     const shape = shapeOf(type);
     const sink: Sink = {

@@ -61,7 +61,7 @@ async function begin(task: Task, tools: TaskTools, { signal, onProgress }: TaskC
   const total = ranges.reduce((sum, range) => sum + offsetsOf(range), 0);
   let passed = 0;
   const onBatch = (offsets: number): void => onProgress(Math.min(1, (passed += offsets) / total));
-  const shapeOf = shapesOf(filter, codec, references);
+  const shapeOf = shapesOf(filter, codec, references, rights);
   const files = new TaskFiles(task, tools);
   return { task, population: { cohort, rights }, log, references, files, shapeOf, onBatch, signal };
 }

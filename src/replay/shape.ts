@@ -4,6 +4,9 @@ import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-
 import type { TaskFilter } from '../events/tasks.ts';
 import { compileElements } from '../fhir/elements.ts';
 import type { References } from '../fhir/reference.ts';
+import { compileRedactions } from '../fhir/redact.ts';
+import { ALL_RIGHTS } from '../cohort/rights.ts';
+import type { Redactions, Rights } from '../cohort/rights.ts';
 import { compileTypeFilters } from '../fhir/search/type-filter.ts';
 
 /** The receiver of lines. */
@@ -22,11 +25,20 @@ type Codec = Pick<ResourceChangeCodec, 'decode'>;
 type Filter = Pick<TaskFilter, 'typeFilters' | 'elements'>;
 
 /** The shape of each type, compiled when it is first asked for and then kept. */
-export function shapesOf(filter: Filter, codec: Codec, references?: References): (type: string) => Shape {
+export function shapesOf(
+  filter: Filter,
+  codec: Codec,
+  references?: References,
+  rights: Rights = ALL_RIGHTS,
+): (type: string) => Shape {
   const known = new Map<string, Shape>();
   return (type) => {
-    const shape = known.get(type) ?? shapeOf(filter, type, { codec, references });
-    known.set(type, shape);
+    let shape = known.get(type);
+    if (!shape) {
+      const redact = redactorOf(rights(type)?.redactions, type, codec);
+      shape = shapeOf(filter, type, { codec, references, redact });
+      known.set(type, shape);
+    }
     return shape;
   };
 }
@@ -35,29 +47,54 @@ export function shapesOf(filter: Filter, codec: Codec, references?: References):
 function shapeOf(
   { typeFilters, elements }: Filter,
   type: string,
-  { codec, references }: { readonly codec: Codec; readonly references: References | undefined },
+  tools: {
+    readonly codec: Codec;
+    readonly references: References | undefined;
+    readonly redact: Redactor | undefined;
+  },
 ): Shape {
+  const { codec, references, redact } = tools;
   const queries = typeFilters.filter((query) => query.startsWith(`${type}?`));
   const filter = queries.length > 0 ? compileTypeFilters(queries, references) : undefined;
   const own = elements.filter((element) => !element.includes('.') || element.startsWith(`${type}.`));
   const reduce = own.length > 0 ? compileElements(own, type) : undefined;
-  if (!filter && !reduce) return asItIs;
+  if (!filter && !reduce && !redact) return asItIs;
   return (lines, change) => {
-    if (filter && !filter.matches(type, parse(change), codec.decode(change.bytes).lastUpdated)) return false;
-    if (!reduce) return asItIs(lines, change);
-    const line = reduce(change.bytes, change.bodyStart, change.bodyEnd);
+    // Filters see the redacted resource, so they cannot tell more than the export.
+    const body = redact ? redact(change) : change;
+    if (filter && !filter.matches(type, parse(body), codec.decode(change.bytes).lastUpdated)) return false;
+    if (!reduce) return asItIs(lines, body);
+    const line = reduce(body.bytes, body.bodyStart, body.bodyEnd);
     lines.line(line, 0, line.length);
     return true;
   };
 }
 
-function asItIs(lines: Lines, { bytes, bodyStart, bodyEnd }: ChangePeek): boolean {
+type Body = Pick<ChangePeek, 'bytes' | 'bodyStart' | 'bodyEnd'>;
+type Redactor = (change: ChangePeek) => Body;
+
+/** Redacts a resource as the rule says that lets it through. */
+function redactorOf(redactions: Redactions | undefined, type: string, codec: Codec): Redactor | undefined {
+  if (!redactions) return undefined;
+  const { byRule, ruleOf, of } = redactions;
+  const marked = (of(type) ?? []).length > 0;
+  const compiled = byRule.map((own) => compileRedactions(type, { own, of, marked }));
+  return ({ bytes, bodyStart, bodyEnd }) => {
+    const rule = compiled.length === 1 ? 0 : ruleOf('', codec.decode(bytes).patients);
+    const redact = compiled[rule];
+    if (!redact) throw new HeadwaterError('internal', 'a resource that no rule allows is being shaped');
+    const line = redact(bytes, bodyStart, bodyEnd);
+    return { bytes: line, bodyStart: 0, bodyEnd: line.length };
+  };
+}
+
+function asItIs(lines: Lines, { bytes, bodyStart, bodyEnd }: Body): boolean {
   lines.line(bytes, bodyStart, bodyEnd);
   return true;
 }
 
 /** Parses the resource. Throws `corrupt` if it is not an object. */
-export function parse({ bytes, bodyStart, bodyEnd }: ChangePeek): Record<string, unknown> {
+export function parse({ bytes, bodyStart, bodyEnd }: Body): Record<string, unknown> {
   let resource: unknown;
   try {
     resource = JSON.parse(bytes.toString('utf8', bodyStart, bodyEnd));

@@ -19,6 +19,7 @@ interface Exported {
   readonly deleted: readonly string[];
   readonly problems: readonly string[];
   readonly sha256: readonly string[];
+  readonly text: string;
 }
 
 const ROLES = {
@@ -30,7 +31,14 @@ const ROLES = {
     export: { levels: ['patient', 'group'], groups: '*' },
     rules: [
       { id: 'no-lists', effect: 'deny', types: ['Group'], where: 'everything' },
-      { id: 'clinical', types: ['Patient', 'Observation'], where: { compartment: 'any' } },
+      {
+        ...{ id: 'patients', types: ['Patient'], where: { compartment: 'any' } },
+        redact: [
+          { path: ['name', 'telecom'], do: 'remove' },
+          { path: 'birthDate', do: 'year' },
+        ],
+      },
+      { id: 'clinical', types: ['Observation'], where: { compartment: 'any' } },
     ],
   },
   sponsor: {
@@ -102,7 +110,7 @@ for (const fileTokens of [false, true])
       database = await headwater.connect();
       const patient = (id: string): object => ({ subject: { reference: `Patient/${id}` } });
       for (const id of ['p1', 'p2', 'p3']) {
-        await put('Patient', id, { name: [{ family: id }] });
+        await put('Patient', id, { name: [{ family: `Planted-${id}` }], birthDate: '1970-01-02' });
         await put('Observation', `o-${id}`, {
           ...patient(id),
           performer: [{ reference: 'Practitioner/d1' }],
@@ -143,7 +151,7 @@ for (const fileTokens of [false, true])
       const url = `${headwater.base}/auth/token`;
       const assertion = await (clients.get(id) ?? assert.fail(id)).assertion(url);
       const answer = await fetch(url, { method: 'POST', body: tokenForm(assertion) });
-      return String(((await answer.json()) as { access_token: string }).access_token);
+      return ((await answer.json()) as { access_token: string }).access_token;
     }
 
     async function ask(id: string, url: string, method = 'GET'): Promise<Response> {
@@ -196,6 +204,7 @@ for (const fileTokens of [false, true])
         problems: problems.map(
           (line) => (JSON.parse(line) as { issue: { diagnostics: string }[] }).issue[0]?.diagnostics ?? '',
         ),
+        text: [...output, ...problems].join('\n'),
         sha256: manifest.output.map(({ extension }) => extension.sha256),
       };
     }
@@ -211,11 +220,20 @@ for (const fileTokens of [false, true])
     });
 
     it('lets research have what is about patients, of the types of its rules', async () => {
-      const { output } = await exported('lab', 'Patient/$export');
+      const { output, text } = await exported('lab', 'Patient/$export');
       assert.deepEqual(output, [
         ...['Observation/o-both', 'Observation/o-p1', 'Observation/o-p2', 'Observation/o-p3'],
         ...['Patient/p1', 'Patient/p2', 'Patient/p3'],
       ]);
+      assert.doesNotMatch(text, /Planted|1970-01/);
+      assert.equal(text.match(/"birthDate":"1970"/g)?.length, 3);
+      assert.equal(text.match(/"code":"REDACTED"/g)?.length, 3, 'on Patients, and on nothing else');
+      const search = await ask(
+        'lab',
+        `${headwater.base}/Patient/$export?_typeFilter=Patient%3Fbirthdate=ge1960`,
+      );
+      assert.equal(search.status, 403);
+      assert.match(await search.text(), /Patient\?birthdate looks at birthDate/);
       assert.equal((await ask('lab', `${headwater.base}/$export`)).status, 403);
       assert.equal((await ask('lab', `${headwater.base}/Patient/$export?_type=Condition`)).status, 403);
     });

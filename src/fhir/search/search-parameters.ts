@@ -55,6 +55,13 @@ export function findSearchParameter(type: string, name: string): SearchParameter
   return row && parameterOf(name, row);
 }
 
+/** The root elements that a search parameter looks at, as they are named in JSON. */
+export function elementsOf(type: string, name: string): string[] {
+  const rows = [TABLE[type], TABLE['Resource']].find((own) => own !== undefined && Object.hasOwn(own, name));
+  const paths = rows?.[name]?.paths ?? [];
+  return [...new Set(paths.flatMap((path) => /^\$?(\w+)/.exec(path)?.[1] ?? []))];
+}
+
 /** Can it be evaluated on one resource? Not, for example, `_text`, `near` or `phonetic`. */
 export function canEvaluate(parameter: SearchParameter): boolean {
   return parameter.leaves.length > 0 || parameter.parts.length > 0;
