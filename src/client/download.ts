@@ -7,6 +7,7 @@ import { createGunzip } from 'node:zlib';
 import { backoff, sleep } from '../base/clock.ts';
 import { HeadwaterError, isAbort } from '../base/errors.ts';
 import { ask, errorOf } from './http-client.ts';
+import type { TokenSource } from './http-client.ts';
 import type { ReceivedFile, ReceivedManifest } from './received-manifest.ts';
 
 /** A downloaded file that is as the manifest says. */
@@ -23,6 +24,7 @@ export interface DownloadOptions {
   readonly directory: string;
   readonly parallel: number;
   readonly signal: AbortSignal;
+  readonly token?: TokenSource | undefined;
   readonly onBytes: (bytes: number) => void;
   readonly onFile: () => void;
 }
@@ -83,7 +85,7 @@ export function namesOf(files: readonly { readonly url: string }[]): string[] {
   });
 }
 
-type OneOptions = Pick<DownloadOptions, 'signal' | 'onBytes'>;
+type OneOptions = Pick<DownloadOptions, 'signal' | 'onBytes' | 'token'>;
 type Measured = Pick<DownloadedFile, 'count' | 'bytes'>;
 
 async function downloadOne(file: ReceivedFile, path: string, options: OneOptions): Promise<Measured> {
@@ -106,10 +108,11 @@ async function downloadOne(file: ReceivedFile, path: string, options: OneOptions
 async function transfer(
   file: ReceivedFile,
   path: string,
-  { signal, onBytes }: OneOptions,
+  { signal, onBytes, token }: OneOptions,
 ): Promise<Measured> {
   // Compression costs more than a fast network saves, and the checksum is of the stored bytes.
-  const response = await ask(file.url, { signal, headers: { accept: '*/*', 'accept-encoding': 'identity' } });
+  const headers = { accept: '*/*', 'accept-encoding': 'identity' };
+  const response = await ask(file.url, { signal, headers }, token);
   if (response.status !== 200 || !response.body) throw await errorOf(response);
   const hash = createHash('sha256');
   const lines = new LineCounter();

@@ -6,6 +6,7 @@ import type { DownloadedFile } from './download.ts';
 import { kickOffOf } from './export-request.ts';
 import type { ExportRequest } from './export-request.ts';
 import { ask, errorOf, retryAfterMs } from './http-client.ts';
+import type { TokenSource } from './http-client.ts';
 import { parseManifest } from './received-manifest.ts';
 import type { ReceivedManifest } from './received-manifest.ts';
 
@@ -27,6 +28,7 @@ export interface ExportOptions {
   /** Pause between two requests, in ms, instead of the one that the server asks for. */
   readonly pollMs?: number;
   readonly onProgress?: (progress: ExportProgress) => void;
+  readonly token?: TokenSource | undefined;
 }
 
 export interface ExportResult {
@@ -51,10 +53,10 @@ export async function runExport(
   options: ExportOptions & { readonly parallel?: number },
 ): Promise<ExportResult> {
   if (directory !== undefined) await prepareDirectory(directory);
-  const statusUrl = await kickOff(request, options.signal);
+  const statusUrl = await kickOff(request, options.signal, options.token);
   options.onProgress?.({ stage: 'accepted', statusUrl });
   const manifest = await waitForManifest(statusUrl, options).catch(async (error: unknown) => {
-    if (options.signal.aborted) await cancelExport(statusUrl).catch(() => undefined);
+    if (options.signal.aborted) await cancelExport(statusUrl, options.token).catch(() => undefined);
     throw error;
   });
   const files = directory === undefined ? [] : await downloadFiles(manifest, directory, options);
@@ -62,9 +64,13 @@ export async function runExport(
 }
 
 /** Returns the status URL. If the server refuses, throws an error with its words. */
-export async function kickOff(request: ExportRequest, signal: AbortSignal): Promise<string> {
+export async function kickOff(
+  request: ExportRequest,
+  signal: AbortSignal,
+  token?: TokenSource,
+): Promise<string> {
   const { url, init } = kickOffOf(request);
-  const response = await ask(url.href, { ...init, signal });
+  const response = await ask(url.href, { ...init, signal }, token);
   if (response.status !== 202) throw await errorOf(response);
   await response.body?.cancel();
   const location = response.headers.get('content-location');
@@ -81,10 +87,8 @@ export async function waitForManifest(statusUrl: string, options: ExportOptions)
   let silent = 0;
   await sleep(options.pollMs ?? FIRST_POLL_MS, options.signal);
   for (;;) {
-    const response = await ask(statusUrl, {
-      headers: { accept: 'application/json' },
-      signal: options.signal,
-    }).catch(async (error: unknown) => {
+    const init = { headers: { accept: 'application/json' }, signal: options.signal };
+    const response = await ask(statusUrl, init, options.token).catch(async (error: unknown) => {
       if (options.signal.aborted || ++silent >= ATTEMPTS_WITHOUT_ANSWER) throw error;
       await sleep(backoff(silent, Math.random), options.signal);
       return undefined;
@@ -102,8 +106,9 @@ export async function waitForManifest(statusUrl: string, options: ExportOptions)
 }
 
 /** Cancels a running export, or lets the server remove the files of a complete one. */
-export async function cancelExport(statusUrl: string): Promise<void> {
-  const response = await ask(statusUrl, { method: 'DELETE', signal: AbortSignal.timeout(5_000) });
+export async function cancelExport(statusUrl: string, token?: TokenSource): Promise<void> {
+  const init = { method: 'DELETE', signal: AbortSignal.timeout(5_000) };
+  const response = await ask(statusUrl, init, token);
   if (response.status !== 202) throw await errorOf(response);
   await response.body?.cancel();
 }
@@ -130,6 +135,8 @@ export async function downloadFiles(
     directory,
     parallel: options.parallel ?? 5,
     signal: options.signal,
+    // A token is not for a URL that is enough by itself, which may be of another server.
+    token: manifest.requiresAccessToken ? options.token : undefined,
     onBytes: (more) => {
       bytes += more;
       tell();

@@ -1,10 +1,18 @@
 import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
 
-/** Sends a request. Returns any answer of the server. Throws `unavailable` if there is none. */
-export async function ask(url: string, init: RequestInit): Promise<Response> {
+/** Returns an access token that is still good. */
+export type TokenSource = () => Promise<string>;
+
+/**
+ * Sends a request. Returns any answer of the server. Throws `unavailable` if there is none.
+ * @param token undefined where the server is open, and for files whose URL is enough
+ */
+export async function ask(url: string, init: RequestInit, token?: TokenSource): Promise<Response> {
+  const headers = new Headers(init.headers);
+  if (token) headers.set('authorization', `Bearer ${await token()}`);
   try {
-    return await fetch(url, init);
+    return await fetch(url, { ...init, headers });
   } catch (cause) {
     if (isAbort(cause, init.signal ?? undefined)) throw cause;
     const reason =

@@ -12,7 +12,7 @@ import { canonicalOf } from './operation-definitions.ts';
 export function capabilityStatement(
   baseUrl: string,
   startedAt: number,
-  { exportBinary }: { readonly exportBinary: boolean },
+  { exportBinary, tokenUrl }: { readonly exportBinary: boolean; readonly tokenUrl?: string | undefined },
 ): object {
   return {
     resourceType: 'CapabilityStatement',
@@ -30,8 +30,26 @@ export function capabilityStatement(
       {
         mode: 'server',
         documentation: [exportBinary ? WITH_BINARY : WITHOUT_BINARY, ...DOCUMENTATION].join('\n\n'),
+        ...(tokenUrl !== undefined && { security: securityOf(tokenUrl) }),
         resource: RESOURCE_TYPES.map(resourceOf),
         operation: [{ name: 'export', definition: canonicalOf('export') }],
+      },
+    ],
+  };
+}
+
+/** As SMART App Launch says it in a CapabilityStatement; .well-known/smart-configuration has the rest. */
+function securityOf(tokenUrl: string): object {
+  const service = {
+    system: 'http://terminology.hl7.org/CodeSystem/restful-security-service',
+    code: 'SMART-on-FHIR',
+  };
+  return {
+    service: [{ coding: [service] }],
+    extension: [
+      {
+        url: 'http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris',
+        extension: [{ url: 'token', valueUri: tokenUrl }],
       },
     ],
   };

@@ -11,10 +11,16 @@ import { operationDefinition, OPERATIONS } from './operation-definitions.ts';
 import { bad, quoted } from '../base/bad-request.ts';
 
 /** Serves the documents about this server. They do not change while the process runs, so they are created once. */
-export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'settings' | 'clock'>): Router {
+export function discoveryRoutes({
+  settings,
+  clock,
+  access,
+}: Pick<GatewayContext, 'settings' | 'clock' | 'access'>): Router {
   const baseUrl = settings.publicUrl + FHIR_BASE;
   const startedAt = clock();
-  const statement = JSON.stringify(capabilityStatement(baseUrl, startedAt, settings));
+  const statement = JSON.stringify(
+    capabilityStatement(baseUrl, startedAt, { ...settings, tokenUrl: access?.tokenUrl }),
+  );
   const definitions = new Map(
     [...OPERATIONS].map(([id, operation]) => [
       id,
@@ -34,7 +40,7 @@ export function discoveryRoutes({ settings, clock }: Pick<GatewayContext, 'setti
     sendResource(ctx, definition);
   });
   for (const [path, document] of [
-    ['/openapi.json', JSON.stringify(openApi(settings))],
+    ['/openapi.json', JSON.stringify(openApi({ ...settings, secured: access !== undefined }))],
     ['/asyncapi.json', JSON.stringify(asyncApi(settings))],
   ] as const) {
     router.get(path, (ctx) => {

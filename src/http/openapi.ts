@@ -15,6 +15,7 @@ import {
   SAME_FILE,
   WHOLE_FILE,
 } from './openapi-answers.ts';
+import { ACCESS_PATHS, SECURITY_SCHEMES } from './openapi-access.ts';
 import { FORMAT_VALUES } from './discovery-formats.ts';
 import { OPERATIONS } from './operation-definitions.ts';
 import { EXPORT_PARAMETERS, exportParametersOf } from '../events/export-parameter-table.ts';
@@ -25,10 +26,12 @@ import { schema, SCHEMAS } from './openapi-schemas.ts';
 export interface OpenApiOptions {
   readonly publicUrl: string;
   readonly requirePrefer: boolean;
+  /** Whether clients need access tokens. */
+  readonly secured?: boolean;
 }
 
 /** The HTTP interface as OpenAPI 3.1 (https://spec.openapis.org/oas/v3.1.0). Tests hold it against the running gateway. */
-export function openApi({ publicUrl, requirePrefer }: OpenApiOptions): object {
+export function openApi({ publicUrl, requirePrefer, secured = false }: OpenApiOptions): object {
   return {
     openapi: '3.1.0',
     info: {
@@ -39,7 +42,7 @@ export function openApi({ publicUrl, requirePrefer }: OpenApiOptions): object {
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [{ url: publicUrl }],
-    security: [],
+    security: secured ? [{ token: [] }] : [],
     tags: [
       { name: 'export', description: 'Bulk Data Access 3.0.0 (and 2.0.0)' },
       { name: 'discovery', description: 'What this server does' },
@@ -61,11 +64,13 @@ export function openApi({ publicUrl, requirePrefer }: OpenApiOptions): object {
         ['container', 'folder', 'kind', 'part', 'name'],
         'FileInKind',
       ),
+      ...(secured && ACCESS_PATHS),
       ...discovery,
       ...probes,
     },
     components: {
       schemas: SCHEMAS,
+      ...(secured && { securitySchemes: SECURITY_SCHEMES }),
       responses: ANSWERS,
       parameters: {
         ...Object.fromEntries(EXPORT_PARAMETERS.map((parameter) => [parameter.name, inQuery(parameter)])),

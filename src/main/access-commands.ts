@@ -1,9 +1,10 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readAccessFile } from '../access/access-file.ts';
-import { askForToken, makeKeyPair } from '../access/issuer/backend-client.ts';
+import { makeKeyPair, tokenSource } from '../access/issuer/backend-client.ts';
 import type { PrivateKey } from '../access/issuer/backend-client.ts';
 import type { AssertionAlgorithm } from '../access/policy.ts';
+import { systemClock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { localServer } from './local.ts';
 
@@ -42,18 +43,31 @@ export async function accessKey(options: {
   return 0;
 }
 
+/** The client that asks, as options of the command line name it. */
+export interface ClientOptions {
+  readonly client?: string;
+  readonly key?: string;
+  readonly scope?: string;
+}
+
 /** `headwater access token`: gets an access token and prints it alone, for scripts. */
-export async function accessToken(options: {
-  readonly server?: string;
-  readonly client: string;
-  readonly key: string;
-  readonly scope: string;
-}): Promise<number> {
-  const { server = localServer(), client: clientId, scope } = options;
-  const key = JSON.parse(await readFile(options.key, 'utf8').catch(unreadable)) as PrivateKey;
-  const tokenUrl = `${server.replace(/\/+$/, '')}/auth/token`;
-  print(await askForToken({ tokenUrl, clientId, key, scope }));
+export async function accessToken(options: ClientOptions & { readonly server?: string }): Promise<number> {
+  const token = await tokensOf(options.server ?? localServer(), options);
+  print((await token?.()) ?? '');
   return 0;
+}
+
+/** Returns a source of tokens if the options name a client. */
+export async function tokensOf(
+  server: string,
+  { client: clientId, key: file, scope = 'system/*.rs' }: ClientOptions,
+): Promise<(() => Promise<string>) | undefined> {
+  if (clientId === undefined && file === undefined) return undefined;
+  if (clientId === undefined || file === undefined)
+    throw new HeadwaterError('bad-request', '--client and --key belong together');
+  const key = JSON.parse(await readFile(file, 'utf8').catch(unreadable)) as PrivateKey;
+  const tokenUrl = `${server.replace(/\/+$/, '')}/auth/token`;
+  return tokenSource({ tokenUrl, clientId, key, scope }, systemClock);
 }
 
 function unreadable(error: unknown): never {

@@ -58,6 +58,9 @@ for (const { option } of EXPORT_PARAMETERS as readonly ExportParameter[]) {
 exporting
   .option('--lenient', 'the server may ignore what it does not understand; it says so in error files')
   .option('--out <dir>', 'download the files into this folder (default: only print the manifest)')
+  .option('--client <id>', 'with --key: get access tokens as this client')
+  .option('--key <file>', 'its private key, as "headwater access key" makes it')
+  .option('--scope <scopes>', 'scopes to ask for (default: system/*.rs)')
   .option('--json', 'print manifest and files as JSON')
   .action(run(commands.exportFiles));
 
@@ -117,7 +120,7 @@ access
   .description('get an access token with a private key, and print it')
   .requiredOption('--client <id>', 'its id in the access file')
   .requiredOption('--key <file>', 'its private key')
-  .option('--scope <scopes>', 'scopes to ask for', 'system/*.rs')
+  .option('--scope <scopes>', 'scopes to ask for (default: system/*.rs)')
   .option('--server <url>', "the server's FHIR base (default: as for export)")
   .action(run(commands.accessToken));
 

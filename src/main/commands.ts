@@ -23,6 +23,9 @@ import { localServer, localSettings, removeLocalFiles } from './local.ts';
 import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 
+import { tokensOf } from './access-commands.ts';
+import type { ClientOptions } from './access-commands.ts';
+
 export { accessCheck, accessKey, accessToken } from './access-commands.ts';
 export { start } from './start.ts';
 
@@ -60,6 +63,7 @@ export async function load(
 
 /** Options of `headwater export`: its own, and those of the parameter table under the names that commander gives them. */
 type ExportOptions = Json &
+  ClientOptions &
   Pick<ExportRequest, 'group' | 'allPatients' | 'lenient'> & {
     readonly server?: string;
     readonly out?: string;
@@ -73,6 +77,7 @@ export async function exportFiles(options: ExportOptions): Promise<number> {
     signal: stopSignal(),
     clock: systemClock,
     onProgress: progress.update,
+    token: await tokensOf(server, options),
   });
   progress.end();
   if (options.json) print(JSON.stringify(result));

@@ -121,7 +121,8 @@ async function serveAndExport(settings: Settings, signal: AbortSignal): Promise<
   let forget = (): void => undefined;
   const shown = (async () => {
     await Promise.race([isReady, running]);
-    await exportOnce(settings, all);
+    if (settings.accessFile === undefined) await exportOnce(settings, all);
+    else say('No export at the start: HEADWATER_ACCESS_FILE asks every client for a token.');
     forget = announceService(settings.publicUrl);
     say(whatToTry(settings));
   })();

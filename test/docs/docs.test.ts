@@ -7,7 +7,7 @@ import { parseSettings } from '../../src/config/settings.ts';
 import { asyncApi } from '../../src/events/asyncapi.ts';
 import { openApi } from '../../src/http/openapi.ts';
 import { requestMetrics } from '../../src/http/request-metrics.ts';
-import { measureJobs, processMetrics } from '../../src/main/process-metrics.ts';
+import { measureAccess, measureJobs, processMetrics } from '../../src/main/process-metrics.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const read = (path: string): string => readFileSync(join(ROOT, path), 'utf8');
@@ -148,6 +148,7 @@ describe('the pages in docs/', () => {
     const { registry } = processMetrics(() => [], systemClock);
     measureJobs(registry, () => Promise.resolve({ accepted: 0, running: 0 }));
     requestMetrics(registry, systemClock);
+    measureAccess(registry, { problem: undefined });
     const names = registry
       .getMetricsAsArray()
       .map(({ name }) => name)

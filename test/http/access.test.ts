@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import type { Access } from '../../src/access/access.ts';
+import { Validator } from '@seriousme/openapi-schema-validator';
 import { accessOf, TestClient, tokenForm } from '../access/clients.ts';
 import { MemoryJobs } from './memory-jobs.ts';
 import { runGateway } from './running-gateway.ts';
@@ -110,6 +111,18 @@ describe('an access file', () => {
       for (const capability of ['client-confidential-asymmetric', 'permission-v1', 'permission-v2'])
         assert((found['capabilities'] as string[]).includes(capability), capability);
     }
+  });
+
+  it('is in the documents about the server', async () => {
+    const statement = (await (await fetch(`${gateway.url}/fhir/metadata`)).json()) as {
+      rest: { security?: { service: { coding: { code: string }[] }[] } }[];
+    };
+    assert.equal(statement.rest[0]?.security?.service[0]?.coding[0]?.code, 'SMART-on-FHIR');
+    const document = (await (await fetch(`${gateway.url}/openapi.json`)).json()) as Record<string, unknown>;
+    const { valid, errors } = await new Validator().validate(structuredClone(document));
+    assert.ok(valid, JSON.stringify(errors));
+    assert.deepEqual(document['security'], [{ token: [] }]);
+    assert('/fhir/auth/token' in (document['paths'] as object));
   });
 
   it('is not there in an open server', async () => {

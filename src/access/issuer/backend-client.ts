@@ -1,11 +1,18 @@
 import { randomUUID } from 'node:crypto';
 import { exportJWK, generateKeyPair, importJWK, SignJWT } from 'jose';
 import type { JWK } from 'jose';
+import type { Clock } from '../../base/clock.ts';
 import { HeadwaterError } from '../../base/errors.ts';
 import type { AssertionAlgorithm } from '../policy.ts';
 
 /** A private JWK with `kid` and `alg`. */
 export type PrivateKey = JWK;
+
+interface AccessToken {
+  readonly token: string;
+  /** Its lifetime in s. */
+  readonly seconds: number;
+}
 
 /** Makes a new key pair for a client. */
 export async function makeKeyPair(
@@ -33,7 +40,7 @@ export async function askForToken({
   readonly clientId: string;
   readonly key: PrivateKey;
   readonly scope: string;
-}): Promise<string> {
+}): Promise<AccessToken> {
   const { kid, alg } = key;
   if (kid === undefined || alg === undefined)
     throw new HeadwaterError(
@@ -61,7 +68,23 @@ export async function askForToken({
     throw new HeadwaterError('unavailable', `${tokenUrl} does not answer`, { cause });
   }
   const answer = (await response.json().catch(() => ({}))) as Readonly<Record<string, unknown>>;
-  if (typeof answer['access_token'] === 'string') return answer['access_token'];
+  if (typeof answer['access_token'] === 'string')
+    return { token: answer['access_token'], seconds: Number(answer['expires_in'] ?? 60) };
   const why = [answer['error'], answer['error_description']].filter((text) => typeof text === 'string');
   throw new HeadwaterError('refused', `${tokenUrl} answered ${String(response.status)}: ${why.join(', ')}`);
+}
+
+/** Returns a source of access tokens, which asks for a new one a while before the last one expires. */
+export function tokenSource(client: Parameters<typeof askForToken>[0], clock: Clock): () => Promise<string> {
+  let kept: { readonly until: number; readonly token: Promise<AccessToken> } | undefined;
+  return async () => {
+    const now = clock();
+    if (!kept || now >= kept.until) {
+      const token = askForToken(client);
+      kept = { until: now + 5_000, token };
+      const { seconds } = await token;
+      kept = { until: now + Math.max(5, seconds - 60) * 1_000, token };
+    }
+    return (await kept.token).token;
+  };
 }
