@@ -49,7 +49,9 @@ function parse(text: string, path: string): AccessFile {
   if (parsed.success) return parsed.data;
   throw wrong(
     path,
-    parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the file'}: ${issue.message}`),
+    parsed.error.issues.map(
+      (issue) => `${issue.path.join('.').replaceAll(/\p{Cc}/gu, '?') || 'the file'}: ${issue.message}`,
+    ),
   );
 }
 
@@ -67,7 +69,15 @@ async function clientOf(id: string, client: FileClient, named: Named): Promise<C
   if (jwksUrl !== undefined) return { ...others, keys: { url: jwksUrl } };
   const text =
     jwks === undefined ? await named(jwksFile ?? '', `clients.${id}.jwksFile`) : JSON.stringify(jwks);
-  return { ...others, keys: { set: publicKeys(text, `clients.${id}`) } };
+  return { ...others, keys: { set: keysOf(text, `clients.${id}`) } };
+}
+
+function keysOf(text: string, place: string): ReturnType<typeof publicKeys> {
+  try {
+    return publicKeys(text, place);
+  } catch (error) {
+    throw new HeadwaterError('bad-config', messageOf(error));
+  }
 }
 
 async function externalOf(issuer: FileIssuer, named: Named): Promise<ExternalIssuer> {

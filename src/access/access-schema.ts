@@ -112,6 +112,11 @@ export const fileSchema = z.strictObject({
   roles: z.record(name, role),
 });
 
+/** The JSON Schema of the file (2020-12). */
+export function accessFileJsonSchema(): object {
+  return z.toJSONSchema(fileSchema, { io: 'input', unrepresentable: 'any' });
+}
+
 export type AccessFile = z.output<typeof fileSchema>;
 export type FileClient = z.output<typeof client>;
 export type FileIssuer = z.output<typeof external>;

@@ -5,6 +5,7 @@ import { systemClock } from '../../src/base/clock.ts';
 import { settingsAsMarkdown } from '../../src/config/help.ts';
 import { parseSettings } from '../../src/config/settings.ts';
 import { asyncApi } from '../../src/events/asyncapi.ts';
+import { accessFileJsonSchema } from '../../src/access/access-schema.ts';
 import { openApi } from '../../src/http/openapi.ts';
 import { requestMetrics } from '../../src/http/request-metrics.ts';
 import { measureAccess, measureJobs, processMetrics } from '../../src/main/process-metrics.ts';
@@ -125,6 +126,7 @@ describe('docs/api', () => {
     for (const [name, document] of [
       ['openapi.json', openApi(settings)],
       ['asyncapi.json', asyncApi(settings)],
+      ['access-file.schema.json', accessFileJsonSchema()],
     ] as const) {
       const written = JSON.parse(read(`docs/api/${name}`)) as unknown;
       assert.deepEqual(written, document, 'run node scripts/api-documents.mjs');
