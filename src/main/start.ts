@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
+import { readAccessFile } from '../access/access-file.ts';
 import { systemClock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { runExport } from '../client/export-client.ts';
@@ -24,7 +25,9 @@ const SAMPLE = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
 /** Runs the whole system on this machine: the stack, ten synthetic patients, every role and one export. Then it keeps serving. */
 export async function start(): Promise<number> {
   const signal = stopSignal();
-  await requireFreePort(readSettings([], await localSettings()));
+  const given = readSettings(undefined, await localSettings());
+  if (given.accessFile !== undefined) await readAccessFile(given.accessFile);
+  await requireFreePort(given);
   signal.addEventListener('abort', () => say('Stopping …'), { once: true });
   const stack = await stackUntil(signal);
   if (!stack) return 0;
