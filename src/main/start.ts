@@ -154,8 +154,19 @@ async function exportOnce({ publicUrl }: Settings, signal: AbortSignal): Promise
 }
 
 /** Prints commands to try in another terminal. */
-export function whatToTry({ publicUrl }: Pick<Settings, 'publicUrl'>): string {
+export function whatToTry({
+  publicUrl,
+  accessFile,
+}: Pick<Settings, 'publicUrl'> & Partial<Pick<Settings, 'accessFile'>>): string {
   const base = `${publicUrl}/fhir`;
+  if (accessFile !== undefined)
+    return `
+Serving at ${base}, by ${accessFile}; Ctrl-C ends everything. Try, in another terminal:
+
+  npm run headwater -- export --server ${base} --client <id> --key <its .key.json> --out /tmp/export
+  npm run -s headwater -- access token --server ${base} --client <id> --key <its .key.json>
+  curl ${publicUrl}/readyz
+`;
   return `
 Serving at ${base}; Ctrl-C ends everything. Try, in another terminal:
 
