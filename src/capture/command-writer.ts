@@ -5,13 +5,19 @@ import type { Requests } from './requests.ts';
 import type { CaptureLog } from './resource-log.ts';
 import type { StampClock } from './stamp-clock.ts';
 
+/** In ms: Kafka keeps commands for so long. */
+const REMEMBERED = 5 * 86_400_000;
+
 /** Turns the requests in the write-ahead log into commands. Each export request gets its cut here. */
 export class CommandWriter {
   readonly #log: CaptureLog;
   readonly #writer: ChangeWriter;
   readonly #stamps: StampClock;
   readonly #requests: Pick<Requests, 'topic' | 'encode'>;
+  /** Jobs that have a command, of the last days and of those before. */
   #known = new Set<string>();
+  #knownBefore = new Set<string>();
+  #knownSince = 0;
 
   constructor(
     log: CaptureLog,
@@ -42,8 +48,7 @@ export class CommandWriter {
     flush: () => Promise<void>,
   ): Promise<boolean> {
     if (request.kind === 'ExportRequested') {
-      if (this.#known.has(request.jobId)) return false;
-      this.#known.add(request.jobId);
+      if (this.#isKnown(request.jobId, at.commitTime)) return false;
       await flush();
       const cut = this.#writer.cut(at.lsn, this.#stamps.cut(at.commitTime));
       this.#add(request.jobId, { ...request, cut }, at.commitTime);
@@ -51,6 +56,18 @@ export class CommandWriter {
       this.#add(request.jobId, request, at.commitTime);
     }
     return true;
+  }
+
+  /** Remembers a job for as long as the log holds commands, at least. */
+  #isKnown(jobId: string, now: number): boolean {
+    if (now - this.#knownSince > REMEMBERED) {
+      this.#knownBefore = this.#known;
+      this.#known = new Set();
+      this.#knownSince = now;
+    }
+    if (this.#known.has(jobId) || this.#knownBefore.has(jobId)) return true;
+    this.#known.add(jobId);
+    return false;
   }
 
   #add(jobId: string, command: Command, timestamp: number): void {

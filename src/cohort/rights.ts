@@ -17,6 +17,8 @@ export interface TypeRights {
   readonly now: Belongs;
   /** As of `since`. */
   readonly before: Belongs;
+  /** As of `since`, and with the same redactions as now: then the client has it as it is. */
+  readonly kept: Belongs;
   /** Whether a resource with one of these patients may have been permitted as of `since`, with others beside them. */
   readonly touched: Belongs;
   /** Whether `touched` is as good as `before`: no rule looks at all patients of a resource. */
@@ -91,7 +93,7 @@ function setsOf({ where }: GrantRule, members: ReadonlyMap<string, Members>): Me
 }
 
 const NOTHING: TypeRights = {
-  ...{ now: () => false, before: () => false, touched: () => false, exact: true },
+  ...{ now: () => false, before: () => false, kept: () => false, touched: () => false, exact: true },
   redactions: undefined,
 };
 
@@ -109,21 +111,33 @@ function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights
     return (id, patients) =>
       !denied.some((holding) => holding(id, patients)) && allowed.some((holding) => holding(id, patients));
   };
+  const before = at('before');
+  const redactions = redacts ? redactionsOf(resolved, allowing) : undefined;
   const named = allowing.map(({ rule, sets }) => holds({ rule: { ...rule, shared: 'any' }, sets }, 'before'));
   return {
     now: at('now'),
-    before: at('before'),
+    before,
+    kept: redactions ? (id, patients) => before(id, patients) && redactions.same(id, patients) : before,
     touched: (id, patients) => named.some((holding) => holding(id, patients)),
     exact: denying.length === 0 && allowing.every(({ rule }) => rule.shared === 'any'),
-    redactions: redacts ? redactionsOf(resolved, allowing) : undefined,
+    redactions,
   };
 }
 
-function redactionsOf(resolved: readonly ResolvedRule[], allowing: readonly ResolvedRule[]): Redactions {
-  const allowed = allowing.map((one) => holds(one, 'now'));
+function redactionsOf(
+  resolved: readonly ResolvedRule[],
+  allowing: readonly ResolvedRule[],
+): Redactions & { readonly same: Belongs } {
+  const ruleAt = (when: keyof Members): Redactions['ruleOf'] => {
+    const allowed = allowing.map((one) => holds(one, when));
+    return (id, patients) => allowed.findIndex((holding) => holding(id, patients));
+  };
+  const [now, before] = [ruleAt('now'), ruleAt('before')];
+  const forms = allowing.map(({ rule }) => JSON.stringify(rule.redact));
   return {
     byRule: allowing.map(({ rule }) => rule.redact),
-    ruleOf: (id, patients) => allowed.findIndex((holding) => holding(id, patients)),
+    ruleOf: now,
+    same: (id, patients) => forms[now(id, patients)] === forms[before(id, patients)],
     of: (type) => {
       const rules = resolved.filter(({ rule }) => rule.effect === 'allow' && isAbout(rule, type));
       return rules.length === 0 ? undefined : rules.flatMap(({ rule }) => rule.redact);

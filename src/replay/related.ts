@@ -27,7 +27,7 @@ export async function replayRelated(run: TaskRun, related: Related): Promise<Exp
         chosen(`${type}/${id}`) && right(id, patients);
     const selection = new Selection(run.task.filter, {
       now: permitted(now, rights?.now),
-      before: permitted(before, rights?.before),
+      before: permitted(before, rights?.kept),
       maybe: permitted(maybe, rights?.before),
       touched: permitted(maybe, rights?.touched),
       filtered: isFiltered(run.task, type) || rights?.exact === false,

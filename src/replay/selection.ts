@@ -105,7 +105,7 @@ export class Selection implements Selector {
   static of(period: Period, population: Population, type: string, filtered = false): Selection {
     return new Selection(period, {
       now: belongsNow(type, population),
-      before: belongsBefore(type, population),
+      before: keptSince(type, population),
       maybe: maybeBefore(type, population),
       touched: touchedBefore(type, population),
       filtered: filtered || population.rights(type)?.exact === false,
@@ -211,6 +211,12 @@ export function belongsNow(type: string, { cohort, rights }: Population): Belong
 export function belongsBefore(type: string, { cohort, rights }: Population): Belongs {
   const wanted = cohort && belongs(type, cohort.before, cohort.groupsBefore, 'certainly');
   return both(wanted, rights(type)?.before);
+}
+
+/** Whether a resource certainly belonged as of `since`, in the form that it has now. */
+function keptSince(type: string, { cohort, rights }: Population): Belongs {
+  const wanted = cohort && belongs(type, cohort.before, cohort.groupsBefore, 'certainly');
+  return both(wanted, rights(type)?.kept);
 }
 
 /** Whether a resource may have belonged as of `since`: then the client may have it. */

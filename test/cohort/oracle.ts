@@ -12,6 +12,8 @@ export interface Asked {
   readonly elements?: readonly string[];
   /** Whether the client may have a resource of these patients, as of a time; everything by default. */
   readonly permits?: Permits;
+  /** The resource as its client may see it. */
+  readonly seen?: (row: Row, patients: readonly string[], rows: Rows, time: number) => Json;
 }
 
 export type Permits = (row: Row, patients: readonly string[], rows: Rows, time: number) => boolean;
@@ -52,6 +54,7 @@ export function answer(rows: Rows, time: number, asked: Asked): Answer {
   }
   const ownersOf = (row: Row): string[] =>
     compartmentsOf(row).filter((id) => members === undefined || members.has(id));
+  const seen = (row: Row): Json => asked.seen?.(row, compartmentsOf(row), rows, time) ?? row.resource;
   const mayHave = (row: Row): boolean => asked.permits?.(row, compartmentsOf(row), rows, time) ?? true;
   const everything = asked.level === 'system';
   const inScope = (row: Row): boolean => {
@@ -65,7 +68,7 @@ export function answer(rows: Rows, time: number, asked: Asked): Answer {
   );
   const passes = (row: Row): boolean => row.readable && isLetThrough(row, asked.filters ?? []);
   const returned = found.filter((row) => wanted(row.type) && row.type !== 'Provenance' && passes(row));
-  const context = new Set(returned.flatMap((row) => referencesIn(row.resource)));
+  const context = new Set(returned.flatMap((row) => referencesIn(seen(row))));
   const provenances = [...rows.values()].filter((row) => row.type === 'Provenance' && mayHave(row));
   const chosen = [
     ...returned,
@@ -89,7 +92,7 @@ export function answer(rows: Rows, time: number, asked: Asked): Answer {
   ];
   return {
     failed: undefined,
-    lines: new Map(chosen.filter(passes).map((row) => [`${row.type}/${row.id}`, row.line])),
+    lines: new Map(chosen.filter(passes).map((row) => [`${row.type}/${row.id}`, lineOf(row, seen(row))])),
     owners: new Map(chosen.map((row) => [`${row.type}/${row.id}`, ownersOf(row)])),
     nobody: false,
   };
@@ -104,6 +107,10 @@ function isLetThrough({ type, resource }: Row, filters: readonly string[]): bool
       return String(resource[element]) === value;
     })
   );
+}
+
+function lineOf({ type, id, line, resource }: Row, seen: Json): string {
+  return seen === resource ? line : JSON.stringify({ resourceType: type, id, ...seen });
 }
 
 /** The patients of a group as of a time. */

@@ -5,8 +5,9 @@ import { apply, linesOf, parametersOf, sorted } from './exported.ts';
 import { beginning, chapter, play, worldOf } from './history.ts';
 import { answer, compartmentsOf, patientsIn } from './oracle.ts';
 import type { Asked, Permits } from './oracle.ts';
-import { instantOf } from './world.ts';
-import type { Write } from './world.ts';
+import { instantOf, World } from './world.ts';
+import { put } from './writes.ts';
+import type { Row, Rows, Write } from './world.ts';
 
 const RUNS = Number(process.env['HEADWATER_TEST_COHORT_RUNS'] ?? 150);
 const TYPES = ['Appointment', 'Group', 'Observation', 'Patient', 'Practitioner', 'Provenance'];
@@ -32,11 +33,12 @@ const rule: fc.Arbitrary<GrantRule> = fc
     types,
     where,
     shared: fc.constantFrom('any', 'exclude'),
-    redact: fc.constant([]),
+    redact: fc.constantFrom([], [], [{ path: 'performer', do: 'remove' as const }]),
   })
   .map((one) => {
     const aboutSome = one.where.kind === 'patients' || one.where.kind === 'groups';
-    return aboutSome ? one : { ...one, shared: 'any' };
+    const { redact, shared } = one;
+    return { ...one, shared: aboutSome ? shared : 'any', redact: one.effect === 'deny' ? [] : redact };
   });
 const grants: fc.Arbitrary<Grant> = fc
   .record({
@@ -57,33 +59,48 @@ const asked: fc.Arbitrary<Asked> = fc
   })
   .map((one) => (one.level === 'group' ? { ...one, group: 'g1' } : one));
 
-/** The rules as an operator reads them, of rows and nothing of the product. */
-function permitsOf({ rules, types: permitted }: Grant): Permits {
-  const holds = (
-    { where: condition, shared, effect }: GrantRule,
-    patients: readonly string[],
-    ids: ReadonlySet<string>,
-  ): boolean => {
+/** The rules that hold for a resource, as an operator reads them, of rows and nothing of the product. */
+function heldOf(
+  { rules }: Grant,
+  row: Row,
+  patients: readonly string[],
+  rows: Rows,
+  time: number,
+): GrantRule[] {
+  return rules.filter(({ types: about, where: condition, shared }) => {
+    if (about !== '*' && !about.includes(row.type)) return false;
     if (condition.kind === 'everything') return true;
     if (condition.kind === 'any') return patients.length > 0;
-    if (shared === 'exclude' && effect !== undefined)
-      return patients.length > 0 && patients.every((id) => ids.has(id));
-    return patients.some((id) => ids.has(id));
-  };
+    const ids =
+      condition.kind === 'patients'
+        ? condition.ids
+        : condition.ids.flatMap((id) => [...patientsIn(rows, time, id)]);
+    if (shared === 'exclude') return patients.length > 0 && patients.every((id) => ids.includes(id));
+    return patients.some((id) => ids.includes(id));
+  });
+}
+
+function permitsOf(grant: Grant): Permits {
   return (row, patients, rows, time) => {
-    if (!permitted.includes(row.type)) return false;
-    const held = rules.filter((one) => {
-      if (one.types !== '*' && !one.types.includes(row.type)) return false;
-      const { where: condition } = one;
-      const ids =
-        condition.kind === 'patients'
-          ? condition.ids
-          : condition.kind === 'groups'
-            ? condition.ids.flatMap((id) => [...patientsIn(rows, time, id)])
-            : [];
-      return holds(one, patients, new Set(ids));
-    });
-    return held.some(({ effect }) => effect === 'allow') && !held.some(({ effect }) => effect === 'deny');
+    const held = heldOf(grant, row, patients, rows, time);
+    if (!grant.types.includes(row.type) || held.some(({ effect }) => effect === 'deny')) return false;
+    return held.length > 0;
+  };
+}
+
+const LABEL = { system: 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue', code: 'REDACTED' };
+
+function seenOf(grant: Grant): NonNullable<Asked['seen']> {
+  const redacts = (type: string): boolean =>
+    grant.rules.some(
+      ({ types: about, redact }) => redact.length > 0 && (about === '*' || about.includes(type)),
+    );
+  return (row, patients, rows, time) => {
+    if (!redacts(row.type)) return row.resource;
+    const first = heldOf(grant, row, patients, rows, time).find(({ effect }) => effect === 'allow');
+    const { performer, ...others } = row.resource;
+    const left = first?.redact.length || performer === undefined ? others : row.resource;
+    return { meta: { security: [LABEL] }, ...(row.type === 'Observation' ? left : row.resource) };
   };
 }
 
@@ -101,7 +118,7 @@ describe('the rights of a client', function () {
         fc.constantFrom('once', 'after a reload'),
         async (first, later, one, grant, zoneRecords, how) => {
           const world = worldOf(first, zoneRecords);
-          const permits = permitsOf(grant);
+          const [permits, seen] = [permitsOf(grant), seenOf(grant)];
           const wasPermitted = new Set<string>();
           const note = ({ type, id, resource = {} }: Write): void => {
             const row = { type, id, resource, line: '', readable: true, changedAt: 0 };
@@ -117,7 +134,7 @@ describe('the rights of a client', function () {
             for (const write of next.transactions.flatMap(({ writes }) => writes)) note(write);
             world.pass(1);
             const cut = world.cut();
-            const expected = answer(world.rows, cut.time, { ...one, permits });
+            const expected = answer(world.rows, cut.time, { ...one, permits, seen });
             const full = await world.export(cut, parametersOf(one), 1_000, grant);
             assert.equal(full.failed, expected.failed);
             if (expected.failed !== undefined) continue;
@@ -137,5 +154,40 @@ describe('the rights of a client', function () {
       ),
       { numRuns: RUNS },
     );
+  });
+
+  it('return again what another rule lets through, with other redactions', async () => {
+    const world = new World(Infinity);
+    const observation = {
+      subject: { reference: 'Patient/p1' },
+      performer: [{ reference: 'Practitioner/d1' }],
+    };
+    const group = (...ids: readonly string[]): Write => ({
+      ...{ type: 'Group', id: 'g1' },
+      resource: { member: ids.map((id) => ({ entity: { reference: `Patient/${id}` } })) },
+    });
+    world.load([put('Observation', 'o1', observation), put('Patient', 'p1', {}), group('p2')]);
+    const rule = { id: 'role/rule', effect: 'allow', types: ['Observation'], shared: 'any' } as const;
+    const grant: Grant = {
+      ...{ policy: '', issuer: '', client: '', patient: undefined, roles: [], types: ['Observation'] },
+      rules: [
+        { ...rule, where: { kind: 'groups', ids: ['g1'] }, redact: [] },
+        { ...rule, where: { kind: 'any' }, redact: [{ path: 'performer', do: 'remove' }] },
+      ],
+    };
+    world.pass(1);
+    const first = world.cut();
+    const before = await world.export(first, { level: 'patient' }, 1_000, grant);
+    assert.doesNotMatch(before.output[0]?.line ?? '', /performer/);
+    world.pass(1);
+    world.commit([group('p1', 'p2')]);
+    world.pass(1);
+    const changes = await world.export(
+      world.cut(),
+      { level: 'patient', since: instantOf(first) },
+      1_000,
+      grant,
+    );
+    assert.match(changes.output.map(({ line }) => line).join(), /performer/);
   });
 });
