@@ -11,7 +11,7 @@ import { MetadataSource } from './metadata.ts';
 const MAX_TOKEN = 8_192;
 /** In s: how far the clocks of issuers may be off. */
 const TOLERANCE = 30;
-const TYPES: ReadonlySet<string | undefined> = new Set([undefined, 'jwt', 'at+jwt', 'application/at+jwt']);
+const TYPES: ReadonlySet<string> = new Set(['jwt', 'at+jwt', 'application/at+jwt']);
 
 /** Verifies access tokens that are JWT, by the keys of their issuer. */
 export class JwtVerifier implements TokenVerifier {
@@ -33,7 +33,7 @@ export class JwtVerifier implements TokenVerifier {
     // The issuer is known before the algorithm is looked at: each has its own algorithms and keys.
     if (typeof kid !== 'string' || !this.#settings.algorithms.includes(alg ?? ''))
       throw new HeadwaterError('invalid-token', 'its algorithm is none of the issuer');
-    if (!TYPES.has(typ?.toLowerCase())) throw new HeadwaterError('invalid-token', 'it is no access token');
+    if (!isAccessToken(typ)) throw new HeadwaterError('invalid-token', 'it is no access token');
     const { jwks_uri: url } = await this.#metadata.read();
     if (url === undefined)
       throw new HeadwaterError('unavailable', `the issuer ${this.issuer} names no keys in its metadata`);
@@ -68,6 +68,11 @@ export class JwtVerifier implements TokenVerifier {
       throw new HeadwaterError('invalid-token', (error as Error).message, { cause: error });
     }
   }
+}
+
+/** @param typ of an unverified header: it may be of any type */
+function isAccessToken(typ: unknown): boolean {
+  return typ === undefined || (typeof typ === 'string' && TYPES.has(typ.toLowerCase()));
 }
 
 function headerOf(token: string): ReturnType<typeof decodeProtectedHeader> {
