@@ -20,10 +20,8 @@ export function identityOf(claims: Claims, issuer: ExternalIssuer): Identity {
     subject: sub === client ? undefined : sub,
     patient: patient === undefined ? undefined : patientId(patient, paths.patient),
     // In the order of the access file, which an operator can see.
-    roles: [...roles].filter(([value]) => given.includes(value)).map(([, role]) => role),
-    scopes: textsOf(valueAt(claims, paths.scope), paths.scope)
-      .flatMap((text) => text.split(' '))
-      .filter((text) => text !== ''),
+    roles: [...new Set([...roles].filter(([value]) => given.includes(value)).map(([, role]) => role))],
+    scopes: textsOf(split(valueAt(claims, paths.scope)), paths.scope),
     attributes: Object.fromEntries(
       Object.entries(paths.attributes).map(([name, path]) => [name, textsOf(valueAt(claims, path), path)]),
     ),
@@ -50,6 +48,15 @@ function textsOf(value: unknown, path: string): string[] {
   if (value === undefined || value === null) return [];
   const list: unknown[] = Array.isArray(value) ? value : [value];
   return list.map((one) => textOf(one) ?? refuse(`its claim ${path} is not text`));
+}
+
+/** Scopes are one text with spaces, or a list of such texts. */
+function split(value: unknown): unknown {
+  if (value === undefined || value === null) return value;
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  return list.flatMap((one) =>
+    typeof one === 'string' ? one.split(' ').filter((text) => text !== '') : [one],
+  );
 }
 
 /** A claim goes into logs and events. */
