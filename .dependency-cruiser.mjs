@@ -33,7 +33,7 @@ const MAY_IMPORT = {
   access: [...VOCABULARY, '^src/config/', '^src/database/'],
   jobs: [...VOCABULARY, ...PORTS, '^src/database/'],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
-  http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/access/'],
+  http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/access/', '^src/cohort/'],
   // The command line asks with the parameters that the server reads.
   client: [...VOCABULARY],
   stack: ['^src/base/'],

@@ -8,7 +8,7 @@ import { IntrospectionVerifier } from './external/introspection-verifier.ts';
 import { JwtVerifier } from './external/jwt-verifier.ts';
 import { MetadataSource } from './external/metadata.ts';
 import { permittedGroups, resolveGrant } from './grants.ts';
-import type { Granted } from './grants.ts';
+import type { Granted, PermittedGroups } from './grants.ts';
 import type { Identity, TokenVerifier } from './identity.ts';
 import { EmbeddedVerifier, tokenKey } from './issuer/access-token.ts';
 import { KeySource } from './issuer/key-source.ts';
@@ -123,7 +123,8 @@ export class Access {
     return resolveGrant(this.#policy, identity, asked, { lenient });
   }
 
-  permittedGroups(identity: Identity): (id: string) => boolean {
+  /** See `permittedGroups`. */
+  permittedGroups(identity: Identity): PermittedGroups {
     return permittedGroups(this.#policy, identity);
   }
 

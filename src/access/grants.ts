@@ -88,15 +88,25 @@ export function resolveGrant(
   };
 }
 
-/** Returns a predicate of the groups that a client may export and read. Throws `forbidden` and `insufficient-scope`. */
-export function permittedGroups(policy: AccessPolicy, identity: Identity): (id: string) => boolean {
+/** The Groups that a client may read. */
+export interface PermittedGroups {
+  readonly may: (id: string) => boolean;
+  /** Whether a rule lets it have Groups as they are, members and all. */
+  readonly whole: boolean;
+}
+
+/** Returns the Groups that a client may export, and so read. Throws `forbidden` and `insufficient-scope`. */
+export function permittedGroups(policy: AccessPolicy, identity: Identity): PermittedGroups {
   const roles = rolesOf(policy, identity).filter(({ role }) => role.export.levels.includes('group'));
   const scopes = permittedTypes(identity.scopes, contextOf(identity));
   if (scopes !== '*' && !scopes.has('Group'))
     throw new HeadwaterError('insufficient-scope', 'your token does not let you read Group', {
       subject: 'system/Group.rs',
     });
-  return (id) => permitsGroup(roles, identity, id);
+  const rules = rulesOf(roles, identity).filter((rule) => isAbout(rule, 'Group'));
+  const [first] = rules;
+  const whole = first?.effect === 'allow' && first.where.kind === 'everything' && first.redact.length === 0;
+  return { may: (id) => permitsGroup(roles, identity, id), whole };
 }
 
 interface NamedRole {

@@ -162,6 +162,11 @@ function bucketOf(storageUrl: unknown): string | undefined {
   return place && 'bucket' in place ? place.bucket : undefined;
 }
 
+/** Whether a setting that only some roles need is there. */
+export function isGiven(settings: Settings, name: keyof Settings): boolean {
+  return Object.getOwnPropertyDescriptor(settings, name)?.value !== undefined;
+}
+
 function withGuards(values: Readonly<Record<string, unknown>>): Settings {
   const settings: Record<string, unknown> = { ...values };
   for (const [key, setting] of Object.entries<Setting<unknown>>(TABLE)) {

@@ -7,7 +7,7 @@ import { canonicalOf } from './operation-definitions.ts';
 
 /**
  * The CapabilityStatement at `[base]/metadata`. It names every exportable type, since some clients skip the others, with the search parameters
- * that `_typeFilter` takes. The guide asks for no interactions, and there are none.
+ * that `_typeFilter` takes. Only Groups can be read, by those who want to know which they may export.
  */
 export function capabilityStatement(
   baseUrl: string,
@@ -63,7 +63,7 @@ const DOCUMENTATION = [
   'Provenance: everything that is about a resource in scope comes along, unless `_type` leaves Provenance out or `includeAssociatedData` asks for less.',
   'Context resources, of types that are in no compartment (Practitioner, PractitionerRole, Organization, Location, Medication and all others): with patients and groups they are returned when `_type` names them together with types that refer to them, and then only those that are referred to.',
   'Group membership under `_since`: of patients who joined since then everything is returned, however old; what the export held of patients who left is in `deleted`, as is what was deleted or moved to other patients. Members are those as of the export; inactive ones and those outside of their period are none.',
-  'The search parameters listed are for `_typeFilter`; there is no search interaction. What the operations of this server take is in OperationDefinition/export, /patient-export and /group-export.',
+  'The search parameters listed are for `_typeFilter`; only Groups can be read and listed, by `_id`. What the operations of this server take is in OperationDefinition/export, /patient-export and /group-export.',
 ];
 
 function resourceOf(type: string): object {
@@ -71,10 +71,14 @@ function resourceOf(type: string): object {
   return {
     type,
     ...(!isCompartmentType(type) && { documentation: CONTEXT }),
+    ...(type === 'Group' && GROUPS),
     searchParam: searchParametersOf(type),
     ...(operation && { operation }),
   };
 }
+
+/** The only type that can be read, by those who want to know which Groups they may export. */
+const GROUPS = { interaction: [{ code: 'read' }, { code: 'search-type' }] };
 
 const CONTEXT =
   'In exports of patients and groups only if `_type` names it, and then those that a returned resource refers to.';

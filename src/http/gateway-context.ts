@@ -1,4 +1,5 @@
 import type { Access } from '../access/access.ts';
+import type { GroupDirectory } from '../cohort/group-directory.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
@@ -13,6 +14,8 @@ export interface GatewayContext {
   readonly jobs: Jobs;
   /** undefined in an open server. */
   readonly access: Access | undefined;
+  /** undefined in a gateway without settings of Kafka. */
+  readonly groups: Pick<GroupDirectory, 'ids' | 'read'> | undefined;
   readonly store: ObjectStore;
   readonly checkStorage: () => Promise<StorageReport>;
   /** The health of every service of this process. */

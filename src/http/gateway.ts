@@ -13,6 +13,7 @@ import { cancelExport, exportStatus } from './export-status.ts';
 import { FHIR_BASE } from './gateway-context.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import type { ExportTarget } from '../events/export-parameter-table.ts';
+import { groupRoutes } from './groups.ts';
 import { JSON_TYPES, kickOff } from './kick-off.ts';
 import { probeRoutes } from './probe-app.ts';
 import { bad, quoted } from '../base/bad-request.ts';
@@ -67,6 +68,7 @@ function routes(gateway: GatewayContext): Router {
   for (const layer of router.stack)
     if (String(layer.path).endsWith('/$export'))
       layer.methods = layer.methods.filter((method) => method !== 'HEAD');
+  router.use(groupRoutes(gateway).routes());
   if (gateway.access) router.use(smartRoutes(gateway.access).routes());
   router.use(discoveryRoutes(gateway).routes());
   router.use(probeRoutes(gateway).routes());

@@ -16,6 +16,7 @@ import {
   WHOLE_FILE,
 } from './openapi-answers.ts';
 import { ACCESS_PATHS, SECURITY_SCHEMES } from './openapi-access.ts';
+import { GROUP_PATHS } from './openapi-groups.ts';
 import { FORMAT_VALUES } from './discovery-formats.ts';
 import { OPERATIONS } from './operation-definitions.ts';
 import { EXPORT_PARAMETERS, exportParametersOf } from '../events/export-parameter-table.ts';
@@ -64,6 +65,7 @@ export function openApi({ publicUrl, requirePrefer, secured = false }: OpenApiOp
         ['container', 'folder', 'kind', 'part', 'name'],
         'FileInKind',
       ),
+      ...GROUP_PATHS,
       ...(secured && ACCESS_PATHS),
       ...discovery,
       ...probes,

@@ -6,8 +6,9 @@ import { Capture } from '../capture/capture.ts';
 import { ProblemLog } from '../capture/problem-log.ts';
 import { presetMapping } from '../capture/source-mapping.ts';
 import { Source } from '../capture/source.ts';
+import { GroupDirectory } from '../cohort/group-directory.ts';
 import type { Role } from '../config/roles.ts';
-import { storageSettings } from '../config/settings.ts';
+import { isGiven, storageSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
 import { RequestSeal } from '../events/request-seal.ts';
 import { References } from '../fhir/reference.ts';
@@ -161,12 +162,29 @@ function gateway(shared: Shared): Start {
     const store = await shared.store();
     const checkStorage = (): Promise<StorageReport> => checkStore(storageSettings(settings));
     const access = await shared.access();
+    const groups = groupDirectory(shared);
     const context = {
-      ...{ settings, jobs, store, access, checkStorage, health, logger },
+      ...{ settings, jobs, store, access, groups, checkStorage, health, logger },
       metrics: metrics.registry,
       clock: systemClock,
     };
     return gatewayService({ app: createGateway(context), settings, health: reporter, logger });
+  });
+}
+
+/** Returns undefined where the process has no settings of Kafka: a gateway works without it. */
+function groupDirectory(shared: Shared): GroupDirectory | undefined {
+  const { settings } = shared;
+  if (!isGiven(settings, 'kafkaBrokers') || !isGiven(settings, 'registryUrl')) return undefined;
+  return new GroupDirectory(async () => {
+    const { log } = shared;
+    const { change } = await log.codecs();
+    return {
+      reader: log.reader,
+      references: new References(settings.sourceBaseUrls),
+      decodeChange: (value) => change.decode(value),
+      topicOf: (type) => log.names.resource(type),
+    };
   });
 }
 

@@ -9,6 +9,7 @@ import type { Manifest } from '../../src/manifest/manifest.ts';
 import { TestClient, tokenForm } from '../access/clients.ts';
 import { OidcIssuer } from '../support/oidc-issuer.ts';
 import { freePort } from '../../src/stack/ports.ts';
+import { until } from '../support/until.ts';
 import { Headwater } from './headwater.ts';
 
 interface Exported {
@@ -277,6 +278,18 @@ for (const fileTokens of [false, true])
         assert.equal((await fetch(url.replace(/expires=\d+/, 'expires=9999999999'))).status, 404);
         assert.equal((await fetch(url.replace(/\?.*/, ''))).status, 404);
       }
+    });
+
+    it('lists the Groups that a client may export, as the log has them now', async () => {
+      const list = async (id: string): Promise<string> => (await ask(id, `${headwater.base}/Group`)).text();
+      assert.match(await list('warehouse'), /"total":2,.*"id":"arm-a".*Patient\/p1.*"id":"arm-b"/);
+      assert.match(await list('acme'), /"total":1,.*"id":"arm-a"/);
+      assert.doesNotMatch(await list('acme'), /Patient\//);
+      await group('arm-c', 'p3');
+      await until('the new Group', async () => (await list('warehouse')).includes('"total":3'));
+      await database.query(`DELETE FROM resource WHERE type = 'Group' AND id = 'arm-c'`);
+      await until('the Group to go', async () => (await list('warehouse')).includes('"total":2'));
+      assert.equal((await ask('warehouse', `${headwater.base}/Group/arm-c`)).status, 404);
     });
 
     it('says of an increment whose client has no export of that time that it may not be whole', async () => {

@@ -8,6 +8,7 @@ import { HeadwaterError } from '../../src/base/errors.ts';
 import { stamp } from '../../src/base/positions.ts';
 import { fileUrl } from '../../src/http/file-url.ts';
 import type { MemoryJobs } from './memory-jobs.ts';
+import { groupsOf } from './memory-groups.ts';
 import { OpenApiDocument } from './openapi-document.ts';
 import type { Document } from './openapi-document.ts';
 import { runGateway } from './running-gateway.ts';
@@ -19,7 +20,7 @@ describe('the OpenAPI document', () => {
   let gateway: RunningGateway;
   let api: OpenApiDocument;
   beforeEach(async () => {
-    gateway = await runGateway({ urlSecret: SECRET });
+    gateway = await runGateway({ urlSecret: SECRET }, undefined, undefined, groupsOf(['a', 'b']));
     api = new OpenApiDocument((await (await gateway.ask('/openapi.json')).json()) as Document);
   });
   afterEach(() => gateway.stop());
@@ -65,6 +66,8 @@ describe('the OpenAPI document', () => {
       await ask(path, { headers: { accept: 'text/turtle' } });
     }
     await ask('/fhir/OperationDefinition/none');
+    for (const path of ['/fhir/Group', '/fhir/Group?name=x', '/fhir/Group/a', '/fhir/Group/none'])
+      await ask(path);
     for (const path of ['/', '/openapi.json', '/asyncapi.json', '/healthz', '/readyz', '/metrics'])
       await ask(path);
     await ask('/admin/storage/health');

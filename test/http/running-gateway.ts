@@ -11,7 +11,7 @@ import type { Access } from '../../src/access/access.ts';
 import type { ServiceHealth } from '../../src/base/service.ts';
 import { createGateway } from '../../src/http/gateway.ts';
 import { createHttpServer } from '../../src/http/http-server.ts';
-import type { GatewaySettings } from '../../src/http/gateway-context.ts';
+import type { GatewayContext, GatewaySettings } from '../../src/http/gateway-context.ts';
 import { parseSettings, storageSettings } from '../../src/config/settings.ts';
 import { checkStore } from '../../src/storage/storage-check.ts';
 import { FsStore } from '../../src/storage/fs-store.ts';
@@ -41,6 +41,7 @@ export async function runGateway(
   settings: Partial<GatewaySettings> = {},
   jobs = new MemoryJobs(),
   accessOf?: (url: string) => Promise<Access>,
+  groups?: GatewayContext['groups'],
 ): Promise<RunningGateway> {
   const root = await mkdtemp(join(tmpdir(), 'headwater-gateway-'));
   const store = new FsStore(root);
@@ -75,6 +76,7 @@ export async function runGateway(
     jobs,
     store,
     access: await accessOf?.(url),
+    groups,
     checkStorage: () =>
       checkStore(
         storageSettings(parseSettings({ HEADWATER_STORAGE_URL: pathToFileURL(checked.directory).href }, [])),
