@@ -4,6 +4,7 @@ import { systemClock } from '../src/base/clock.ts';
 import type { Offset } from '../src/base/positions.ts';
 import { cancelExport, kickOff, waitForManifest } from '../src/client/export-client.ts';
 import type { ExportRequest } from '../src/client/export-request.ts';
+import type { TokenSource } from '../src/client/http-client.ts';
 import type { ReceivedFile, ReceivedManifest } from '../src/client/received-manifest.ts';
 import type { LogAccess } from '../src/main/log-access.ts';
 import type { BenchSystem } from './bench-system.ts';
@@ -33,11 +34,15 @@ export async function timedExport(
   { server }: Pick<BenchSystem, 'server'>,
   { ofPatient, ...wanted }: Wanted,
   signal: AbortSignal,
+  token?: TokenSource,
 ): Promise<ExportRun> {
   const base = ofPatient === undefined ? server : `${server}/Patient/${ofPatient}`;
   const begun = performance.now();
-  const statusUrl = await kickOff({ server: base, ...wanted }, signal);
-  const manifest = await waitForManifest(statusUrl, { signal, clock: systemClock, pollMs: POLL_MS });
+  const statusUrl = await kickOff({ server: base, ...wanted }, signal, token);
+  const manifest = await waitForManifest(statusUrl, {
+    ...{ signal, token, pollMs: POLL_MS },
+    clock: systemClock,
+  });
   const seconds = (performance.now() - begun) / 1000;
   if (manifest.error.length > 0) throw new Error(`an export has errors: ${statusUrl}`);
   return {
@@ -55,8 +60,9 @@ export async function discard(
   { files }: Pick<BenchSystem, 'files'>,
   { jobId, statusUrl }: ExportRun,
   signal: AbortSignal,
+  token?: TokenSource,
 ): Promise<void> {
-  await cancelExport(statusUrl);
+  await cancelExport(statusUrl, token);
   const deadline = performance.now() + CLEAN_UP_PATIENCE;
   while ((await readdir(files)).some((name) => name.endsWith(jobId)) && performance.now() < deadline)
     await delay(100, undefined, { signal });

@@ -1,4 +1,5 @@
 import { systemClock } from '../src/base/clock.ts';
+import type { TokenSource } from '../src/client/http-client.ts';
 import type { BenchSystem } from './bench-system.ts';
 import { timedExport } from './exports.ts';
 import type { Wanted } from './exports.ts';
@@ -36,6 +37,7 @@ export async function startOthers(
   system: BenchSystem,
   phases: Phases,
   nodeOptions: NodeOptions,
+  token?: TokenSource,
 ): Promise<void> {
   await phases.run('starting the other roles', async (signal) => {
     system.roles.start('gateway');
@@ -43,6 +45,6 @@ export async function startOthers(
     system.roles.start('worker', nodeOptions('worker'));
     system.roles.start('projector,janitor');
     await system.roles.logLine('gateway', ({ msg }) => msg === 'gateway listens', signal);
-    await timedExport(system, GROUP, signal);
+    await timedExport(system, GROUP, signal, token);
   });
 }
