@@ -1,15 +1,14 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Clock } from '../../base/clock.ts';
-import { HeadwaterError } from '../../base/errors.ts';
+import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import type { Identity, TokenVerifier } from '../identity.ts';
-import { forbiddenUrl } from '../issuer/jwks-url.ts';
+import { fetchDocument } from '../issuer/jwks-url.ts';
 import type { ExternalIssuer, Introspection } from '../policy.ts';
 import { identityOf } from './claims.ts';
 import { MetadataSource } from './metadata.ts';
 
 const MAX_TOKEN = 8_192;
-const PATIENCE = 5_000;
 /** The most answers that are kept, and in ms for how long a refusal is. */
 const MAX_KEPT = 10_000;
 const REFUSAL_KEPT = 5_000;
@@ -21,14 +20,25 @@ const answerSchema = z.looseObject({
   exp: z.number().optional(),
 });
 
+type Answer = z.output<typeof answerSchema>;
+
+/** The meaning of an answer for a token: an identity, or the reason why there is none. */
+interface Verdict {
+  /** ms since 1970 */
+  readonly until: number;
+  readonly result: Identity | HeadwaterError;
+}
+
 /** Verifies opaque access tokens by asking their issuer (RFC 7662). */
 export class IntrospectionVerifier implements TokenVerifier {
   readonly issuer: string;
   readonly #settings: ExternalIssuer;
   readonly #how: Introspection;
   readonly #metadata: MetadataSource;
-  /** Answers by the hash of the token; undefined for a token that is not good. */
-  readonly #kept = new Map<string, { readonly until: number; readonly identity: Identity | undefined }>();
+  /** Verdicts by the hash of the token. */
+  readonly #kept = new Map<string, Verdict>();
+  /** Questions that have no answer yet, by the hash of the token. */
+  readonly #asked = new Map<string, Promise<Verdict>>();
 
   constructor(settings: ExternalIssuer, how: Introspection, clock: Clock) {
     this.issuer = settings.issuer;
@@ -40,67 +50,73 @@ export class IntrospectionVerifier implements TokenVerifier {
   async verify(token: string, now: number): Promise<Identity> {
     if (token.length > MAX_TOKEN) throw new HeadwaterError('invalid-token', 'it is too long');
     const hash = createHash('sha256').update(token).digest('base64');
-    const known = this.#kept.get(hash);
-    const found = known && now < known.until ? known : await this.#ask(token, now);
-    if (found !== known) this.#keep(hash, found);
-    if (found.identity) return found.identity;
-    throw new HeadwaterError('invalid-token', `the issuer ${this.issuer} does not vouch for it`);
+    const kept = this.#kept.get(hash);
+    const { result } = kept && now < kept.until ? kept : await this.#ask(hash, token, now);
+    if (result instanceof HeadwaterError) throw result;
+    return result;
   }
 
-  #keep(hash: string, answer: { readonly until: number; readonly identity: Identity | undefined }): void {
+  /** Several requests with the same token share one question. */
+  #ask(hash: string, token: string, now: number): Promise<Verdict> {
+    const before = this.#asked.get(hash);
+    if (before) return before;
+    const asked = this.#answer(token)
+      .then((answer) => {
+        const verdict = this.#verdict(answer, now);
+        this.#keep(hash, verdict);
+        return verdict;
+      })
+      .finally(() => this.#asked.delete(hash));
+    this.#asked.set(hash, asked);
+    return asked;
+  }
+
+  #keep(hash: string, verdict: Verdict): void {
     this.#kept.delete(hash);
     if (this.#kept.size >= MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value ?? '');
-    this.#kept.set(hash, answer);
+    this.#kept.set(hash, verdict);
   }
 
-  async #ask(
-    token: string,
-    now: number,
-  ): Promise<{ readonly until: number; readonly identity: Identity | undefined }> {
+  #verdict(answer: Answer, now: number): Verdict {
+    const until = Math.min(now + this.#how.cacheSeconds * 1_000, (answer.exp ?? Infinity) * 1_000);
+    try {
+      return { until, result: this.#identityOf(answer, now) };
+    } catch (error) {
+      if (error instanceof HeadwaterError) return { until: now + REFUSAL_KEPT, result: error };
+      throw error;
+    }
+  }
+
+  /** Throws `invalid-token` for an answer that does not vouch for the token, or has claims of a wrong form. */
+  #identityOf({ active, iss, aud, exp, ...claims }: Answer, now: number): Identity {
     const { audience, issuer } = this.#settings;
-    const { active, iss, aud, exp, ...claims } = await this.#answer(token);
     const good =
       active &&
       (iss === undefined || iss === issuer) &&
       [aud].flat().includes(audience) &&
       (exp === undefined || exp * 1_000 > now);
-    if (!good) return { until: now + REFUSAL_KEPT, identity: undefined };
-    const kept = now + this.#how.cacheSeconds * 1_000;
-    return {
-      until: exp === undefined ? kept : Math.min(kept, exp * 1_000),
-      identity: identityOf(claims, this.#settings),
-    };
+    if (good) return identityOf(claims, this.#settings);
+    throw new HeadwaterError('invalid-token', `the issuer ${issuer} does not vouch for it`);
   }
 
-  async #answer(token: string): Promise<z.output<typeof answerSchema>> {
-    const { introspection_endpoint: url } = await this.#metadata.read();
-    const target = new URL(url ?? this.issuer);
-    const trusted = this.#settings.allowedJwksHosts.includes(target.hostname);
-    const why =
-      url === undefined ? 'its metadata names no endpoint' : forbiddenUrl(target, target.hostname, trusted);
-    if (why !== undefined) throw this.#away(why);
+  async #answer(token: string): Promise<Answer> {
+    const metadata = await this.#metadata.read();
     const { clientId, clientSecret } = this.#how;
     const login = [clientId, clientSecret].map(encodeURIComponent).join(':');
     try {
-      const response = await fetch(target, {
-        ...{ method: 'POST', redirect: 'error', signal: AbortSignal.timeout(PATIENCE) },
-        headers: {
-          accept: 'application/json',
-          authorization: `Basic ${Buffer.from(login).toString('base64')}`,
-        },
-        body: new URLSearchParams({ token, token_type_hint: 'access_token' }),
+      const { introspection_endpoint: url } = metadata;
+      if (url === undefined) throw new Error('its metadata names no endpoint');
+      const { text } = await fetchDocument(url, this.#settings.allowedJwksHosts, {
+        authorization: `Basic ${Buffer.from(login).toString('base64')}`,
+        form: new URLSearchParams({ token, token_type_hint: 'access_token' }),
       });
-      if (response.status !== 200) throw new Error(`it answers ${String(response.status)}`);
-      return answerSchema.parse(await response.json());
+      return answerSchema.parse(JSON.parse(text));
     } catch (error) {
-      throw this.#away((error as Error).message);
+      this.#metadata.forget(metadata); // the endpoint may have moved
+      throw new HeadwaterError(
+        'unavailable',
+        `the issuer ${this.issuer} cannot be asked about a token: ${messageOf(error)}`,
+      );
     }
-  }
-
-  #away(why: string): HeadwaterError {
-    return new HeadwaterError(
-      'unavailable',
-      `the issuer ${this.issuer} cannot be asked about a token: ${why}`,
-    );
   }
 }

@@ -1,5 +1,5 @@
 import { decodeProtectedHeader, errors, importJWK, jwtVerify } from 'jose';
-import type { JWTPayload } from 'jose';
+import type { JWK, JWTPayload } from 'jose';
 import type { Clock } from '../../base/clock.ts';
 import { HeadwaterError } from '../../base/errors.ts';
 import type { Identity, TokenVerifier } from '../identity.ts';
@@ -34,10 +34,7 @@ export class JwtVerifier implements TokenVerifier {
     if (typeof kid !== 'string' || !this.#settings.algorithms.includes(alg ?? ''))
       throw new HeadwaterError('invalid-token', 'its algorithm is none of the issuer');
     if (!isAccessToken(typ)) throw new HeadwaterError('invalid-token', 'it is no access token');
-    const { jwks_uri: url } = await this.#metadata.read();
-    if (url === undefined)
-      throw new HeadwaterError('unavailable', `the issuer ${this.issuer} names no keys in its metadata`);
-    const keys = await this.#keys.keysOf(url, kid);
+    const keys = await this.#keysOf(kid);
     const [key] = keys;
     if (!key || keys.length > 1)
       throw new HeadwaterError('invalid-token', 'no key of the issuer has its kid');
@@ -48,13 +45,21 @@ export class JwtVerifier implements TokenVerifier {
     return identityOf(claims, this.#settings);
   }
 
+  async #keysOf(kid: string): Promise<readonly JWK[]> {
+    const metadata = await this.#metadata.read();
+    try {
+      if (metadata.jwks_uri !== undefined) return await this.#keys.keysOf(metadata.jwks_uri, kid);
+    } catch (error) {
+      this.#metadata.forget(metadata); // the keys may have moved
+      throw error;
+    }
+    this.#metadata.forget(metadata);
+    throw new HeadwaterError('unavailable', `the issuer ${this.issuer} names no keys in its metadata`);
+  }
+
   async #claims(
     token: string,
-    {
-      key,
-      alg,
-      now,
-    }: { readonly key: Parameters<typeof importJWK>[0]; readonly alg: string; readonly now: number },
+    { key, alg, now }: { readonly key: JWK; readonly alg: string; readonly now: number },
   ): Promise<JWTPayload> {
     const { issuer, audience } = this.#settings;
     try {

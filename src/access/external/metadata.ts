@@ -27,6 +27,8 @@ export class MetadataSource {
   readonly #issuer: Pick<ExternalIssuer, 'issuer' | 'allowedJwksHosts'>;
   readonly #clock: Clock;
   #kept: { readonly until: number; readonly metadata: Promise<IssuerMetadata> } | undefined;
+  /** The metadata that came last. */
+  #found: IssuerMetadata | undefined;
 
   constructor(issuer: Pick<ExternalIssuer, 'issuer' | 'allowedJwksHosts'>, clock: Clock) {
     this.#issuer = issuer;
@@ -39,10 +41,22 @@ export class MetadataSource {
     if (this.#kept && now < this.#kept.until) return this.#kept.metadata;
     const kept = { until: now + KEPT, metadata: this.#fetch() };
     this.#kept = kept;
-    kept.metadata.catch(() => {
-      if (this.#kept === kept) this.#kept = undefined; // the next one tries again
-    });
+    kept.metadata.then(
+      (metadata) => {
+        this.#found = metadata;
+      },
+      () => {
+        if (this.#kept === kept) this.#kept = undefined; // the next one tries again
+      },
+    );
     return kept.metadata;
+  }
+
+  /** Fetches metadata again when it is next needed, because an endpoint that it names does not work. */
+  forget(metadata: IssuerMetadata): void {
+    if (metadata !== this.#found) return; // another request has found it again
+    this.#found = undefined;
+    this.#kept = undefined;
   }
 
   async #fetch(): Promise<IssuerMetadata> {

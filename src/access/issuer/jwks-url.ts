@@ -7,7 +7,7 @@ import { BlockList, isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 import { HeadwaterError } from '../../base/errors.ts';
 
-/** Limits of an answer with keys. */
+/** Limits of an answer. */
 const MAX_BYTES = 1 << 20;
 const PATIENCE = 5_000;
 
@@ -52,20 +52,37 @@ export interface Fetched {
   readonly cacheControl: string | undefined;
 }
 
+/** A form that is posted, by a client that the server knows. */
+export interface Posted {
+  readonly authorization: string;
+  readonly form: URLSearchParams;
+}
+
 /**
  * Fetches a JSON document from a URL that another party has named: over https, without redirects, from a public address, within
  * limits. The connection goes to the very address that was checked, so a DNS answer that changes gets nowhere.
  * @param allowedHosts hosts that the operator trusts: their addresses may be private, and on loopback they may be without TLS
  * @throws unavailable with the reason
  */
-export function fetchDocument(url: string, allowedHosts: readonly string[]): Promise<Fetched> {
+export function fetchDocument(
+  url: string,
+  allowedHosts: readonly string[],
+  posted?: Posted,
+): Promise<Fetched> {
   const target = new URL(url);
   const host = target.hostname.replace(/^\[|\]$/g, '');
   const trusted = allowedHosts.includes(host) || allowedHosts.includes(target.host);
   const why = forbiddenUrl(target, host, trusted);
   if (why !== undefined) return Promise.reject(away(url, why));
   const options: RequestOptions = {
-    headers: { accept: 'application/json', 'accept-encoding': 'identity' },
+    method: posted ? 'POST' : 'GET',
+    headers: {
+      ...{ accept: 'application/json', 'accept-encoding': 'identity' },
+      ...(posted && {
+        authorization: posted.authorization,
+        'content-type': 'application/x-www-form-urlencoded',
+      }),
+    },
     agent: false, // a kept connection would not be checked again
     lookup: checkedLookup(trusted),
     signal: AbortSignal.timeout(PATIENCE),
@@ -92,12 +109,12 @@ export function fetchDocument(url: string, allowedHosts: readonly string[]): Pro
       answer.on('error', (error) => fail(error.message));
     });
     asked.on('error', (error) => fail(error.message));
-    asked.end();
+    asked.end(posted?.form.toString());
   });
 }
 
 /** Returns the reason why a URL is not asked at all. */
-export function forbiddenUrl(target: URL, host: string, trusted: boolean): string | undefined {
+function forbiddenUrl(target: URL, host: string, trusted: boolean): string | undefined {
   if (target.username !== '' || target.password !== '') return 'the URL has a user or password';
   if (target.protocol === 'http:' && !(trusted && isLoopback(host))) return 'it is not https';
   if (target.protocol !== 'https:' && target.protocol !== 'http:') return 'it is not https';
@@ -125,5 +142,5 @@ function checkedLookup(trusted: boolean): LookupFunction {
 }
 
 function away(url: string, reason: string): HeadwaterError {
-  return new HeadwaterError('unavailable', `the keys at ${url} cannot be had: ${reason}`);
+  return new HeadwaterError('unavailable', `${url} cannot be had: ${reason}`);
 }

@@ -13,6 +13,8 @@ export class StubIssuer {
   readonly url: string;
   /** Paths that were asked for, in order. */
   readonly asked: string[] = [];
+  /** Connections that were made, with or without a request. */
+  connections = 0;
   readonly answers = new Map<string, RequestListener>();
   readonly #server: Server;
   readonly #keys = new Map<string, CryptoKey>();
@@ -21,6 +23,7 @@ export class StubIssuer {
   private constructor(server: Server) {
     this.#server = server;
     this.url = `http://localhost:${String((server.address() as AddressInfo).port)}`;
+    server.on('connection', () => this.connections++);
     server.on('request', (request, response) => {
       const path = request.url ?? '';
       this.asked.push(path);
