@@ -1,7 +1,7 @@
 import { groupMembers } from './cohort.ts';
 import type { Members } from './cohort.ts';
 import type { ResourceLog } from './versions.ts';
-import { groupsOf, isAbout } from '../events/grant.ts';
+import { groupsOf, isAbout, redactionsOf } from '../events/grant.ts';
 import type { GrantRule } from '../events/grant.ts';
 import { MANY_PATIENTS } from '../events/resource-change.ts';
 import type { Redaction } from '../fhir/redact.ts';
@@ -63,6 +63,26 @@ export async function movedGroups(
   return moved;
 }
 
+/** A rule, and whether it holds for a resource. */
+export interface Judged {
+  readonly rule: GrantRule;
+  /** undefined if the rule is about other types. */
+  readonly holds: boolean | undefined;
+}
+
+/** Returns what each rule of a grant says of a resource, in the order in which they are tried. */
+export async function judge(
+  { type, patients }: { readonly type: string; readonly patients: readonly string[] },
+  rights: TaskRights,
+  log: ResourceLog,
+  signal: AbortSignal,
+): Promise<Judged[]> {
+  return (await resolve(rights, undefined, log, signal)).map((one) => ({
+    rule: one.rule,
+    holds: isAbout(one.rule, type) ? holds(one, 'now')('', patients) : undefined,
+  }));
+}
+
 /** Resolves the groups of a grant as of the cut and as of `since`. A pure function of an immutable part of the log. */
 export async function resolveRights(
   rights: TaskRights | undefined,
@@ -71,17 +91,25 @@ export async function resolveRights(
   signal: AbortSignal,
 ): Promise<Rights> {
   if (rights === undefined) return ALL_RIGHTS;
-  const { grant } = rights;
-  const members = new Map<string, Members>();
-  for (const group of groupsOf(grant))
-    members.set(group, await groupMembers(group, rights, { since, log, signal }));
-  const resolved = grant.rules.map((rule) => ({ rule, sets: setsOf(rule, members) }));
-  const permitted = new Set(grant.types);
+  const resolved = await resolve(rights, since, log, signal);
+  const permitted = new Set(rights.grant.types);
   const known = new Map<string, TypeRights | undefined>();
   return (type) => {
     if (!known.has(type)) known.set(type, permitted.has(type) ? typeRights(resolved, type) : NOTHING);
     return known.get(type);
   };
+}
+
+async function resolve(
+  rights: TaskRights,
+  since: Stamp | undefined,
+  log: ResourceLog,
+  signal: AbortSignal,
+): Promise<ResolvedRule[]> {
+  const members = new Map<string, Members>();
+  for (const group of groupsOf(rights.grant))
+    members.set(group, await groupMembers(group, rights, { since, log, signal }));
+  return rights.grant.rules.map((rule) => ({ rule, sets: setsOf(rule, members) }));
 }
 
 function setsOf({ where }: GrantRule, members: ReadonlyMap<string, Members>): Members | undefined {
@@ -112,7 +140,7 @@ function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights
       !denied.some((holding) => holding(id, patients)) && allowed.some((holding) => holding(id, patients));
   };
   const before = at('before');
-  const redactions = redacts ? redactionsOf(resolved, allowing) : undefined;
+  const redactions = redacts ? formsOf(resolved, allowing) : undefined;
   const named = allowing.map(({ rule, sets }) => holds({ rule: { ...rule, shared: 'any' }, sets }, 'before'));
   return {
     now: at('now'),
@@ -124,7 +152,7 @@ function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights
   };
 }
 
-function redactionsOf(
+function formsOf(
   resolved: readonly ResolvedRule[],
   allowing: readonly ResolvedRule[],
 ): Redactions & { readonly same: Belongs } {
@@ -138,10 +166,7 @@ function redactionsOf(
     byRule: allowing.map(({ rule }) => rule.redact),
     ruleOf: now,
     same: (id, patients) => forms[now(id, patients)] === forms[before(id, patients)],
-    of: (type) => {
-      const rules = resolved.filter(({ rule }) => rule.effect === 'allow' && isAbout(rule, type));
-      return rules.length === 0 ? undefined : rules.flatMap(({ rule }) => rule.redact);
-    },
+    of: (type) => redactionsOf({ rules: resolved.map(({ rule }) => rule) }, type),
   };
 }
 

@@ -38,6 +38,15 @@ export function isAbout({ types }: Pick<GrantRule, 'types'>, type: string): bool
   return types === '*' ? type !== 'Binary' : types.includes(type);
 }
 
+/** All redactions of a type, whichever rule lets its resources through; undefined if none does. */
+export function redactionsOf(
+  { rules }: Pick<Grant, 'rules'>,
+  type: string,
+): readonly Redaction[] | undefined {
+  const allowing = rules.filter((rule) => rule.effect === 'allow' && isAbout(rule, type));
+  return allowing.length === 0 ? undefined : allowing.flatMap(({ redact }) => redact);
+}
+
 /** The groups whose members its rules are about. */
 export function groupsOf({ rules }: Grant): string[] {
   return [...new Set(rules.flatMap(({ where }) => (where.kind === 'groups' ? where.ids : [])))];

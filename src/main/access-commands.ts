@@ -1,12 +1,18 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { pino } from 'pino';
 import { readAccessFile } from '../access/access-file.ts';
 import { makeKeyPair, tokenSource } from '../access/issuer/backend-client.ts';
 import type { PrivateKey } from '../access/issuer/backend-client.ts';
 import type { AssertionAlgorithm } from '../access/policy.ts';
 import { systemClock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
-import { localServer } from './local.ts';
+import { readSettings } from '../config/settings.ts';
+import { explain } from './access-explain.ts';
+import type { Explained, ExplainOptions } from './access-explain.ts';
+import { localServer, localSettings } from './local.ts';
+import { LogAccess } from './log-access.ts';
+import { stopSignal } from './stop-signal.ts';
 
 interface Json {
   readonly json?: boolean;
@@ -68,6 +74,29 @@ export async function tokensOf(
   const key = JSON.parse(await readFile(file, 'utf8').catch(unreadable)) as PrivateKey;
   const tokenUrl = `${server.replace(/\/+$/, '')}/auth/token`;
   return tokenSource({ tokenUrl, clientId, key, scope }, systemClock);
+}
+
+/** `headwater access explain FILE`: what the rules say of a resource as the log has it now. */
+export async function accessExplain(file: string, options: Json & ExplainOptions): Promise<number> {
+  const settings = readSettings([], await localSettings());
+  const log = new LogAccess(settings, pino({ level: 'warn' }, process.stderr));
+  try {
+    const found = await explain(file, options, await log.resources(), stopSignal());
+    if (options.json) print(JSON.stringify(found));
+    else printExplained(options.resource, found);
+    return found.by === undefined ? 1 : 0;
+  } finally {
+    await log.close();
+  }
+}
+
+function printExplained(resource: string, { patients, rules, by, line }: Explained): void {
+  print(
+    `${resource}: ${patients.length === 0 ? 'of no patient' : `of ${patients.map((id) => `Patient/${id}`).join(', ')}`}`,
+  );
+  for (const { id, says } of rules) print(`  ${id} ${says}`);
+  print(by === undefined ? 'It is not exported.' : `It is exported by ${by}:`);
+  if (line !== undefined) print(line);
 }
 
 function unreadable(error: unknown): never {

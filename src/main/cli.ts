@@ -105,6 +105,18 @@ access
   .option('--json', 'print roles and clients as JSON')
   .action(run(commands.accessCheck));
 access
+  .command('explain')
+  .argument('<file>', 'the access file')
+  .description('say what the rules make of a resource in the log; exit with 1 when it is not exported')
+  .requiredOption('--as <client>', 'id of a client of the file')
+  .requiredOption('--resource <Type/id>', 'the resource')
+  .addOption(
+    new Option('--level <level>', 'of the export').choices(['system', 'patient', 'group']).default('patient'),
+  )
+  .option('--group <id>', 'the Group of a group export')
+  .option('--json', 'print the findings as JSON')
+  .action(run(commands.accessExplain));
+access
   .command('key')
   .description(
     'make a key pair for a client: <name>.key.json for itself, <name>.jwks.json for the access file',

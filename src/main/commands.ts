@@ -26,7 +26,7 @@ import { stopSignal } from './stop-signal.ts';
 import { tokensOf } from './access-commands.ts';
 import type { ClientOptions } from './access-commands.ts';
 
-export { accessCheck, accessKey, accessToken } from './access-commands.ts';
+export { accessCheck, accessExplain, accessKey, accessToken } from './access-commands.ts';
 export { start } from './start.ts';
 
 interface Json {

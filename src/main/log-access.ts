@@ -8,6 +8,7 @@ import { resources } from '../../topics/resources.ts';
 import { status } from '../../topics/status.ts';
 import { bulkTasks, quickTasks } from '../../topics/tasks.ts';
 import { zones } from '../../topics/zones.ts';
+import type { GroupLog } from '../cohort/group-directory.ts';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import type { Logger } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
@@ -110,6 +111,17 @@ export class LogAccess {
       this.#codecs = undefined; // the next call tries again
       throw error;
     }
+  }
+
+  /** The resource topics, with what it takes to read them. */
+  async resources(): Promise<GroupLog> {
+    const { change } = await this.codecs();
+    return {
+      reader: this.reader,
+      references: this.#references,
+      decodeChange: (value) => change.decode(value),
+      topicOf: (type) => this.names.resource(type),
+    };
   }
 
   /**

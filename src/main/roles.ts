@@ -176,16 +176,7 @@ function gateway(shared: Shared): Start {
 function groupDirectory(shared: Shared): GroupDirectory | undefined {
   const { settings } = shared;
   if (!isGiven(settings, 'kafkaBrokers') || !isGiven(settings, 'registryUrl')) return undefined;
-  return new GroupDirectory(async () => {
-    const { log } = shared;
-    const { change } = await log.codecs();
-    return {
-      reader: log.reader,
-      references: new References(settings.sourceBaseUrls),
-      decodeChange: (value) => change.decode(value),
-      topicOf: (type) => log.names.resource(type),
-    };
-  });
+  return new GroupDirectory(() => shared.log.resources());
 }
 
 /** Follows the access file. */

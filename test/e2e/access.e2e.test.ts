@@ -10,6 +10,7 @@ import { TestClient, tokenForm } from '../access/clients.ts';
 import { OidcIssuer } from '../support/oidc-issuer.ts';
 import { freePort } from '../../src/stack/ports.ts';
 import { until } from '../support/until.ts';
+import { explain } from '../../src/main/access-explain.ts';
 import { Headwater } from './headwater.ts';
 
 interface Exported {
@@ -290,6 +291,28 @@ for (const fileTokens of [false, true])
       await database.query(`DELETE FROM resource WHERE type = 'Group' AND id = 'arm-c'`);
       await until('the Group to go', async () => (await list('warehouse')).includes('"total":2'));
       assert.equal((await ask('warehouse', `${headwater.base}/Group/arm-c`)).status, 404);
+    });
+
+    it('is explained for a resource, as an export would judge it', async () => {
+      const file = join(folder, 'access.json');
+      const log = await headwater.log.resources();
+      const of = (as: string, level: 'patient' | 'group', resource: string, groupId?: string) =>
+        explain(file, { as, level, group: groupId, resource }, log, AbortSignal.timeout(20_000));
+      const patient = await of('lab', 'patient', 'Patient/p1');
+      assert.equal(patient.by, 'research/patients');
+      assert.match(patient.line ?? '', /"birthDate":"1970"/);
+      assert.doesNotMatch(patient.line ?? '', /Planted/);
+      const condition = await of('lab', 'patient', 'Condition/c-p1');
+      assert.equal(condition.by, undefined);
+      assert(condition.rules.every(({ says }) => says === 'is about other types'));
+      assert.equal((await of('acme', 'group', 'Observation/o-p1', 'arm-a')).by, 'sponsor/own-arm');
+      assert.equal(
+        (await of('acme', 'group', 'Observation/o-both', 'arm-a')).by,
+        undefined,
+        'it names another',
+      );
+      await assert.rejects(of('acme', 'group', 'Patient/p2', 'arm-b'), { code: 'forbidden' });
+      await assert.rejects(of('lab', 'patient', 'Patient/none'), { code: 'not-found' });
     });
 
     it('says of an increment whose client has no export of that time that it may not be whole', async () => {
