@@ -106,11 +106,12 @@ export class IntrospectionVerifier implements TokenVerifier {
     try {
       const { introspection_endpoint: url } = metadata;
       if (url === undefined) throw new Error('its metadata names no endpoint');
-      const { text } = await fetchDocument(url, this.#settings.allowedJwksHosts, {
+      const { status, text } = await fetchDocument(url, this.#settings.allowedJwksHosts, {
         authorization: `Basic ${Buffer.from(login).toString('base64')}`,
         form: new URLSearchParams({ token, token_type_hint: 'access_token' }),
       });
-      return answerSchema.parse(JSON.parse(text));
+      // Some issuers answer 400 to a token whose form is not that of theirs.
+      return status === 400 ? { active: false } : answerSchema.parse(JSON.parse(text));
     } catch (error) {
       this.#metadata.forget(metadata); // the endpoint may have moved
       throw new HeadwaterError(

@@ -47,6 +47,8 @@ export function isPrivateAddress(address: string): boolean {
 }
 
 export interface Fetched {
+  /** 200; also 400 for a form, since that answer is about the form. */
+  readonly status: number;
   readonly text: string;
   /** The header Cache-Control, if there is one. */
   readonly cacheControl: string | undefined;
@@ -94,7 +96,7 @@ export function fetchDocument(
     };
     const asked = (target.protocol === 'http:' ? httpRequest : httpsRequest)(target, options, (answer) => {
       const { statusCode = 0, headers } = answer;
-      if (statusCode !== 200) return fail(`it answers ${statusCode}`);
+      if (statusCode !== 200 && !(posted && statusCode === 400)) return fail(`it answers ${statusCode}`);
       if ((headers['content-encoding'] ?? 'identity') !== 'identity') return fail('it answers compressed');
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -104,7 +106,10 @@ export function fetchDocument(
         chunks.push(chunk);
       });
       answer.on('end', () =>
-        resolve({ text: Buffer.concat(chunks).toString('utf8'), cacheControl: headers['cache-control'] }),
+        resolve({
+          ...{ status: statusCode, text: Buffer.concat(chunks).toString('utf8') },
+          cacheControl: headers['cache-control'],
+        }),
       );
       answer.on('error', (error) => fail(error.message));
     });

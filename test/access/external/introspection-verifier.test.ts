@@ -164,6 +164,15 @@ describe('the verifier of opaque tokens', function () {
     }
   });
 
+  it('refuses a token that the issuer calls a bad request, without asking for metadata again', async () => {
+    issuer.answers.set('/introspect', (_, response) =>
+      response.writeHead(400).end('{"error":"unsupported_token_type"}'),
+    );
+    for (const token of ['a', 'b', 'a', 'b', 'c']) await refuses('invalid-token', token);
+    assert.equal(issuer.asked.length - questions(), 1);
+    assert.equal(questions(), 3);
+  });
+
   it('keeps nothing of an answer that did not come', async () => {
     issuer.answers.delete('/introspect');
     await refuses('unavailable');
