@@ -167,17 +167,18 @@ export class Access {
   }
 }
 
-/** Asks each issuer of opaque tokens. If one that is away may have made the token, it is not known to be wrong. */
+/**
+ * Asks each issuer of opaque tokens; the first that vouches for the token is believed, so one that is away delays no token of the others.
+ * If one that is away may have made the token, it is not known to be wrong.
+ */
 async function oneOf(verifiers: readonly TokenVerifier[], token: string, now: number): Promise<Identity> {
-  const answers = await Promise.allSettled(verifiers.map((one) => one.verify(token, now)));
-  const good = answers.find((answer) => answer.status === 'fulfilled');
-  if (good) return good.value;
-  const reasons = answers.flatMap((answer) =>
-    answer.status === 'rejected' ? [answer.reason as unknown] : [],
-  );
-  throw (
-    reasons.find((reason) => reason instanceof HeadwaterError && reason.code === 'unavailable') ?? reasons[0]
-  );
+  try {
+    return await Promise.any(verifiers.map((one) => one.verify(token, now)));
+  } catch (error) {
+    const reasons: unknown[] = error instanceof AggregateError ? error.errors : [error];
+    const away = reasons.find((reason) => reason instanceof HeadwaterError && reason.code === 'unavailable');
+    throw away ?? reasons[0];
+  }
 }
 
 async function tokenEndpointOf(issuer: ExternalIssuer, clock: Clock): Promise<string | undefined> {

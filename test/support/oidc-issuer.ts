@@ -1,7 +1,10 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { exportJWK, generateKeyPair, SignJWT } from 'jose';
+import type { CryptoKey } from 'jose';
 import { Provider } from 'oidc-provider';
 
 export interface OidcClaims {
@@ -13,11 +16,20 @@ export interface OidcClaims {
 /** A real OpenID provider, whose clients get access tokens for themselves. */
 export class OidcIssuer {
   readonly url: string;
+  /** The id of its key, which no other issuer has. */
+  readonly kid: string;
   readonly #server: Server;
+  readonly #key: CryptoKey;
 
-  private constructor(url: string, server: Server) {
+  private constructor(
+    url: string,
+    server: Server,
+    { kid, key }: { readonly kid: string; readonly key: CryptoKey },
+  ) {
     this.url = url;
+    this.kid = kid;
     this.#server = server;
+    this.#key = key;
   }
 
   /**
@@ -36,9 +48,12 @@ export class OidcIssuer {
     server.listen(options.port ?? 0, '127.0.0.1');
     await once(server, 'listening');
     const url = `http://localhost:${String((server.address() as AddressInfo).port)}`;
+    const { privateKey: key } = await generateKeyPair('RS256', { extractable: true });
+    const kid = randomUUID();
     const scope = 'system/*.rs patient/*.rs system/Patient.rs';
     const provider = new Provider(url, {
       scopes: scope.split(' '),
+      jwks: { keys: [{ ...(await exportJWK(key)), kid, alg: 'RS256', use: 'sig' }] },
       clients: [
         {
           ...{ client_id: 'portal', client_secret: 'portal-secret', grant_types: ['client_credentials'] },
@@ -72,7 +87,7 @@ export class OidcIssuer {
     });
     const handle = provider.callback();
     server.on('request', (request, response) => void handle(request, response));
-    return new OidcIssuer(url, server);
+    return new OidcIssuer(url, server, { kid, key });
   }
 
   async token(scope: string): Promise<string> {
@@ -80,6 +95,11 @@ export class OidcIssuer {
     const { access_token: token } = (await answer.json()) as { access_token?: string };
     if (token === undefined) throw new Error(`the issuer gives no token: ${String(answer.status)}`);
     return token;
+  }
+
+  /** Signs any claims with the key of this issuer, as one does that was broken into. */
+  sign(claims: Record<string, unknown>, kid = this.kid): Promise<string> {
+    return new SignJWT(claims).setProtectedHeader({ alg: 'RS256', kid }).sign(this.#key);
   }
 
   async revoke(token: string): Promise<void> {

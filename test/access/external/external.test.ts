@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { generateKeyPair, SignJWT } from 'jose';
 import type { Access } from '../../../src/access/access.ts';
 import { OidcIssuer } from '../../support/oidc-issuer.ts';
 import type { OidcClaims } from '../../support/oidc-issuer.ts';
 import { accessOf } from '../clients.ts';
+import { StubIssuer } from './stub-issuer.ts';
 
 const BASE = 'https://export.example.org/fhir';
 const CLAIMS: OidcClaims = { roles: ['member', 'unknown-here'], patient: 'Patient/p1', groups: ['arm-a'] };
@@ -124,22 +124,19 @@ describe('an external issuer', function () {
   it('signs for itself only', async () => {
     const [issuer, other] = [await start('jwt'), await start('jwt')];
     const access = await accessWith(entry(issuer, 'jwt'), { ...entry(other, 'jwt'), name: 'clinic' });
-    const { privateKey } = await generateKeyPair('RS256');
     const token = await issuer.token('patient/*.rs');
-    const { kid } = JSON.parse(Buffer.from(token.split('.')[0] ?? '', 'base64url').toString()) as {
-      kid: string;
-    };
-    const claims = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString()) as Record<
-      string,
-      unknown
-    >;
-    const sign = (payload: Record<string, unknown>, header: object = {}) =>
-      new SignJWT(payload).setProtectedHeader({ alg: 'RS256', kid, ...header }).sign(privateKey);
+    const [, payload = ''] = token.split('.');
+    const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Record<string, unknown>;
+    const { kid } = issuer;
     for (const forged of [
-      await sign(claims),
-      await sign({ ...claims, iss: other.url }),
-      await sign({ ...claims, iss: 'https://unknown.example' }),
-      await sign(claims, { kid: 'made-up' }),
+      await other.sign(claims),
+      await other.sign(claims, kid),
+      await issuer.sign({ ...claims, iss: other.url }),
+      await issuer.sign({ ...claims, iss: other.url }, other.kid),
+      await issuer.sign({ ...claims, iss: 'https://unknown.example' }),
+      await issuer.sign({ ...claims, iss: [issuer.url] }),
+      await issuer.sign({ ...claims, iss: undefined }),
+      await issuer.sign(claims, 'made-up'),
       `${token.split('.').slice(0, 2).join('.')}.`,
       token.replace(/^[^.]+/, Buffer.from('{"alg":"none"}').toString('base64url')),
       token.replace(/^[^.]+/, Buffer.from(JSON.stringify({ alg: 'HS256', kid })).toString('base64url')),
@@ -147,5 +144,44 @@ describe('an external issuer', function () {
     ])
       await assert.rejects(verify(access, forged), { code: 'invalid-token' }, forged.slice(0, 40));
     await verify(access, token);
+    await verify(access, await issuer.sign(claims));
+    await verify(access, await other.sign({ ...claims, iss: other.url }));
+  });
+
+  it('vouches for its own opaque tokens without waiting for another issuer that does not answer', async () => {
+    const [issuer, other] = [await start('opaque'), await start('opaque')];
+    const silent = await StubIssuer.start();
+    try {
+      const access = await accessWith(
+        { ...entry(issuer, 'opaque', { issuer: silent.url }), name: 'silent' },
+        entry(issuer, 'opaque'),
+        { ...entry(other, 'opaque'), name: 'clinic' },
+      );
+      const [mine, theirs] = [await issuer.token('patient/*.rs'), await other.token('patient/*.rs')];
+      silent.answers.set('/.well-known/openid-configuration', () => undefined);
+      const start = Date.now();
+      assert.equal((await verify(access, mine)).issuer, issuer.url);
+      assert.equal((await verify(access, theirs)).issuer, other.url);
+      assert.ok(Date.now() - start < 2_000);
+      silent.answers.delete('/.well-known/openid-configuration');
+      await silent.stop();
+      await assert.rejects(verify(access, 'made-up'), { code: 'unavailable' });
+    } finally {
+      await silent.stop();
+    }
+  });
+
+  it('is not believed about a JWT that its key has signed, if its tokens are opaque', async () => {
+    const [issuer, other] = [await start('opaque'), await start('jwt')];
+    const access = await accessWith(entry(issuer, 'opaque'), { ...entry(other, 'jwt'), name: 'clinic' });
+    const claims = { aud: BASE, client_id: 'portal', exp: Math.floor(Date.now() / 1_000) + 60 };
+    for (const iss of [issuer.url, other.url, 'https://unknown.example', undefined, 5])
+      await assert.rejects(
+        verify(access, await issuer.sign({ ...claims, iss })),
+        { code: 'invalid-token' },
+        String(iss),
+      );
+    await verify(access, await issuer.token('patient/*.rs'));
+    await verify(access, await other.sign({ ...claims, iss: other.url }));
   });
 });

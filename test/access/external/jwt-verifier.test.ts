@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { HeadwaterError } from '../../../src/base/errors.ts';
 import { JwtVerifier } from '../../../src/access/external/jwt-verifier.ts';
-import { AUDIENCE, StubIssuer } from './stub-issuer.ts';
+import { AUDIENCE, json, StubIssuer } from './stub-issuer.ts';
 
 describe('the verifier of JWT', () => {
   let issuer: StubIssuer;
@@ -128,6 +128,24 @@ describe('the verifier of JWT', () => {
           code: 'invalid-token',
         });
       assert.equal(fetches(), 2);
+    } finally {
+      await own.stop();
+    }
+  });
+
+  it('finds the keys again when they have moved', async () => {
+    const own = await StubIssuer.start();
+    try {
+      const moving = new JwtVerifier(own.settings(), () => now);
+      await moving.verify(await own.token(now), now);
+      now += 300_000;
+      own.answers.set('/elsewhere', own.answers.get('/jwks') ?? json({}));
+      own.answers.delete('/jwks');
+      const metadata = { ...own.metadata(), jwks_uri: `${own.url}/elsewhere` };
+      own.answers.set('/.well-known/openid-configuration', json(metadata));
+      const token = await own.token(now);
+      await assert.rejects(moving.verify(token, now), { code: 'unavailable' });
+      await moving.verify(token, now);
     } finally {
       await own.stop();
     }
