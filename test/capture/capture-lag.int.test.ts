@@ -34,6 +34,7 @@ describe('the lag metric of a capture that runs', function () {
         HEADWATER_REGISTRY_URL: registryUrl,
         HEADWATER_TOPIC_PREFIX: uniqueName('lag'),
         HEADWATER_RESOURCE_PARTITIONS: '1',
+        HEADWATER_URL_SECRET: 'x'.repeat(32),
         HEADWATER_PROBE_PORT: String(await freePort()),
       },
       ['capture'],

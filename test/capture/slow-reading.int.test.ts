@@ -105,6 +105,7 @@ describe('capture, with a Kafka transaction timeout of 2 s', function () {
         HEADWATER_REGISTRY_URL: registryUrl,
         HEADWATER_TOPIC_PREFIX: prefix,
         HEADWATER_RESOURCE_PARTITIONS: '1',
+        HEADWATER_URL_SECRET: 'x'.repeat(32),
       },
       ['capture'],
     );
