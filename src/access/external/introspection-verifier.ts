@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { z } from 'zod';
 import type { Clock } from '../../base/clock.ts';
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
@@ -7,10 +6,11 @@ import { fetchDocument } from '../issuer/jwks-url.ts';
 import type { ExternalIssuer, Introspection } from '../policy.ts';
 import { identityOf } from './claims.ts';
 import { MetadataSource } from './metadata.ts';
+import { Verdicts } from './verdicts.ts';
+import type { Verdict } from './verdicts.ts';
 
 const MAX_TOKEN = 8_192;
-/** The most answers that are kept, and in ms for how long a refusal is. */
-const MAX_KEPT = 10_000;
+/** In ms, for which a refusal is kept. */
 const REFUSAL_KEPT = 5_000;
 
 const answerSchema = z.looseObject({
@@ -22,22 +22,14 @@ const answerSchema = z.looseObject({
 
 type Answer = z.output<typeof answerSchema>;
 
-/** The meaning of an answer for a token: an identity, or the reason why there is none. */
-interface Verdict {
-  /** ms since 1970 */
-  readonly until: number;
-  readonly result: Identity | HeadwaterError;
-}
-
 /** Verifies opaque access tokens by asking their issuer (RFC 7662). */
 export class IntrospectionVerifier implements TokenVerifier {
   readonly issuer: string;
   readonly #settings: ExternalIssuer;
   readonly #how: Introspection;
   readonly #metadata: MetadataSource;
-  /** Verdicts by the hash of the token. */
-  readonly #kept = new Map<string, Verdict>();
-  /** Questions that have no answer yet, by the hash of the token. */
+  readonly #kept = new Verdicts();
+  /** Questions that have no answer yet, by token. */
   readonly #asked = new Map<string, Promise<Verdict>>();
 
   constructor(settings: ExternalIssuer, how: Introspection, clock: Clock) {
@@ -49,32 +41,24 @@ export class IntrospectionVerifier implements TokenVerifier {
 
   async verify(token: string, now: number): Promise<Identity> {
     if (token.length > MAX_TOKEN) throw new HeadwaterError('invalid-token', 'it is too long');
-    const hash = createHash('sha256').update(token).digest('base64');
-    const kept = this.#kept.get(hash);
-    const { result } = kept && now < kept.until ? kept : await this.#ask(hash, token, now);
+    const { result } = this.#kept.find(token, now) ?? (await this.#ask(token, now));
     if (result instanceof HeadwaterError) throw result;
     return result;
   }
 
   /** Several requests with the same token share one question. */
-  #ask(hash: string, token: string, now: number): Promise<Verdict> {
-    const before = this.#asked.get(hash);
+  #ask(token: string, now: number): Promise<Verdict> {
+    const before = this.#asked.get(token);
     if (before) return before;
     const asked = this.#answer(token)
       .then((answer) => {
         const verdict = this.#verdict(answer, now);
-        this.#keep(hash, verdict);
+        this.#kept.keep(token, verdict);
         return verdict;
       })
-      .finally(() => this.#asked.delete(hash));
-    this.#asked.set(hash, asked);
+      .finally(() => this.#asked.delete(token));
+    this.#asked.set(token, asked);
     return asked;
-  }
-
-  #keep(hash: string, verdict: Verdict): void {
-    this.#kept.delete(hash);
-    if (this.#kept.size >= MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value ?? '');
-    this.#kept.set(hash, verdict);
   }
 
   #verdict(answer: Answer, now: number): Verdict {

@@ -7,8 +7,7 @@ import { AUDIENCE, formOf, json, StubIssuer } from './stub-issuer.ts';
 
 const HOW = { clientId: 'head:water', clientSecret: 'secret /+%', cacheSeconds: 30 };
 
-describe('the verifier of opaque tokens', function () {
-  this.timeout(20_000);
+describe('the verifier of opaque tokens', () => {
   let issuer: StubIssuer;
   let now: number;
   let verifier: IntrospectionVerifier;
@@ -194,17 +193,6 @@ describe('the verifier of opaque tokens', function () {
     for (const token of ['opaque ', 'Opaque', 'opaqu', 'opaque=', 'paque'])
       await refuses('invalid-token', token);
     await verify('opaque');
-  });
-
-  it('keeps at most 10,000 answers', async () => {
-    const count = 10_050;
-    for (let i = 0; i < count; i += 50)
-      await Promise.all(Array.from({ length: 50 }, (_, k) => verify(`token-${i + k}`)));
-    assert.equal(questions(), count);
-    await verify(`token-${count - 1}`);
-    assert.equal(questions(), count);
-    await verify('token-0');
-    assert.equal(questions(), count + 1);
   });
 
   it('finds the endpoint again when it has moved', async () => {

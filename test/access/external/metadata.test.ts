@@ -4,8 +4,7 @@ import { json, StubIssuer } from './stub-issuer.ts';
 
 const OPENID = '/.well-known/openid-configuration';
 
-describe('the metadata of an issuer', function () {
-  this.timeout(20_000);
+describe('the metadata of an issuer', () => {
   let issuer: StubIssuer;
   let now: number;
 
