@@ -14,9 +14,11 @@ import { EmbeddedVerifier, tokenKey } from './issuer/access-token.ts';
 import { KeySource } from './issuer/key-source.ts';
 import { issueToken } from './issuer/token-endpoint.ts';
 import type { TokenAnswer } from './issuer/token-endpoint.ts';
-import type { UsedAssertions } from './issuer/used-assertions.ts';
+import { UsedAssertions } from './issuer/used-assertions.ts';
 import type { AccessPolicy, ExternalIssuer } from './policy.ts';
 import { issuerOf } from './token-issuer.ts';
+
+export { UsedAssertions };
 
 export interface AccessOptions {
   /** Path of the access file. */

@@ -13,7 +13,6 @@ import type { Announced } from './announced.ts';
 import { AvroFrame } from './avro.ts';
 import type { AvroSchema } from '../../topics/avro-schema.ts';
 import type { Command } from './commands.ts';
-import { parseGrant } from './request-message.ts';
 import type { Grant } from './grant.ts';
 import type { ExportEvent, ExportEventKind } from './export-event.ts';
 import { canonicalJson } from './request-seal.ts';
@@ -142,7 +141,7 @@ type WireCommand = WireRequested | Omit<CancelRequested, 'kind'>;
 
 const grantToWire = (grant: Grant | undefined): string | null => (grant ? canonicalJson(grant) : null);
 const grantFromWire = (wire: string | null): { readonly grant?: Grant } =>
-  wire === null ? {} : { grant: parseGrant(wire) };
+  wire === null ? {} : { grant: JSON.parse(wire) as Grant };
 
 const commandMapping: Mapping<Command, WireEvent<WireCommand>> = {
   toWire: (command) =>
@@ -208,7 +207,7 @@ const taskMapping: Mapping<Task, WireTask> = {
 
 function rightsFromWire(wire: string): TaskRights {
   const { grant, groupEnds, time } = JSON.parse(wire) as TaskRights;
-  return { grant: parseGrant(JSON.stringify(grant)), groupEnds: groupEnds.map(offset), time: stamp(time) };
+  return { grant, groupEnds: groupEnds.map(offset), time: stamp(time) };
 }
 
 /** Not an id of a patient. An older worker, which does not read commands, must not take an empty list for all patients. */

@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { HeadwaterError } from '../base/errors.ts';
 import { isObject } from '../base/is-object.ts';
 import type { RequestMessage } from './commands.ts';
-import type { Grant } from './grant.ts';
 import type { RequestSeal } from './request-seal.ts';
 
 const instant = z.int().nonnegative();
@@ -97,13 +96,6 @@ export function requestMessageOf(json: unknown, seal: RequestSeal): RequestMessa
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new HeadwaterError('corrupt', `wrong at ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}`);
-}
-
-/** Parses a stored grant. Throws `corrupt`. */
-export function parseGrant(json: string): Grant {
-  const parsed = grant.safeParse(JSON.parse(json));
-  if (parsed.success) return parsed.data;
-  throw new HeadwaterError('corrupt', `a grant is damaged: ${parsed.error.issues[0]?.message ?? ''}`);
 }
 
 function parseJson(content: Buffer): unknown {

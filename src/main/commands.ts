@@ -23,10 +23,8 @@ import { localServer, localSettings, removeLocalFiles } from './local.ts';
 import { exportProgress, loadProgress, printExport, printLoad } from './output.ts';
 import { stopSignal } from './stop-signal.ts';
 
-import { tokensOf } from './access-commands.ts';
 import type { ClientOptions } from './access-commands.ts';
 
-export { accessCheck, accessExplain, accessKey, accessToken } from './access-commands.ts';
 export { start } from './start.ts';
 
 interface Json {
@@ -77,7 +75,7 @@ export async function exportFiles(options: ExportOptions): Promise<number> {
     signal: stopSignal(),
     clock: systemClock,
     onProgress: progress.update,
-    token: await tokensOf(server, options),
+    token: await (await accessCommands()).tokensOf(server, options),
   });
   progress.end();
   if (options.json) print(JSON.stringify(result));
@@ -184,6 +182,22 @@ export async function stackStatusCommand(options: Json): Promise<number> {
   print(options.json ? JSON.stringify(data) : text);
   return data.ready ? 0 : 1;
 }
+
+/** Loaded when one is used, so that services save the memory of their libraries. */
+function accessCommands(): Promise<typeof import('./access-commands.ts')> {
+  return import('./access-commands.ts');
+}
+
+type AccessCommands = Awaited<ReturnType<typeof accessCommands>>;
+
+export const accessCheck: AccessCommands['accessCheck'] = async (...given) =>
+  (await accessCommands()).accessCheck(...given);
+export const accessExplain: AccessCommands['accessExplain'] = async (...given) =>
+  (await accessCommands()).accessExplain(...given);
+export const accessKey: AccessCommands['accessKey'] = async (...given) =>
+  (await accessCommands()).accessKey(...given);
+export const accessToken: AccessCommands['accessToken'] = async (...given) =>
+  (await accessCommands()).accessToken(...given);
 
 async function clientSettings(): Promise<Settings> {
   return readSettings([], await localSettings());

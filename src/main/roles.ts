@@ -6,9 +6,7 @@ import { Capture } from '../capture/capture.ts';
 import { ProblemLog } from '../capture/problem-log.ts';
 import { presetMapping } from '../capture/source-mapping.ts';
 import { Source } from '../capture/source.ts';
-import { GroupDirectory } from '../cohort/group-directory.ts';
 import type { Role } from '../config/roles.ts';
-import { isGiven, storageSettings } from '../config/settings.ts';
 import type { Settings } from '../config/settings.ts';
 import { RequestSeal } from '../events/request-seal.ts';
 import { References } from '../fhir/reference.ts';
@@ -16,23 +14,20 @@ import { Announcer } from '../jobs/announcer.ts';
 import { Janitor } from '../jobs/janitor.ts';
 import { Outage } from '../jobs/outage.ts';
 import { Projector } from '../jobs/projector.ts';
-import { JobRequests } from '../jobs/requests.ts';
-import { countUnfinished } from '../jobs/unfinished.ts';
 import { schemaOf } from '../jobs/schema.ts';
 import { transactionalAppenders } from '../log/kafka/append/transactional-appender.ts';
 import { wholeManifestOf } from '../manifest/manifest.ts';
 import { Planner } from '../plan/planner.ts';
-import { checkStore } from '../storage/storage-check.ts';
-import type { StorageReport } from '../storage/storage-check.ts';
 import { resourceLog } from './capture-log.ts';
-import { orAborted, untilEnded } from './ending.ts';
+import { deferred } from './deferred.ts';
+import type { Start } from './deferred.ts';
+import { gateway } from './gateway-role.ts';
+import { untilEnded } from './ending.ts';
 import { jobTablesService } from './job-tables.ts';
-import { measureAccess, measureJobs, processMetrics } from './process-metrics.ts';
+import { processMetrics } from './process-metrics.ts';
 import { Shared } from './shared.ts';
 import { watchEventLoop } from './watchdog.ts';
 import { worker } from './worker-role.ts';
-
-type Start = (health: HealthReporter) => Service;
 
 /** Runs the roles until the signal fires. Throws if one of them ends with an error that a new start cannot mend. */
 export async function runRoles(
@@ -82,12 +77,7 @@ export async function runRoles(
 function services(shared: Shared): [name: string, start: Start][] {
   const { roles } = shared.settings;
   const byRole: Record<Role, () => [string, Start][]> = {
-    gateway: () => [
-      ['gateway', gateway(shared)],
-      ...(shared.settings.accessFile === undefined
-        ? []
-        : [['access', accessFile(shared)] as [string, Start]]),
-    ],
+    gateway: () => gateway(shared),
     capture: () => {
       const problems = new ProblemLog(shared.logger, systemClock);
       return [['capture', deferred('capture', shared, (_, health) => capture(shared, problems, health))]];
@@ -110,21 +100,6 @@ function services(shared: Shared): [name: string, start: Start][] {
   ];
 }
 
-/** Returns a service that is created when the topics and schemas exist. Until then it waits like a service that failed. */
-function deferred(
-  name: string,
-  shared: Shared,
-  make: (shared: Shared, health: HealthReporter) => Promise<Service>,
-): Start {
-  return (health) => ({
-    name,
-    run: async (signal) => {
-      const service = await orAborted(make(shared, health), signal);
-      await service.run(signal);
-    },
-  });
-}
-
 /** Serves probes on a separate port, for a process without the gateway. None if no port is set. */
 function probes(shared: Shared): [string, Start][] {
   const { settings, metrics, logger, health } = shared;
@@ -140,59 +115,6 @@ function probes(shared: Shared): [string, Start][] {
     return gatewayService({ app, settings: { httpHost, httpPort }, portSetting, health: reporter, logger });
   };
   return [['probes', deferred('probes', shared, make)]];
-}
-
-/** Loads the HTTP code in the gateway only, so that other roles save its 15 MB. */
-function gateway(shared: Shared): Start {
-  const { settings, pool, tables, metrics, logger, health } = shared;
-  const jobs = new JobRequests({
-    pool,
-    tables,
-    messagePrefix: settings.topicPrefix,
-    limits: { perClient: settings.maxJobsPerClient, inAll: settings.maxJobs },
-    newId: randomUUID,
-    seal: new RequestSeal(settings.urlSecret),
-  });
-  measureJobs(metrics.registry, () => countUnfinished(pool, tables));
-  return deferred('gateway', shared, async (_, reporter) => {
-    const [{ createGateway }, { gatewayService }] = await Promise.all([
-      import('../http/gateway.ts'),
-      import('../http/gateway-service.ts'),
-    ]);
-    const store = await shared.store();
-    const checkStorage = (): Promise<StorageReport> => checkStore(storageSettings(settings));
-    const access = await shared.access();
-    const groups = groupDirectory(shared);
-    const context = {
-      ...{ settings, jobs, store, access, groups, checkStorage, health, logger },
-      metrics: metrics.registry,
-      clock: systemClock,
-    };
-    return gatewayService({ app: createGateway(context), settings, health: reporter, logger });
-  });
-}
-
-/** Returns undefined where the process has no settings of Kafka: a gateway works without it. */
-function groupDirectory(shared: Shared): GroupDirectory | undefined {
-  const { settings } = shared;
-  if (!isGiven(settings, 'kafkaBrokers') || !isGiven(settings, 'registryUrl')) return undefined;
-  return new GroupDirectory(() => shared.log.resources());
-}
-
-/** Follows the access file. */
-function accessFile(shared: Shared): Start {
-  return deferred('access', shared, async (_, reporter) => {
-    const access = await shared.access();
-    if (access) measureAccess(shared.metrics.registry, access);
-    return {
-      name: 'access',
-      run: async (signal) => {
-        reporter.ready();
-        await access?.watch(signal);
-        signal.throwIfAborted();
-      },
-    };
-  });
 }
 
 async function capture(

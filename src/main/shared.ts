@@ -1,6 +1,5 @@
 import type pg from 'pg';
-import { Access } from '../access/access.ts';
-import { UsedAssertions } from '../access/issuer/used-assertions.ts';
+import type { Access } from '../access/access.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
@@ -57,11 +56,16 @@ export class Shared {
   access(): Promise<Access> | undefined {
     const { accessFile: file, publicUrl, urlSecret: secret } = this.settings;
     if (file === undefined) return undefined;
-    return (this.#access ??= Access.open({
-      ...{ file, secret, clock: systemClock, logger: this.logger },
-      baseUrl: `${publicUrl}/fhir`,
-      used: new UsedAssertions(this.pool, this.tables.usedAssertion),
-    }));
+    const open = async (): Promise<Access> => {
+      // Loaded here, so that other roles save the memory of its libraries.
+      const { Access, UsedAssertions } = await import('../access/access.ts');
+      return Access.open({
+        ...{ file, secret, clock: systemClock, logger: this.logger },
+        baseUrl: `${publicUrl}/fhir`,
+        used: new UsedAssertions(this.pool, this.tables.usedAssertion),
+      });
+    };
+    return (this.#access ??= open());
   }
 
   async close(): Promise<void> {

@@ -3,7 +3,6 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import pg from 'pg';
 import { pino } from 'pino';
-import { readAccessFile } from '../access/access-file.ts';
 import { systemClock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { runExport } from '../client/export-client.ts';
@@ -26,7 +25,8 @@ const SAMPLE = join(import.meta.dirname, '..', '..', 'data', 'synthea-10');
 export async function start(): Promise<number> {
   const signal = stopSignal();
   const given = readSettings(undefined, await localSettings());
-  if (given.accessFile !== undefined) await readAccessFile(given.accessFile);
+  if (given.accessFile !== undefined)
+    await (await import('../access/access-file.ts')).readAccessFile(given.accessFile);
   await requireFreePort(given);
   signal.addEventListener('abort', () => say('Stopping …'), { once: true });
   const stack = await stackUntil(signal);
