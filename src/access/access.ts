@@ -15,7 +15,7 @@ import { KeySource } from './issuer/key-source.ts';
 import { issueToken } from './issuer/token-endpoint.ts';
 import type { TokenAnswer } from './issuer/token-endpoint.ts';
 import { UsedAssertions } from './issuer/used-assertions.ts';
-import type { AccessPolicy, ExternalIssuer } from './policy.ts';
+import type { AccessPolicy } from './policy.ts';
 import { issuerOf } from './token-issuer.ts';
 
 export { UsedAssertions };
@@ -42,6 +42,7 @@ export class Access {
   #policy: AccessPolicy;
   #keySource: KeySource;
   #verifiers: readonly TokenVerifier[];
+  #metadata: MetadataSource | undefined;
   #problem: string | undefined;
 
   private constructor(options: AccessOptions, policy: AccessPolicy) {
@@ -49,6 +50,7 @@ export class Access {
     this.#key = tokenKey(options.secret);
     this.#policy = policy;
     this.#keySource = keySourceOf(policy, options.clock);
+    this.#metadata = metadataOf(policy, options.clock);
     this.#verifiers = this.#verifiersOf(policy);
   }
 
@@ -76,7 +78,7 @@ export class Access {
     return {
       ...(embedded || !first
         ? { issuer: this.#options.baseUrl, token_endpoint: this.tokenUrl }
-        : { issuer: first.issuer, token_endpoint: await tokenEndpointOf(first, this.#options.clock) }),
+        : { issuer: first.issuer, token_endpoint: (await this.#metadata?.read())?.token_endpoint }),
       grant_types_supported: ['client_credentials'],
       token_endpoint_auth_methods_supported: ['private_key_jwt'],
       token_endpoint_auth_signing_alg_values_supported: embedded?.algorithms ?? ['RS384', 'ES384'],
@@ -146,6 +148,7 @@ export class Access {
         logger.info({ policy: policy.hash }, 'the access file has changed and is in force');
         this.#policy = policy;
         this.#keySource = keySourceOf(policy, clock);
+        this.#metadata = metadataOf(policy, clock);
         this.#verifiers = this.#verifiersOf(policy);
       }
       this.#problem = undefined;
@@ -183,8 +186,9 @@ async function oneOf(verifiers: readonly TokenVerifier[], token: string, now: nu
   }
 }
 
-async function tokenEndpointOf(issuer: ExternalIssuer, clock: Clock): Promise<string | undefined> {
-  return (await new MetadataSource(issuer, clock).read()).token_endpoint;
+/** The metadata of the first issuer elsewhere, for those who ask where tokens are issued. */
+function metadataOf({ external: [first] }: AccessPolicy, clock: Clock): MetadataSource | undefined {
+  return first && new MetadataSource(first, clock);
 }
 
 function keySourceOf({ embedded }: AccessPolicy, clock: Clock): KeySource {

@@ -14,12 +14,22 @@ const PAUSE = 30_000;
 
 const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(MAX_KEYS) });
 
+/** Keys that have come. */
+interface Kept {
+  readonly set: JSONWebKeySet;
+  /** ms since 1970, until which they may be used. */
+  readonly until: number;
+}
+
 /** The public keys at URLs, kept as long as their servers allow. */
 export class KeySource {
   readonly #allowedHosts: readonly string[];
   readonly #clock: Clock;
   readonly #fetch: (url: string, allowedHosts: readonly string[]) => Promise<Fetched>;
-  readonly #known = new Map<string, Kept>();
+  readonly #kept = new Map<string, Kept>();
+  /** When each URL was asked last, in ms since 1970. */
+  readonly #askedAt = new Map<string, number>();
+  readonly #asking = new Map<string, Promise<Kept>>();
 
   constructor(allowedHosts: readonly string[], clock: Clock, fetch = fetchDocument) {
     this.#allowedHosts = allowedHosts;
@@ -29,63 +39,34 @@ export class KeySource {
 
   /**
    * Returns the keys of an id. For an id that is not among the kept keys it asks again, since keys are rotated; but not often, since
-   * attackers make ids up. Throws `unavailable` if the keys cannot be had.
+   * attackers make ids up. Throws `unavailable` if the keys cannot be had; good keys stay good meanwhile.
    */
   async keysOf(url: string, kid: string): Promise<readonly JWK[]> {
     const now = this.#clock();
-    let kept = this.#known.get(url);
-    if (kept?.settled && now - kept.askedAt < PAUSE && !kept.kids.has(kid)) return [];
-    if (!kept || now >= kept.until) kept = this.#ask(url, now);
-    let keys = matching(await kept.keys, kid);
-    if (keys.length === 0 && now - kept.askedAt >= PAUSE) {
-      kept = this.#ask(url, now);
-      keys = matching(await kept.keys, kid);
-    }
-    return keys;
+    const kept = this.#kept.get(url);
+    const known = kept ? matching(kept.set, kid) : [];
+    if (kept && now < kept.until && known.length > 0) return known;
+    const askedLately = now - (this.#askedAt.get(url) ?? -Infinity) < PAUSE;
+    if (kept && known.length === 0 && askedLately) return [];
+    return matching((await this.#ask(url, now)).set, kid);
   }
 
   /** Several that ask at once share one fetch. */
-  #ask(url: string, now: number): Kept {
-    const before = this.#known.get(url);
-    if (before && !before.settled) return before;
-    const kept: Kept = {
-      askedAt: now,
-      until: now + PAUSE,
-      settled: false,
-      kids: new Set(),
-      keys: this.#read(url, now),
-    };
-    this.#known.set(url, kept);
-    kept.keys
-      .then(() => {
-        kept.settled = true;
-      })
-      .catch(() => {
-        this.#known.delete(url); // the next one tries again
-      });
+  #ask(url: string, now: number): Promise<Kept> {
+    const asking = this.#asking.get(url);
+    if (asking) return asking;
+    this.#askedAt.set(url, now);
+    const asked = this.#read(url, now).finally(() => this.#asking.delete(url));
+    this.#asking.set(url, asked);
+    return asked;
+  }
+
+  async #read(url: string, now: number): Promise<Kept> {
+    const { text, cacheControl } = await this.#fetch(url, this.#allowedHosts);
+    const kept = { set: publicKeys(text, url), until: now + keptFor(cacheControl) };
+    this.#kept.set(url, kept);
     return kept;
   }
-
-  async #read(url: string, now: number): Promise<JSONWebKeySet> {
-    const { text, cacheControl } = await this.#fetch(url, this.#allowedHosts);
-    const keys = publicKeys(text, url);
-    const kept = this.#known.get(url);
-    if (kept) {
-      kept.until = now + keptFor(cacheControl);
-      kept.kids = new Set(keys.keys.map((key) => key.kid));
-    }
-    return keys;
-  }
-}
-
-interface Kept {
-  readonly askedAt: number;
-  until: number;
-  /** Whether the keys have come. */
-  settled: boolean;
-  /** Ids of the keys that came. */
-  kids: ReadonlySet<string | undefined>;
-  readonly keys: Promise<JSONWebKeySet>;
 }
 
 function matching({ keys }: JSONWebKeySet, kid: string): JWK[] {

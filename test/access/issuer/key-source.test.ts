@@ -79,6 +79,17 @@ describe('the keys at a URL', () => {
     assert.deepEqual(await keys.keysOf(url, 'a'), [], 'a key that was withdrawn is gone');
   });
 
+  it('stay good while their server is away and unknown ids are asked for', async () => {
+    const keys = source();
+    await keys.keysOf(url, 'a');
+    now += 31_000;
+    answer = (_, response) => response.writeHead(500).end();
+    await assert.rejects(keys.keysOf(url, 'made-up'), { code: 'unavailable' });
+    assert.equal((await keys.keysOf(url, 'a')).length, 1);
+    assert.deepEqual(await keys.keysOf(url, 'made-up'), [], 'and it is not asked again at once');
+    assert.equal(asked, 2);
+  });
+
   it('are not usable when they are too many, too long, secret, or something else', async () => {
     const cases: readonly RequestListener[] = [
       serve(Array.from({ length: 101 }, (_, i) => ({ ...KEY, kid: String(i) }))),
