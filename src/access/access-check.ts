@@ -1,4 +1,4 @@
-import { redactionProblems } from '../fhir/redact.ts';
+import { redactionProblems } from '../fhir/redaction.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
 import type { AccessPolicy, Role, Rule } from './policy.ts';
 

@@ -1,5 +1,5 @@
 import type { JSONWebKeySet } from 'jose';
-import type { Redaction } from '../fhir/redact.ts';
+import type { Redaction } from '../fhir/redaction.ts';
 import type { ExportLevel } from '../events/request.ts';
 
 /** The access file, parsed and checked. */

@@ -4,7 +4,7 @@ import type { ResourceLog } from './versions.ts';
 import { groupsOf, isAbout, redactionsOf } from '../events/grant.ts';
 import type { GrantRule } from '../events/grant.ts';
 import { MANY_PATIENTS } from '../events/resource-change.ts';
-import type { Redaction } from '../fhir/redact.ts';
+import type { Redaction } from '../fhir/redaction.ts';
 import type { TaskRights } from '../events/tasks.ts';
 import type { Stamp } from '../base/positions.ts';
 

@@ -1,4 +1,4 @@
-import type { Redaction } from '../fhir/redact.ts';
+import type { Redaction } from '../fhir/redaction.ts';
 
 /** The data that a rule is about, once the claims are filled in. */
 export type GrantCondition =

@@ -1,3 +1,4 @@
+import { copyMember } from './copy-parts.ts';
 import { isArrayAt, isObjectAt, itemsOf, membersOf, parseOf } from './json-scan.ts';
 import type { Member, Span } from './json-scan.ts';
 import type { Splice } from './splice.ts';
@@ -7,7 +8,7 @@ const SYSTEM = 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue';
 /** A label that a resource carries in its meta, such as SUBSETTED as a tag. */
 export class MetaLabel {
   /** A whole member `meta` with the label alone. */
-  readonly meta: string;
+  readonly #meta: string;
   readonly #list: 'tag' | 'security';
   readonly #code: string;
   readonly #item: string;
@@ -18,11 +19,35 @@ export class MetaLabel {
     this.#code = code;
     this.#item = JSON.stringify({ system: SYSTEM, code });
     this.#member = `"${list}":[${this.#item}]`;
-    this.meta = `"meta":{${this.#member}}`;
+    this.#meta = `"meta":{${this.#member}}`;
+  }
+
+  /**
+   * Copies a resource with these of its members only, and with the label in its meta.
+   * @param copyValue copies the value of a member other than meta
+   */
+  copyResource(
+    splice: Splice,
+    bytes: Buffer,
+    members: readonly Member[],
+    copyValue: (member: Member) => void,
+  ): void {
+    const meta = lastOf(members, 'meta');
+    const metaAfter = meta ? undefined : (lastOf(members, 'id') ?? lastOf(members, 'resourceType'));
+    splice.insert('{');
+    if (!meta && !metaAfter) splice.insert(members.length > 0 ? `${this.#meta},` : this.#meta);
+    for (const member of members) {
+      copyMember(splice, member, {
+        first: member === members[0],
+        copyValue: () => (member === meta ? this.#copyMeta(splice, bytes, member.value) : copyValue(member)),
+      });
+      if (member === metaAfter) splice.insert(`,${this.#meta}`);
+    }
+    splice.insert('}');
   }
 
   /** Copies the value of meta, with the label once. */
-  copyTo(splice: Splice, bytes: Buffer, meta: Span): void {
+  #copyMeta(splice: Splice, bytes: Buffer, meta: Span): void {
     const members = isObjectAt(bytes, meta) ? membersOf(bytes, meta) : undefined;
     const list = members && lastOf(members, this.#list);
     const items = list && isArrayAt(bytes, list.value) ? itemsOf(bytes, list.value) : undefined;
@@ -45,7 +70,7 @@ export class MetaLabel {
 }
 
 /** Parsers take the last of several members of a name. */
-export function lastOf(members: readonly Member[], name: string): Member | undefined {
+function lastOf(members: readonly Member[], name: string): Member | undefined {
   return members.findLast((member) => member.name === name);
 }
 

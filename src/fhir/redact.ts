@@ -1,37 +1,17 @@
 import { HeadwaterError } from '../base/errors.ts';
+import { copyArray, copyObject, copyParts } from './copy-parts.ts';
 import { rootElementOf } from './elements.ts';
 import type { Reduce } from './elements.ts';
 import { isArrayAt, isObjectAt, isStringAt, itemsOf, membersOf, textOf } from './json-scan.ts';
 import type { Member, Span } from './json-scan.ts';
-import { lastOf, MetaLabel } from './meta-label.ts';
+import { MetaLabel } from './meta-label.ts';
+import { extensionUrlOf, isDisplays } from './redaction.ts';
+import type { Redaction } from './redaction.ts';
 import { Splice } from './splice.ts';
 
-/** One redaction of a rule. */
-export interface Redaction {
-  /**
-   * A root element (`name`; `value` is every type of a choice), `extension(url)`: the extensions of the resource with that url, or
-   * `**.Reference.display`: the text of every Reference, at any depth.
-   */
-  readonly path: string;
-  /** `remove`: it is left out; `year`: of a date, the year stays. */
-  readonly do: 'remove' | 'year';
-}
-
 const REDACTED = new MetaLabel('security', 'REDACTED');
-const DISPLAYS = '**.Reference.display';
-const EXTENSION = /^extension\((\S+)\)$/;
-/** Elements that say which resource it is, and what it means. */
-const FIXED: ReadonlySet<string> = new Set(['id', 'resourceType', 'meta', 'contained']);
-/** An instant has no form with the year alone. */
-const INSTANTS: ReadonlySet<string> = new Set(
-  (
-    'Appointment.start Appointment.end AppointmentResponse.start AppointmentResponse.end AuditEvent.recorded Bundle.timestamp ' +
-    'DiagnosticReport.issued DocumentReference.date Media.issued Observation.issued Provenance.recorded Slot.start Slot.end ' +
-    'Subscription.end'
-  ).split(' '),
-);
-/** The members of a Reference. What has others as well is something else, such as a Coding, whose display says nothing of a person. */
-const OF_REFERENCE: ReadonlySet<string> = new Set([
+/** An object with any other member is no Reference: it may be a Coding, whose display describes no person. */
+const REFERENCE_MEMBERS: ReadonlySet<string> = new Set([
   'id',
   'extension',
   'reference',
@@ -42,37 +22,13 @@ const OF_REFERENCE: ReadonlySet<string> = new Set([
 const MAX_DEPTH = 100;
 const YEAR = /^\d{4}/;
 
-/** Returns a sentence for each redaction that could leave something in, or leave an invalid resource. */
-export function redactionProblems(redactions: readonly Redaction[], types: readonly string[]): string[] {
-  return redactions.flatMap(({ path, do: how }): string[] => {
-    if (path === DISPLAYS || EXTENSION.test(path))
-      return how === 'remove' ? [] : [`${path} can be removed only`];
-    if (FIXED.has(path)) return [`${path} cannot be redacted`];
-    if (!/^\w+(\[x\])?$/.test(path))
-      return [`${path}: only root elements, extension(url) and ${DISPLAYS} can be redacted`];
-    const elements = types.flatMap((type) => {
-      const element = rootElementOf(type, path);
-      return element ? [{ type, ...element }] : [];
-    });
-    if (elements.length === 0) return [`${path} is a root element of none of the rule's types`];
-    if (how === 'year') {
-      const instant = elements.find(({ type }) => INSTANTS.has(`${type}.${path}`));
-      return instant
-        ? [`${instant.type}.${path} is an instant: remove it, the year alone would be invalid`]
-        : [];
-    }
-    const mandatory = elements.find((element) => element.mandatory);
-    return mandatory ? [`${mandatory.type}.${path} is mandatory, so it cannot be removed`] : [];
-  });
-}
-
-/** Names in JSON that a redaction of a type takes, each with its `_name`. */
+/** The members that the redactions of a type change, by their names in JSON. Each name is there with its `_name`. */
 interface Plan {
   readonly removed: ReadonlySet<string>;
   readonly years: ReadonlySet<string>;
+  /** The urls of extensions to remove. */
   readonly extensions: ReadonlySet<string>;
   readonly displays: boolean;
-  readonly changes: boolean;
 }
 
 function planOf(redactions: readonly Redaction[], type: string): Plan {
@@ -81,23 +37,22 @@ function planOf(redactions: readonly Redaction[], type: string): Plan {
       .filter((one) => one.do === how)
       .flatMap(({ path }) => rootElementOf(type, path)?.keys ?? [])
       .flatMap((key) => [key, `_${key}`]);
-  const changes = redactions.length > 0;
-  // The narrative repeats in words what the elements say.
-  const removed = new Set([...keysOf('remove'), ...(changes ? ['text', '_text'] : [])]);
+  // The narrative repeats in words the values of elements.
+  const narrative = redactions.length > 0 ? ['text', '_text'] : [];
   return {
-    ...{ removed, changes },
+    removed: new Set([...keysOf('remove'), ...narrative]),
     years: new Set(keysOf('year')),
-    extensions: new Set(redactions.flatMap(({ path }) => EXTENSION.exec(path)?.[1] ?? [])),
-    displays: redactions.some(({ path }) => path === DISPLAYS),
+    extensions: new Set(redactions.flatMap((one) => extensionUrlOf(one) ?? [])),
+    displays: redactions.some(isDisplays),
   };
 }
 
 /**
- * Compiles what removes the redacted elements of resources of a type. All other bytes stay the source's own. A resource inside another is
- * redacted as the rules of its own type say.
+ * Compiles a function that redacts resources of a type. It copies all other bytes from the source. It redacts a contained resource by the
+ * redactions of that resource's own type.
  * @param options.own the redactions of the rule that lets the resource through
- * @param options.of all redactions of a type, for contained resources; of a type without an answer they are left out
- * @param options.marked whether resources of the type are labelled REDACTED: all of them, since a label on some would tell who has the element
+ * @param options.of returns all redactions of a type, for contained resources; if it returns undefined, they are left out
+ * @param options.marked whether resources of the type are labelled REDACTED. All of them are: a label on some would show which ones have the element
  */
 export function compileRedactions(
   type: string,
@@ -118,7 +73,9 @@ export function compileRedactions(
   };
   return (bytes, start, end) => {
     const splice = new Splice(bytes);
-    copyResource(splice, { bytes, planFor, depth: 0 }, { start, end }, { plan, marked: options.marked });
+    const { members, copyValue } = redactedParts(splice, { bytes, planFor, depth: 0 }, { start, end }, plan);
+    if (options.marked) REDACTED.copyResource(splice, bytes, members, copyValue);
+    else copyObject(splice, members, copyValue);
     return splice.toBuffer();
   };
 }
@@ -126,35 +83,26 @@ export function compileRedactions(
 interface Source {
   readonly bytes: Buffer;
   readonly planFor: (type: string) => Plan | undefined;
+  /** The number of resources around this one. */
   readonly depth: number;
 }
 
-function copyResource(
+/** Returns the members that stay in a resource, and the function that copies their redacted values. */
+function redactedParts(
   splice: Splice,
   source: Source,
   resource: Span,
-  { plan, marked }: { readonly plan: Plan; readonly marked: boolean },
-): void {
+  plan: Plan,
+): { readonly members: readonly Member[]; readonly copyValue: (member: Member) => void } {
   const { bytes } = source;
   const members = membersOf(bytes, resource).filter(
-    (member) => !plan.removed.has(member.name) && !isEmptied(bytes, member, plan),
+    (member) => !plan.removed.has(member.name) && !becomesEmpty(bytes, member, plan),
   );
-  const meta = marked ? lastOf(members, 'meta') : undefined;
-  const metaAfter = !marked || meta ? undefined : (lastOf(members, 'id') ?? lastOf(members, 'resourceType'));
-  splice.insert('{');
-  if (marked && !meta && !metaAfter) splice.insert(members.length > 0 ? `${REDACTED.meta},` : REDACTED.meta);
-  for (const [n, member] of members.entries()) {
-    splice.copy({ start: n === 0 ? member.start : member.start - 1, end: member.value.start });
-    if (member === meta) REDACTED.copyTo(splice, bytes, member.value);
-    else copyMember(splice, source, member, plan);
-    splice.copy({ start: member.value.end, end: member.end });
-    if (member === metaAfter) splice.insert(`,${REDACTED.meta}`);
-  }
-  splice.insert('}');
+  return { members, copyValue: (member) => copyRedacted(splice, source, member, plan) };
 }
 
-/** Whether nothing of a member would be left: FHIR has no empty lists, and no sibling of a date that is cut. */
-function isEmptied(bytes: Buffer, { name, value }: Member, { years, extensions }: Plan): boolean {
+/** Whether redaction leaves no value of a member. FHIR forbids empty lists, and the sibling of a shortened date has no use. */
+function becomesEmpty(bytes: Buffer, { name, value }: Member, { years, extensions }: Plan): boolean {
   if (years.has(name)) return name.startsWith('_') || name.endsWith('Instant') || hasNoYear(bytes, value);
   if (name !== 'extension' || extensions.size === 0) return false;
   return !isArrayAt(bytes, value) || keptExtensions(bytes, value, extensions).length === 0;
@@ -164,19 +112,19 @@ function hasNoYear(bytes: Buffer, value: Span): boolean {
   return isStringAt(bytes, value) && !YEAR.test(textOf(bytes, value));
 }
 
-function copyMember(splice: Splice, source: Source, { name, value }: Member, plan: Plan): void {
+function copyRedacted(splice: Splice, source: Source, { name, value }: Member, plan: Plan): void {
   const { bytes } = source;
   if (name === 'contained') return copyContained(splice, source, value);
-  if (plan.years.has(name) && isStringAt(bytes, value)) {
+  if (plan.years.has(name) && isStringAt(bytes, value))
     return splice.insert(`"${YEAR.exec(textOf(bytes, value))?.[0] ?? ''}"`);
+  if (name === 'extension' && plan.extensions.size > 0) {
+    const kept = keptExtensions(bytes, value, plan.extensions);
+    return copyArray(splice, kept, (item) => copyValue(splice, bytes, item, plan));
   }
-  if (name === 'extension' && plan.extensions.size > 0)
-    return copyList(splice, keptExtensions(bytes, value, plan.extensions), (item) =>
-      copyValue(splice, bytes, item, plan.displays),
-    );
-  copyValue(splice, bytes, value, plan.displays);
+  copyValue(splice, bytes, value, plan);
 }
 
+/** Returns the extensions of other urls. An extension whose url is missing or is no text does not stay. */
 function keptExtensions(bytes: Buffer, list: Span, urls: ReadonlySet<string>): Span[] {
   return itemsOf(bytes, list).filter((item) => {
     if (!isObjectAt(bytes, item)) return false;
@@ -188,9 +136,10 @@ function keptExtensions(bytes: Buffer, list: Span, urls: ReadonlySet<string>): S
   });
 }
 
-/** A contained resource that names no type, or several, is left out: nothing says how it is redacted. */
+/** Leaves out a contained resource that names no type or several types, because no redactions are known for it. */
 function copyContained(splice: Splice, source: Source, list: Span): void {
-  const { bytes, planFor, depth } = source;
+  const { bytes, planFor } = source;
+  const depth = source.depth + 1;
   const items = isArrayAt(bytes, list) ? itemsOf(bytes, list) : [list];
   const typed = items.flatMap((item) => {
     if (!isObjectAt(bytes, item)) return [];
@@ -200,61 +149,39 @@ function copyContained(splice: Splice, source: Source, list: Span): void {
     const plan = planFor(textOf(bytes, only.value));
     return plan ? [{ item, plan }] : [];
   });
-  if (depth >= MAX_DEPTH) throw tooDeep();
-  copyList(splice, typed, ({ item, plan }) =>
-    copyResource(splice, { ...source, depth: depth + 1 }, item, { plan, marked: false }),
-  );
+  checkDepth(depth);
+  copyArray(splice, typed, ({ item, plan }) => {
+    const { members, copyValue } = redactedParts(splice, { ...source, depth }, item, plan);
+    copyObject(splice, members, copyValue);
+  });
 }
 
-function copyList<T>(splice: Splice, items: readonly T[], copy: (item: T) => void): void {
-  splice.insert('[');
-  for (const [n, item] of items.entries()) {
-    if (n > 0) splice.insert(',');
-    copy(item);
-  }
-  splice.insert(']');
-}
-
-function copyValue(splice: Splice, bytes: Buffer, value: Span, displays: boolean): void {
+function copyValue(splice: Splice, bytes: Buffer, value: Span, { displays }: Plan): void {
   if (displays) copyWithoutDisplays(splice, bytes, value, 0);
   else splice.copy(value);
 }
 
 function copyWithoutDisplays(splice: Splice, bytes: Buffer, value: Span, depth: number): void {
-  if (depth > MAX_DEPTH) throw tooDeep();
-  const inner = (span: Span): void => copyWithoutDisplays(splice, bytes, span, depth + 1);
-  if (isArrayAt(bytes, value)) return copyParts(splice, value, itemsOf(bytes, value), inner);
+  checkDepth(depth);
+  const copyInner = (inner: Span): void => copyWithoutDisplays(splice, bytes, inner, depth + 1);
+  if (isArrayAt(bytes, value)) return copyParts(splice, value, itemsOf(bytes, value), copyInner);
   if (!isObjectAt(bytes, value)) return splice.copy(value);
   const members = membersOf(bytes, value);
-  const isReference = members.every(({ name }) => OF_REFERENCE.has(name.replace(/^_/, '')));
-  const kept = isReference ? members.filter(({ name }) => name.replace(/^_/, '') !== 'display') : members;
-  if (kept.length === members.length)
-    return copyParts(
-      splice,
-      value,
-      members.map((member) => member.value),
-      inner,
-    );
-  splice.insert('{');
-  for (const [n, member] of kept.entries()) {
-    splice.copy({ start: n === 0 ? member.start : member.start - 1, end: member.value.start });
-    inner(member.value);
-    splice.copy({ start: member.value.end, end: member.end });
-  }
-  splice.insert('}');
+  const kept = isReference(members) ? members.filter((one) => elementOf(one) !== 'display') : members;
+  if (kept.length < members.length) return copyObject(splice, kept, (member) => copyInner(member.value));
+  const values = members.map((member) => member.value);
+  copyParts(splice, value, values, copyInner);
 }
 
-/** A value whose parts are copied one by one, and what is between them as it is. */
-function copyParts(splice: Splice, whole: Span, parts: readonly Span[], copy: (part: Span) => void): void {
-  let at = whole.start;
-  for (const part of parts) {
-    splice.copy({ start: at, end: part.start });
-    copy(part);
-    at = part.end;
-  }
-  splice.copy({ start: at, end: whole.end });
+function isReference(members: readonly Member[]): boolean {
+  return members.every((member) => REFERENCE_MEMBERS.has(elementOf(member)));
 }
 
-function tooDeep(): HeadwaterError {
-  return new HeadwaterError('corrupt', 'it is nested too deep to be redacted');
+/** Returns the name of the element; a primitive has a second member, `_name`. */
+function elementOf({ name }: Member): string {
+  return name.replace(/^_/, '');
+}
+
+function checkDepth(depth: number): void {
+  if (depth > MAX_DEPTH) throw new HeadwaterError('corrupt', 'it is nested too deep to be redacted');
 }

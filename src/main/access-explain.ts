@@ -14,7 +14,7 @@ import { EVERYTHING } from '../events/request.ts';
 import type { ExportLevel } from '../events/request.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import { compileRedactions } from '../fhir/redact.ts';
-import type { Redaction } from '../fhir/redact.ts';
+import type { Redaction } from '../fhir/redaction.ts';
 import { isId } from '../fhir/reference.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 

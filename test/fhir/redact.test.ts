@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
-import { compileRedactions, redactionProblems } from '../../src/fhir/redact.ts';
-import type { Redaction } from '../../src/fhir/redact.ts';
+import { compileRedactions } from '../../src/fhir/redact.ts';
+import { redactionProblems } from '../../src/fhir/redaction.ts';
+import type { Redaction } from '../../src/fhir/redaction.ts';
 
 const LABEL = '{"system":"http://terminology.hl7.org/CodeSystem/v3-ObservationValue","code":"REDACTED"}';
 const remove = (...paths: readonly string[]): Redaction[] => paths.map((path) => ({ path, do: 'remove' }));
