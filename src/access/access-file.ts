@@ -6,7 +6,7 @@ import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { checkPolicy } from './access-check.ts';
 import { fileSchema } from './access-schema.ts';
 import type { AccessFile, FileClient, FileIssuer, FileRule } from './access-schema.ts';
-import { publicKeys } from './issuer/key-source.ts';
+import { publicKeys } from './key-source.ts';
 import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from './policy.ts';
 
 /**

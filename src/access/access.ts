@@ -11,14 +11,12 @@ import { permittedGroups, resolveGrant } from './grants.ts';
 import type { Granted, PermittedGroups } from './grants.ts';
 import type { Identity, TokenVerifier } from './identity.ts';
 import { EmbeddedVerifier, tokenKey } from './issuer/access-token.ts';
-import { KeySource } from './issuer/key-source.ts';
+import { KeySource } from './key-source.ts';
 import { issueToken } from './issuer/token-endpoint.ts';
 import type { TokenAnswer } from './issuer/token-endpoint.ts';
-import { UsedAssertions } from './issuer/used-assertions.ts';
+import type { UsedAssertions } from './issuer/used-assertions.ts';
 import type { AccessPolicy } from './policy.ts';
 import { issuerOf } from './token-issuer.ts';
-
-export { UsedAssertions };
 
 export interface AccessOptions {
   /** Path of the access file. */

@@ -58,7 +58,10 @@ export class Shared {
     if (file === undefined) return undefined;
     const open = async (): Promise<Access> => {
       // Loaded here, so that other roles save the memory of its libraries.
-      const { Access, UsedAssertions } = await import('../access/access.ts');
+      const [{ Access }, { UsedAssertions }] = await Promise.all([
+        import('../access/access.ts'),
+        import('../access/issuer/used-assertions.ts'),
+      ]);
       return Access.open({
         ...{ file, secret, clock: systemClock, logger: this.logger },
         baseUrl: `${publicUrl}/fhir`,

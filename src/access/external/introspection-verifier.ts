@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Clock } from '../../base/clock.ts';
 import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import type { Identity, TokenVerifier } from '../identity.ts';
-import { fetchDocument } from '../issuer/jwks-url.ts';
+import { fetchDocument } from '../fetch-document.ts';
 import type { ExternalIssuer, Introspection } from '../policy.ts';
 import { identityOf } from './claims.ts';
 import { MetadataSource } from './metadata.ts';

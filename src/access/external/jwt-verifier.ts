@@ -3,7 +3,7 @@ import type { JWK, JWTPayload } from 'jose';
 import type { Clock } from '../../base/clock.ts';
 import { HeadwaterError } from '../../base/errors.ts';
 import type { Identity, TokenVerifier } from '../identity.ts';
-import { KeySource } from '../issuer/key-source.ts';
+import { KeySource } from '../key-source.ts';
 import type { ExternalIssuer } from '../policy.ts';
 import { identityOf } from './claims.ts';
 import { MetadataSource } from './metadata.ts';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Clock } from '../../base/clock.ts';
 import { HeadwaterError } from '../../base/errors.ts';
-import { fetchDocument } from '../issuer/jwks-url.ts';
+import { fetchDocument } from '../fetch-document.ts';
 import type { ExternalIssuer } from '../policy.ts';
 
 /** The parts of an issuer's metadata that are used (RFC 8414, OpenID Connect Discovery). */

@@ -4,7 +4,7 @@ import type { Client, EmbeddedIssuer } from '../policy.ts';
 import { grantedScopes } from '../scopes.ts';
 import { makeAccessToken } from './access-token.ts';
 import { verifyAssertion } from './client-assertion.ts';
-import type { KeySource } from './key-source.ts';
+import type { KeySource } from '../key-source.ts';
 import type { UsedAssertions } from './used-assertions.ts';
 
 /** An answer of OAuth 2.0 (RFC 6749, 5). */

@@ -5,7 +5,7 @@ import { request as httpsRequest } from 'node:https';
 import type { RequestOptions } from 'node:https';
 import { BlockList, isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
-import { HeadwaterError } from '../../base/errors.ts';
+import { HeadwaterError } from '../base/errors.ts';
 
 /** Limits of an answer. */
 const MAX_BYTES = 1 << 20;

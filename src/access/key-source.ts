@@ -1,9 +1,9 @@
 import type { JSONWebKeySet, JWK } from 'jose';
 import { z } from 'zod';
-import type { Clock } from '../../base/clock.ts';
-import { HeadwaterError } from '../../base/errors.ts';
-import { fetchDocument } from './jwks-url.ts';
-import type { Fetched } from './jwks-url.ts';
+import type { Clock } from '../base/clock.ts';
+import { HeadwaterError } from '../base/errors.ts';
+import { fetchDocument } from './fetch-document.ts';
+import type { Fetched } from './fetch-document.ts';
 
 const MAX_KEYS = 100;
 /** In ms: for how long keys are kept when their server does not say, and at most. */

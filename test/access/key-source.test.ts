@@ -4,8 +4,8 @@ import { createServer } from 'node:http';
 import type { RequestListener, Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
-import { KeySource } from '../../../src/access/issuer/key-source.ts';
-import { fetchDocument, isPrivateAddress } from '../../../src/access/issuer/jwks-url.ts';
+import { KeySource } from '../../src/access/key-source.ts';
+import { fetchDocument, isPrivateAddress } from '../../src/access/fetch-document.ts';
 
 const KEY = { kty: 'EC', crv: 'P-384', kid: 'a', x: 'x', y: 'y' };
 
