@@ -7,14 +7,16 @@ import { readAccessFile } from './access-file.ts';
 import { IntrospectionVerifier } from './external/introspection-verifier.ts';
 import { JwtVerifier } from './external/jwt-verifier.ts';
 import { MetadataSource } from './external/metadata.ts';
-import { permittedGroups, resolveGrant } from './grants.ts';
-import type { Granted, PermittedGroups } from './grants.ts';
+import { resolveGrant } from './grants.ts';
+import type { Granted } from './grants.ts';
 import type { Identity, TokenVerifier } from './identity.ts';
 import { EmbeddedVerifier, tokenKey } from './issuer/access-token.ts';
 import { KeySource } from './key-source.ts';
 import { issueToken } from './issuer/token-endpoint.ts';
 import type { TokenAnswer } from './issuer/token-endpoint.ts';
 import type { UsedAssertions } from './issuer/used-assertions.ts';
+import { permittedGroups } from './permitted-groups.ts';
+import type { PermittedGroups } from './permitted-groups.ts';
 import type { AccessPolicy } from './policy.ts';
 import { issuerOf } from './token-issuer.ts';
 

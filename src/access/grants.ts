@@ -1,18 +1,20 @@
-import { HeadwaterError } from '../base/errors.ts';
 import { quoted } from '../base/bad-request.ts';
+import type { HeadwaterError } from '../base/errors.ts';
 import { groupsOf, isAbout } from '../events/grant.ts';
-import type { Grant, GrantCondition, GrantRule } from '../events/grant.ts';
+import type { Grant, GrantRule } from '../events/grant.ts';
 import type { ExportLevel, ExportParameters } from '../events/request.ts';
 import { canonicalJson } from '../events/request-seal.ts';
-import { rootElementOf } from '../fhir/elements.ts';
-import { elementsOf } from '../fhir/search/search-parameters.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
 import type { Identity } from './identity.ts';
-import type { AccessPolicy, Condition, Role, Rule } from './policy.ts';
-import { parseScope, permittedTypes } from './scopes.ts';
+import type { AccessPolicy } from './policy.ts';
+import { refuseRedactedFilters } from './redacted-filters.ts';
+import { forbidden, insufficientScope } from './refusals.ts';
+import { permitsGroup, rolesOf, rulesOf } from './role-rules.ts';
+import type { NamedRole } from './role-rules.ts';
+import { contextOf, permittedTypes } from './scopes.ts';
 import type { ScopeContext } from './scopes.ts';
 
-/** An export that its client may have. */
+/** The rights of a client for one request, and the request that they permit. */
 export interface Granted {
   readonly grant: Grant;
   /** The request, narrowed to what is permitted. */
@@ -21,24 +23,25 @@ export interface Granted {
   readonly maxUnfinished: number | undefined;
 }
 
-/** A grant is part of each task. */
+/** In bytes. A grant is part of each task, so its size has a limit. */
 const MAX_GRANT = 64 << 10;
 
 /**
- * Resolves what a client may export. Every step can only narrow. Default is deny.
+ * Resolves the rights of a client for a request. Each step can only narrow them. The default is to deny.
  *
  * | step | rule                                                                                                  | else                |
  * |------|-------------------------------------------------------------------------------------------------------|---------------------|
  * | 1    | the client has a role of the access file                                                              | forbidden           |
  * | 2    | its scopes are for the client itself, or for the one patient of its token                             | insufficient-scope  |
- * | 3    | a role permits the level; of a token for one patient only `patient`                                   | forbidden           |
- * | 4    | a role permits the group, whether there is such a group or not                                        | forbidden           |
+ * | 3    | a role permits the level; a token for one patient permits the level `patient` only                    | forbidden           |
+ * | 4    | a role permits the group; the check does not look whether the group exists                            | forbidden           |
  * | 5    | a token for one patient exports that patient                                                          | forbidden           |
  * | 6    | scopes cover the level's own types (Patient, Group), and each type asked for                          | insufficient-scope  |
  * | 7    | a rule allows some of each type asked for                                                             | forbidden           |
  * | 8    | no search of `_typeFilter` looks at an element that is redacted                                       | forbidden           |
  *
- * With lenient handling a type of steps 6 and 7 becomes a warning, as long as one is left. Without `_type`, what is permitted is exported.
+ * With lenient handling, steps 6 and 7 turn a type into a warning, as long as another type stays. Without `_type`, the export holds every
+ * permitted type.
  */
 export function resolveGrant(
   policy: AccessPolicy,
@@ -59,7 +62,7 @@ export function resolveGrant(
     throw forbidden('group', `your role does not permit Group/${asked.group}`); // 4
   const patients = context === 'patient' ? ownPatient(identity, asked) : asked.patients; // 5
   const rules = rulesOf(roles, identity);
-  refuseFilters(asked.typeFilters, rules); // 8
+  refuseRedactedFilters(asked.typeFilters, rules); // 8
   const { types, warnings } = typesOf({ roles, rules, identity, context }, asked, lenient);
   const grant: Grant = {
     policy: policy.hash,
@@ -88,97 +91,13 @@ export function resolveGrant(
   };
 }
 
-/** The Groups that a client may read. */
-export interface PermittedGroups {
-  readonly may: (id: string) => boolean;
-  /** Whether a rule lets it have Groups as they are, members and all. */
-  readonly whole: boolean;
-}
-
-/** Returns the Groups that a client may export, and so read. Throws `forbidden` and `insufficient-scope`. */
-export function permittedGroups(policy: AccessPolicy, identity: Identity): PermittedGroups {
-  const roles = rolesOf(policy, identity).filter(({ role }) => role.export.levels.includes('group'));
-  const scopes = permittedTypes(identity.scopes, contextOf(identity));
-  if (scopes !== '*' && !scopes.has('Group'))
-    throw new HeadwaterError('insufficient-scope', 'your token does not let you read Group', {
-      subject: 'system/Group.rs',
-    });
-  const rules = rulesOf(roles, identity).filter((rule) => isAbout(rule, 'Group'));
-  const [first] = rules;
-  const whole = first?.effect === 'allow' && first.where.kind === 'everything' && first.redact.length === 0;
-  return { may: (id) => permitsGroup(roles, identity, id), whole };
-}
-
-interface NamedRole {
-  readonly name: string;
-  readonly role: Role;
-}
-
-function rolesOf(policy: AccessPolicy, identity: Identity): NamedRole[] {
-  const roles = identity.roles.flatMap((name) => {
-    const role = policy.roles.get(name);
-    return role ? [{ name, role }] : [];
-  });
-  if (roles.length === 0) throw forbidden('role', 'your client has no role here');
-  return roles;
-}
-
-function contextOf({ scopes, patient }: Identity): ScopeContext {
-  const contexts = new Set(scopes.flatMap((text) => parseScope(text)?.context ?? []));
-  if (contexts.has('system')) return 'system';
-  if (contexts.has('patient') && patient !== undefined) return 'patient';
-  throw new HeadwaterError(
-    'insufficient-scope',
-    `an export needs a scope such as system/*.rs; your token has ${scopes.join(' ') || 'none'}`,
-    { subject: 'system/*.rs' },
-  );
-}
-
-function permitsGroup(roles: readonly NamedRole[], identity: Identity, group: string): boolean {
-  return roles.some(
-    ({
-      role: {
-        export: { groups },
-      },
-    }) => groups === '*' || valuesOf(groups, identity).includes(group),
-  );
-}
-
-function valuesOf(
-  given: readonly string[] | { readonly claim: string },
-  identity: Identity,
-): readonly string[] {
-  return 'claim' in given ? (identity.attributes[given.claim] ?? []) : given;
-}
-
 function ownPatient({ patient = '' }: Identity, { patients }: ExportParameters): string[] {
   const other = patients.find((id) => id !== patient);
   if (other !== undefined) throw forbidden('patient', `your token does not permit Patient/${other}`);
   return [patient];
 }
 
-/** The rules of all roles, deny first, with claims filled in. A rule about no patient is left out. */
-function rulesOf(roles: readonly NamedRole[], identity: Identity): GrantRule[] {
-  const all = roles.flatMap(({ name, role }) =>
-    role.rules.map((rule) => ({ ...rule, id: `${name}/${rule.id}` })),
-  );
-  return [
-    ...all.filter(({ effect }) => effect === 'deny'),
-    ...all.filter(({ effect }) => effect === 'allow'),
-  ].flatMap((rule: Rule): GrantRule[] => {
-    const where = conditionOf(rule.where, identity);
-    return where ? [{ ...rule, where }] : [];
-  });
-}
-
-function conditionOf(where: Condition, identity: Identity): GrantCondition | undefined {
-  if (where.kind === 'own')
-    return identity.patient === undefined ? undefined : { kind: 'patients', ids: [identity.patient] };
-  if (where.kind !== 'groups') return where;
-  const ids = [...new Set(valuesOf(where.groups, identity))];
-  return ids.length === 0 ? undefined : { kind: 'groups', ids };
-}
-
+/** The types that every export of a level needs. */
 const OWN_TYPES: Readonly<Record<ExportLevel, readonly string[]>> = {
   system: [],
   patient: ['Patient'],
@@ -201,12 +120,12 @@ function typesOf(
   const allowing = rules.filter(({ effect }) => effect === 'allow');
   const inRules = (type: string): boolean => allowing.some((rule) => isAbout(rule, type));
   const beyond = (type: string): HeadwaterError | undefined => {
-    if (!inScopes(type)) return insufficient(type, identity, context);
-    if (!inRules(type)) return forbidden('_type', `_type: your role does not permit ${quoted(type)}`);
+    if (!inScopes(type)) return insufficient(type, identity, context); // 6
+    if (!inRules(type)) return forbidden('_type', `_type: your role does not permit ${quoted(type)}`); // 7
     return undefined;
   };
   const missing = OWN_TYPES[asked.level].find((type) => !inScopes(type));
-  if (missing !== undefined) throw insufficient(missing, identity, context);
+  if (missing !== undefined) throw insufficient(missing, identity, context); // 6
   const refused = asked.types.flatMap((type) => beyond(type) ?? []);
   const [first] = refused;
   if (first && (!lenient || refused.length === asked.types.length)) throw first;
@@ -216,39 +135,7 @@ function typesOf(
   return { types, warnings: silent ? [] : refused.map(({ message }) => `${message}; it is left out`) };
 }
 
-/** Filters see redacted resources, so they would tell nothing; the client learns at once that they are in vain. */
-function refuseFilters(queries: readonly string[], rules: readonly GrantRule[]): void {
-  for (const query of queries) {
-    const [type = '', search = ''] = query.split('?');
-    const redactions = rules.filter((rule) => isAbout(rule, type)).flatMap(({ redact }) => redact);
-    for (const part of search.split('&')) {
-      const [code = ''] = decodeURIComponent(part.split('=')[0] ?? '').split(':');
-      const elements = elementsOf(type, code);
-      const hidden = redactions.find(({ path }) => {
-        const name = path.replace('[x]', '');
-        const keys = rootElementOf(type, name)?.keys ?? [];
-        return elements.some((element) => element === name || keys.includes(element));
-      });
-      if (hidden)
-        throw forbidden(
-          '_typeFilter',
-          `_typeFilter: ${type}?${code} looks at ${hidden.path}, which your role may not see`,
-        );
-    }
-  }
-}
-
 function insufficient(type: string, { scopes }: Identity, context: ScopeContext): HeadwaterError {
   const needed = `${context}/${type}.rs`;
-  return new HeadwaterError(
-    'insufficient-scope',
-    `${type} needs the scope ${needed}; your token has ${scopes.join(' ')}`,
-    {
-      subject: needed,
-    },
-  );
-}
-
-function forbidden(subject: string, message: string): HeadwaterError {
-  return new HeadwaterError('forbidden', message, { subject });
+  return insufficientScope(needed, `${type} needs the scope ${needed}; your token has ${scopes.join(' ')}`);
 }

@@ -1,4 +1,6 @@
 import { isResourceType } from '../fhir/resource-types.ts';
+import type { Identity } from './identity.ts';
+import { insufficientScope } from './refusals.ts';
 
 /** The context of a SMART scope: the client itself, one patient, or a user. */
 export type ScopeContext = 'system' | 'patient' | 'user';
@@ -59,4 +61,16 @@ export function permittedTypes(scopes: readonly string[], context: ScopeContext)
     .filter((scope) => scope.context === context && scope.read && scope.search)
     .map(({ type }) => type);
   return types.includes('*') ? '*' : new Set(types);
+}
+
+/** Returns the context of a token's scopes. Throws `insufficient-scope` if none of them lets the client export. */
+export function contextOf({ scopes, patient }: Pick<Identity, 'scopes' | 'patient'>): ScopeContext {
+  const contexts = new Set(scopes.flatMap((text) => parseScope(text)?.context ?? []));
+  if (contexts.has('system')) return 'system';
+  if (contexts.has('patient') && patient !== undefined) return 'patient';
+  const given = scopes.join(' ') || 'none';
+  throw insufficientScope(
+    'system/*.rs',
+    `an export needs a scope such as system/*.rs; your token has ${given}`,
+  );
 }
