@@ -25,7 +25,10 @@ const withoutMembers = compileElements(
 export function groupRoutes(gateway: GatewayContext): Router {
   const router = new Router({ sensitive: true });
   router.get(`${FHIR_BASE}/Group`, (ctx) => listGroups(ctx, gateway));
-  router.get(`${FHIR_BASE}/Group/:id`, (ctx) => readGroup(ctx, gateway, ctx.params['id'] ?? ''));
+  router.get(`${FHIR_BASE}/Group/:id`, (ctx, next) => {
+    const id = ctx.params['id'] ?? '';
+    return id.startsWith('$') ? next() : readGroup(ctx, gateway, id); // an operation is no Group
+  });
   return router;
 }
 

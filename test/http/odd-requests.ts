@@ -260,7 +260,16 @@ function subjectsOf(where: string, sent: readonly string[]): string[] {
         ]),
     ...(/^\/fhir\/(?:Patient\/)?(?:\$|%24)export$/.test(where)
       ? []
-      : ['not the id', 'there is no', 'the URL', 'not HTTP', 'is not possible']),
+      : [
+          'not the id',
+          'there is no',
+          'Groups are not served',
+          'is not supported',
+          '_count',
+          'the URL',
+          'not HTTP',
+          'is not possible',
+        ]),
   ];
 }
 
