@@ -2,14 +2,14 @@ import { redactionProblems } from '../fhir/redaction.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
 import type { AccessPolicy, Role, Rule } from './policy.ts';
 
-/** Returns a sentence for each problem that the form of the file does not show: names that lead nowhere, and rules that never apply. */
+/** Returns one sentence for each problem that the schema does not find, such as an unknown name or a rule that never applies. */
 export function checkPolicy(policy: AccessPolicy): string[] {
   const { embedded, external, clients, roles } = policy;
   const problems: string[] = [];
   if (!embedded && external.length === 0)
     problems.push('issuers: there is none, so no token can be verified');
   if (!embedded && clients.size > 0)
-    problems.push('clients: they get their tokens from issuers.embedded, which is not there');
+    problems.push('clients: they get their tokens from issuers.embedded, which is missing');
   const known = (place: string, names: Iterable<string>): void => {
     for (const name of names) if (!roles.has(name)) problems.push(`${place}: there is no role "${name}"`);
   };
@@ -49,6 +49,7 @@ function checkRole(place: string, { export: { levels, groups }, rules }: Role): 
   return problems;
 }
 
+/** Whether a rule lets through every resource that a later rule is about. */
 function covers(before: Rule, rule: Rule): boolean {
   if (before.effect !== 'allow' || before.where.kind !== 'everything') return false;
   const { types } = before;
@@ -58,5 +59,5 @@ function covers(before: Rule, rule: Rule): boolean {
 
 function repeated(what: string, names: readonly string[]): string[] {
   const twice = names.filter((name, i) => names.indexOf(name) < i);
-  return [...new Set(twice)].map((name) => `${what} "${name}" is there twice`);
+  return [...new Set(twice)].map((name) => `${what} "${name}" occurs twice`);
 }

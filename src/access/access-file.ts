@@ -12,13 +12,13 @@ import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from
 /**
  * Reads and checks the access file and the files that it names.
  * @param path YAML or JSON; paths in it are relative to its folder
- * @throws bad-config with a line for each problem, each of which names its place in the file
+ * @throws bad-config with one line for each problem; the line names the place in the file
  */
 export async function readAccessFile(path: string): Promise<AccessPolicy> {
   const bytes = await readOr(path, 'HEADWATER_ACCESS_FILE');
   const file = parse(bytes.toString('utf8'), path);
   const hash = createHash('sha256').update(bytes);
-  // In the order of the file, so that the same files have the same hash.
+  // Files are read in the order of the access file, so that the same files have the same hash.
   const named = async (name: string, place: string): Promise<string> => {
     const content = await readOr(resolve(dirname(path), name), place);
     hash.update(content);
@@ -43,7 +43,7 @@ function parse(text: string, path: string): AccessFile {
   try {
     content = document.toJS({ maxAliasCount: 0 });
   } catch {
-    throw wrong(path, ['it has an alias (*name); write the value out']);
+    throw wrong(path, ['it has an alias (*name); write the value instead']);
   }
   const parsed = fileSchema.safeParse(content);
   if (parsed.success) return parsed.data;

@@ -102,7 +102,7 @@ const external = z.strictObject({
   allowedJwksHosts: hosts,
 });
 
-/** The access file as an operator writes it; its JSON Schema is published. */
+/** The schema of the access file as an operator writes it. */
 export const fileSchema = z.strictObject({
   version: z.literal(1),
   issuers: z
@@ -112,7 +112,7 @@ export const fileSchema = z.strictObject({
   roles: z.record(name, role),
 });
 
-/** The JSON Schema of the file (2020-12). */
+/** Returns the JSON Schema (2020-12) of the access file, which docs/api publishes. */
 export function accessFileJsonSchema(): object {
   return z.toJSONSchema(fileSchema, { io: 'input', unrepresentable: 'any' });
 }

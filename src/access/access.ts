@@ -18,7 +18,7 @@ import type { UsedAssertions } from './issuer/used-assertions.ts';
 import { permittedGroups } from './permitted-groups.ts';
 import type { PermittedGroups } from './permitted-groups.ts';
 import type { AccessPolicy } from './policy.ts';
-import { issuerOf } from './token-issuer.ts';
+import { issuerOf } from './token.ts';
 
 export interface AccessOptions {
   /** Path of the access file. */
@@ -32,10 +32,10 @@ export interface AccessOptions {
   readonly logger: Logger;
 }
 
-/** In ms: the pause between two looks at the access file. */
-const LOOK_EVERY = 2_000;
+/** In ms: the pause between two reads of the access file. */
+const READ_EVERY = 2_000;
 
-/** Decides who may export what, by the access file as it is now. */
+/** Authenticates clients and resolves their rights by the present access file. */
 export class Access {
   readonly #options: AccessOptions;
   readonly #key: Uint8Array;
@@ -59,7 +59,7 @@ export class Access {
     return new Access(options, await readAccessFile(options.file));
   }
 
-  /** Why the file as it is now is not used; undefined if it is. */
+  /** The reason why the present file is not in force; undefined if it is. */
   get problem(): string | undefined {
     return this.#problem;
   }
@@ -69,8 +69,8 @@ export class Access {
   }
 
   /**
-   * The metadata of SMART (https://hl7.org/fhir/smart-app-launch/conformance.html). The token endpoint is ours or, if only others issue
-   * tokens, that of the first of them. Throws `unavailable` while its metadata cannot be had.
+   * Returns the metadata of SMART (https://hl7.org/fhir/smart-app-launch/conformance.html). The token endpoint is Headwater's own or, if
+   * only external issuers issue tokens, that of the first of them. Throws `unavailable` while it cannot fetch the metadata of that issuer.
    */
   async smartConfiguration(): Promise<object> {
     const { embedded, external } = this.#policy;
@@ -87,7 +87,7 @@ export class Access {
     };
   }
 
-  /** Answers a request for a token. Throws `not-found` if only others issue tokens. */
+  /** Answers a request for a token. Throws `not-found` if only external issuers issue tokens. */
   issueToken(form: URLSearchParams): Promise<TokenAnswer> {
     const { embedded, clients } = this.#policy;
     if (!embedded) throw new HeadwaterError('not-found', 'this server issues no tokens');
@@ -103,7 +103,7 @@ export class Access {
    */
   async authenticate(headers: readonly string[]): Promise<Identity> {
     if (headers.length > 1)
-      throw new HeadwaterError('bad-request', 'Authorization: the header is there twice', {
+      throw new HeadwaterError('bad-request', 'Authorization: the header occurs twice', {
         subject: 'Authorization',
       });
     const token = /^bearer +([\w.~+/=-]+)$/i.exec(headers[0] ?? '')?.[1];
@@ -119,7 +119,7 @@ export class Access {
     const asked = this.#verifiers.filter((one) => one instanceof IntrospectionVerifier);
     if (issuer !== undefined || asked.length === 0)
       throw new HeadwaterError('invalid-token', 'no issuer of the access file made it');
-    return oneOf(asked, token, now);
+    return firstIdentity(asked, token, now);
   }
 
   /** See `resolveGrant`. */
@@ -132,10 +132,10 @@ export class Access {
     return permittedGroups(this.#policy, identity);
   }
 
-  /** Looks at the file now and then until the signal fires. A wrong file keeps the policy before. */
+  /** Reads the file every few seconds until the signal fires. If the file is wrong, the earlier policy stays in force. */
   async watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
-      await sleep(LOOK_EVERY, signal).catch(() => undefined);
+      await sleep(READ_EVERY, signal).catch(() => undefined);
       if (!signal.aborted) await this.reload();
     }
   }
@@ -155,7 +155,10 @@ export class Access {
     } catch (error) {
       const problem = messageOf(error);
       if (problem !== this.#problem)
-        logger.error({ err: error }, `the access file is wrong; the one before stays in force: ${problem}`);
+        logger.error(
+          { err: error },
+          `the access file is wrong, so the earlier one stays in force: ${problem}`,
+        );
       this.#problem = problem;
     }
   }
@@ -173,10 +176,14 @@ export class Access {
 }
 
 /**
- * Asks each issuer of opaque tokens; the first that vouches for the token is believed, so one that is away delays no token of the others.
- * If one that is away may have made the token, it is not known to be wrong.
+ * Asks all issuers of opaque tokens at once and takes the first identity, so an issuer that does not answer delays no token of another
+ * one. If no issuer vouches for the token and one of them does not answer, the token may still be good: throws `unavailable`.
  */
-async function oneOf(verifiers: readonly TokenVerifier[], token: string, now: number): Promise<Identity> {
+async function firstIdentity(
+  verifiers: readonly TokenVerifier[],
+  token: string,
+  now: number,
+): Promise<Identity> {
   try {
     return await Promise.any(verifiers.map((one) => one.verify(token, now)));
   } catch (error) {
@@ -186,7 +193,7 @@ async function oneOf(verifiers: readonly TokenVerifier[], token: string, now: nu
   }
 }
 
-/** The metadata of the first issuer elsewhere, for those who ask where tokens are issued. */
+/** Returns the source of the token endpoint that `smartConfiguration` names. */
 function metadataOf({ external: [first] }: AccessPolicy, clock: Clock): MetadataSource | undefined {
   return first && new MetadataSource(first, clock);
 }

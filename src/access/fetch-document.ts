@@ -7,11 +7,12 @@ import { BlockList, isIP } from 'node:net';
 import type { LookupFunction } from 'node:net';
 import { HeadwaterError } from '../base/errors.ts';
 
-/** Limits of an answer. */
+/** The most bytes of an answer. */
 const MAX_BYTES = 1 << 20;
+/** In ms: the longest time for a whole answer. */
 const PATIENCE = 5_000;
 
-/** Addresses that are not of the public internet: behind them are the operator's own services. */
+/** Addresses outside of the public internet. The operator's own services may be there. */
 const PRIVATE = new BlockList();
 for (const [net, bits] of [
   ['0.0.0.0', 8],
@@ -47,23 +48,23 @@ export function isPrivateAddress(address: string): boolean {
 }
 
 export interface Fetched {
-  /** 200; also 400 for a form, since that answer is about the form. */
+  /** 200, or 400 if a form was posted: that answer is about the form. */
   readonly status: number;
   readonly text: string;
   /** The header Cache-Control, if there is one. */
   readonly cacheControl: string | undefined;
 }
 
-/** A form that is posted, by a client that the server knows. */
+/** A form to post, and the credentials of its sender. */
 export interface Posted {
   readonly authorization: string;
   readonly form: URLSearchParams;
 }
 
 /**
- * Fetches a JSON document from a URL that another party has named: over https, without redirects, from a public address, within
- * limits. The connection goes to the very address that was checked, so a DNS answer that changes gets nowhere.
- * @param allowedHosts hosts that the operator trusts: their addresses may be private, and on loopback they may be without TLS
+ * Fetches a JSON document from a URL that another party has named: over https, without redirects, from a public address, and within
+ * limits of size and time. It connects to the address that it has checked, so a later DNS answer changes nothing.
+ * @param allowedHosts hosts that the operator trusts: their addresses may be private, and on loopback they need no TLS
  * @throws unavailable with the reason
  */
 export function fetchDocument(
@@ -75,7 +76,7 @@ export function fetchDocument(
   const host = target.hostname.replace(/^\[|\]$/g, '');
   const trusted = allowedHosts.includes(host) || allowedHosts.includes(target.host);
   const why = forbiddenUrl(target, host, trusted);
-  if (why !== undefined) return Promise.reject(away(url, why));
+  if (why !== undefined) return Promise.reject(unavailable(url, why));
   const options: RequestOptions = {
     method: posted ? 'POST' : 'GET',
     headers: {
@@ -85,13 +86,13 @@ export function fetchDocument(
         'content-type': 'application/x-www-form-urlencoded',
       }),
     },
-    agent: false, // a kept connection would not be checked again
+    agent: false, // no check would see the address of a kept connection
     lookup: checkedLookup(trusted),
     signal: AbortSignal.timeout(PATIENCE),
   };
   return new Promise((resolve, reject) => {
     const fail = (reason: string): void => {
-      reject(away(url, reason));
+      reject(unavailable(url, reason));
       asked.destroy();
     };
     const asked = (target.protocol === 'http:' ? httpRequest : httpsRequest)(target, options, (answer) => {
@@ -118,7 +119,7 @@ export function fetchDocument(
   });
 }
 
-/** Returns the reason why a URL is not asked at all. */
+/** Returns the reason why no request may go to a URL; undefined if it may. */
 function forbiddenUrl(target: URL, host: string, trusted: boolean): string | undefined {
   if (target.username !== '' || target.password !== '') return 'the URL has a user or password';
   if (target.protocol === 'http:' && !(trusted && isLoopback(host))) return 'it is not https';
@@ -146,6 +147,6 @@ function checkedLookup(trusted: boolean): LookupFunction {
   };
 }
 
-function away(url: string, reason: string): HeadwaterError {
-  return new HeadwaterError('unavailable', `${url} cannot be had: ${reason}`);
+function unavailable(url: string, reason: string): HeadwaterError {
+  return new HeadwaterError('unavailable', `cannot fetch ${url}: ${reason}`);
 }

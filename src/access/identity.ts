@@ -12,7 +12,7 @@ export interface Identity {
   readonly roles: readonly string[];
   /** SMART scopes of the token, such as `system/*.rs`. */
   readonly scopes: readonly string[];
-  /** Values that rules take from the client or from claims of its token, such as `groups`. */
+  /** Values that rules refer to, such as `groups`. They come from the registration of the client or from claims of its token. */
   readonly attributes: Readonly<Record<string, readonly string[]>>;
   /** The `jti` of the token. */
   readonly tokenId: string | undefined;
@@ -23,8 +23,8 @@ export interface TokenVerifier {
   /** The `iss` of its tokens. */
   readonly issuer: string;
   /**
-   * Throws `invalid-token`, `expired-token`, or `unavailable` while the issuer's keys cannot be had. The message of `invalid-token`
-   * is for logs: a client is never told the reason.
+   * Throws `invalid-token`, `expired-token`, or `unavailable` while the issuer or its keys are out of reach. The message of
+   * `invalid-token` is for logs: no answer to a client contains the reason.
    * @param now ms since 1970
    */
   verify(token: string, now: number): Promise<Identity>;

@@ -6,28 +6,28 @@ import { fetchDocument } from './fetch-document.ts';
 import type { Fetched } from './fetch-document.ts';
 
 const MAX_KEYS = 100;
-/** In ms: for how long keys are kept when their server does not say, and at most. */
+/** In ms: the lifetime of kept keys without Cache-Control, and the longest one. */
 const KEPT = 300_000;
 const KEPT_AT_MOST = 3_600_000;
-/** In ms: after a fetch, an unknown key leads to no other fetch of the same URL for so long. */
+/** In ms: the pause after a fetch in which an unknown key causes no further fetch of the same URL. */
 const PAUSE = 30_000;
 
 const keySet = z.object({ keys: z.array(z.looseObject({ kty: z.string() })).max(MAX_KEYS) });
 
-/** Keys that have come. */
+/** Keys that were fetched. */
 interface Kept {
   readonly set: JSONWebKeySet;
-  /** ms since 1970, until which they may be used. */
+  /** The end of their lifetime, in ms since 1970. */
   readonly until: number;
 }
 
-/** The public keys at URLs, kept as long as their servers allow. */
+/** Fetches public keys from URLs and keeps them for as long as their servers allow. */
 export class KeySource {
   readonly #allowedHosts: readonly string[];
   readonly #clock: Clock;
   readonly #fetch: (url: string, allowedHosts: readonly string[]) => Promise<Fetched>;
   readonly #kept = new Map<string, Kept>();
-  /** When each URL was asked last, in ms since 1970. */
+  /** The time of the last fetch of each URL, in ms since 1970. */
   readonly #askedAt = new Map<string, number>();
   readonly #asking = new Map<string, Promise<Kept>>();
 
@@ -38,8 +38,8 @@ export class KeySource {
   }
 
   /**
-   * Returns the keys of an id. For an id that is not among the kept keys it asks again, since keys are rotated; but not often, since
-   * attackers make ids up. Throws `unavailable` if the keys cannot be had; good keys stay good meanwhile.
+   * Returns the keys with an id. If no kept key has the id, it fetches the keys again, because their owner may have rotated them. A pause
+   * limits these fetches, because attackers can invent ids. Throws `unavailable` if a fetch fails; the kept keys stay in use.
    */
   async keysOf(url: string, kid: string): Promise<readonly JWK[]> {
     const now = this.#clock();
@@ -51,7 +51,7 @@ export class KeySource {
     return matching((await this.#ask(url, now)).set, kid);
   }
 
-  /** Several that ask at once share one fetch. */
+  /** Calls at the same time share one fetch. */
   #ask(url: string, now: number): Promise<Kept> {
     const asking = this.#asking.get(url);
     if (asking) return asking;
@@ -73,7 +73,7 @@ function matching({ keys }: JSONWebKeySet, kid: string): JWK[] {
   return keys.filter((key) => key.kid === kid);
 }
 
-/** Parses a set of public keys. Throws `unavailable` for what is none: its owner has to mend it. */
+/** Parses a set of public keys. Throws `unavailable` for any other text: its owner has to correct it. */
 export function publicKeys(text: string, place: string): JSONWebKeySet {
   const refuse = (why: string): HeadwaterError =>
     new HeadwaterError('unavailable', `the keys at ${place} are not usable: ${why}`);
@@ -90,7 +90,7 @@ export function publicKeys(text: string, place: string): JSONWebKeySet {
   return parsed.data;
 }
 
-/** In ms. */
+/** Returns the lifetime of keys in ms. */
 function keptFor(cacheControl = ''): number {
   if (/\bno-(?:store|cache)\b/i.test(cacheControl)) return 0;
   const seconds = /\bmax-age\s*=\s*"?(\d{1,9})/i.exec(cacheControl)?.[1];

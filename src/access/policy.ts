@@ -6,7 +6,7 @@ import type { ExportLevel } from '../events/request.ts';
 export interface AccessPolicy {
   /** sha256 of the file's bytes, lower hex. */
   readonly hash: string;
-  /** The token endpoint of Headwater itself; undefined if only others issue tokens. */
+  /** The token endpoint of Headwater itself; undefined if only external issuers issue tokens. */
   readonly embedded: EmbeddedIssuer | undefined;
   readonly external: readonly ExternalIssuer[];
   /** Clients of the embedded issuer, by id. */
@@ -21,9 +21,9 @@ export interface EmbeddedIssuer {
   readonly expiresIn: number;
   /** Signature algorithms of the assertions of its clients. */
   readonly algorithms: readonly AssertionAlgorithm[];
-  /** How far a client's clock may be off, in s; 0 to 120. */
+  /** The tolerated error of a client's clock, in s; 0 to 120. */
   readonly tolerance: number;
-  /** Hosts whose keys may be fetched although their addresses are private. */
+  /** Hosts that keys may be fetched from although their addresses are private. */
   readonly allowedJwksHosts: readonly string[];
 }
 
@@ -38,9 +38,9 @@ export interface Client {
 
 export interface ExternalIssuer {
   readonly name: string;
-  /** The `iss` of its tokens; its metadata is found below it. */
+  /** The `iss` of its tokens: a URL below which the issuer publishes its metadata. */
   readonly issuer: string;
-  /** `jwt`: its tokens are JWT, verified by its keys; otherwise they are opaque, and it is asked about each. */
+  /** `jwt`: its tokens are JWT, which its keys verify. Otherwise its tokens are opaque, and the issuer itself verifies each of them. */
   readonly validate: 'jwt' | Introspection;
   /** Signature algorithms of its tokens, such as RS256. */
   readonly algorithms: readonly string[];
@@ -56,7 +56,7 @@ export interface ExternalIssuer {
 export interface Introspection {
   readonly clientId: string;
   readonly clientSecret: string;
-  /** For how long an answer is kept, in s; 30 at most. */
+  /** The lifetime of a cached answer, in s; 30 at most. */
   readonly cacheSeconds: number;
 }
 
@@ -66,18 +66,18 @@ export interface Claims {
   readonly roles: string;
   readonly scope: string;
   readonly patient: string;
-  /** Names of attributes and the claims that they are taken from. */
+  /** Paths of claims by names of attributes. */
   readonly attributes: Readonly<Record<string, string>>;
 }
 
 export interface Role {
   readonly export: {
     readonly levels: readonly ExportLevel[];
-    /** The Groups that may be exported: all, these, or those that an attribute of the client names. */
+    /** The Groups that may be exported: all, the listed ones, or the ones that an attribute of the client names. */
     readonly groups: '*' | readonly string[] | { readonly claim: string };
-    /** Unfinished exports at a time, at most; undefined = as the settings say. */
+    /** The most unfinished exports at a time; undefined = the value of the settings. */
     readonly maxUnfinished?: number | undefined;
-    /** Whether the client learns which types its role withholds. */
+    /** Whether a lenient export reports to the client the types that its role withholds. */
     readonly withheld: 'told' | 'silent';
   };
   readonly rules: readonly Rule[];
@@ -88,12 +88,12 @@ export interface Rule {
   readonly effect: 'allow' | 'deny';
   readonly types: '*' | readonly string[];
   readonly where: Condition;
-  /** `exclude`: every patient that a resource names must be allowed. */
+  /** `exclude`: the condition must hold for every patient of a resource, not only for one of them. */
   readonly shared: 'any' | 'exclude';
   readonly redact: readonly Redaction[];
 }
 
-/** The part of the data that a rule is about, by the metadata of records. */
+/** The resources that a rule is about. The metadata of records decides. */
 export type Condition =
   | { readonly kind: 'everything' }
   /** In the compartment of the token's patient. */

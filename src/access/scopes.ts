@@ -2,7 +2,7 @@ import { isResourceType } from '../fhir/resource-types.ts';
 import type { Identity } from './identity.ts';
 import { insufficientScope } from './refusals.ts';
 
-/** The context of a SMART scope: the client itself, one patient, or a user. */
+/** The context of a SMART scope: `system` is the client itself. */
 export type ScopeContext = 'system' | 'patient' | 'user';
 
 /** A SMART scope that lets its holder read or search resources (https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html). */
@@ -12,13 +12,13 @@ export interface ReadScope {
   readonly type: string;
   readonly read: boolean;
   readonly search: boolean;
-  /** The first version of SMART wrote `.read` for both. */
+  /** Whether the scope has the form of version 1, `.read`, which stands for both. */
   readonly v1: boolean;
 }
 
 const SCOPE = /^(system|patient|user)\/(\*|[A-Z][A-Za-z]{1,60})\.(read|write|\*|c?r?u?d?s?)$/;
 
-/** Returns undefined for what is no scope of resources, or lets nothing be read. Scopes with a search query are not supported. */
+/** Returns undefined for a text that is not a scope of resources or that permits no reading. Scopes with a search query are not supported. */
 export function parseScope(text: string): ReadScope | undefined {
   const [, context, type = '', letters = ''] = SCOPE.exec(text) ?? [];
   if (context === undefined || letters === '' || letters === 'write') return undefined;
@@ -29,14 +29,14 @@ export function parseScope(text: string): ReadScope | undefined {
   return read || search ? { context: context as ScopeContext, type, read, search, v1 } : undefined;
 }
 
-/** `system/Patient.rs`; only what Headwater does: it reads and searches. */
+/** Returns a scope as text, such as `system/Patient.rs`. Other letters are left out, because Headwater only reads and searches. */
 export function formatScope({ context, type, read, search, v1 }: ReadScope): string {
   return `${context}/${type}.${v1 ? 'read' : (read ? 'r' : '') + (search ? 's' : '')}`;
 }
 
 /**
- * Returns the scopes that a client gets: those that it asks for, as far as its registration covers them. A wildcard beyond the registration is
- * narrowed to the registered types.
+ * Returns the scopes that a client gets: the intersection of the scopes that it asks for and the scopes of its registration. A wildcard
+ * becomes the registered types.
  */
 export function grantedScopes(asked: readonly string[], registered: readonly string[]): string[] {
   const own = registered.flatMap((text) => parseScope(text) ?? []);
@@ -54,7 +54,7 @@ export function grantedScopes(asked: readonly string[], registered: readonly str
   return [...new Set(granted.map(formatScope))];
 }
 
-/** The types that scopes of a context let be exported: an export reads and searches. */
+/** Returns the types that scopes of a context let the client export. An export needs the rights to read and to search. */
 export function permittedTypes(scopes: readonly string[], context: ScopeContext): '*' | ReadonlySet<string> {
   const types = scopes
     .flatMap((text) => parseScope(text) ?? [])

@@ -139,7 +139,7 @@ describe('the access file', () => {
           },
         },
       },
-      /"all" is there twice/,
+      /"all" occurs twice/,
     ],
     ['deny alone', withRule({ effect: 'deny' }), /none of them allows/],
     [

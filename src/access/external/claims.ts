@@ -6,11 +6,11 @@ import type { ExternalIssuer } from '../policy.ts';
 
 type Claims = Readonly<Record<string, unknown>>;
 
-/** Returns the identity that the verified claims of an issuer mean. Throws `invalid-token` for a claim of a wrong form. */
+/** Returns the identity that verified claims describe. Throws `invalid-token` for a claim of a wrong form. */
 export function identityOf(claims: Claims, issuer: ExternalIssuer): Identity {
   const { claims: paths, roles } = issuer;
   const client = textOf(valueAt(claims, paths.client) ?? claims['client_id'] ?? claims['azp']);
-  if (client === undefined) throw wrong(`it names no client in ${paths.client}`);
+  if (client === undefined) refuse(`it names no client in ${paths.client}`);
   const given = textsOf(valueAt(claims, paths.roles), paths.roles);
   const patient = valueAt(claims, paths.patient);
   const sub = textOf(claims['sub']);
@@ -19,7 +19,7 @@ export function identityOf(claims: Claims, issuer: ExternalIssuer): Identity {
     client,
     subject: sub === client ? undefined : sub,
     patient: patient === undefined ? undefined : patientId(patient, paths.patient),
-    // In the order of the access file, which an operator can see.
+    // The order is that of the access file, because the operator chooses it.
     roles: [...new Set([...roles].filter(([value]) => given.includes(value)).map(([, role]) => role))],
     scopes: textsOf(split(valueAt(claims, paths.scope)), paths.scope),
     attributes: Object.fromEntries(
@@ -29,7 +29,7 @@ export function identityOf(claims: Claims, issuer: ExternalIssuer): Identity {
   };
 }
 
-/** @param path names with dots between them; a claim whose own name has dots is found as well */
+/** @param path names with dots between them, or the name of a claim that contains dots itself */
 function valueAt(claims: Claims, path: string): unknown {
   if (Object.hasOwn(claims, path)) return claims[path];
   let value: unknown = claims;
@@ -50,7 +50,7 @@ function textsOf(value: unknown, path: string): string[] {
   return list.map((one) => textOf(one) ?? refuse(`its claim ${path} is not text`));
 }
 
-/** Scopes are one text with spaces, or a list of such texts. */
+/** Splits scopes: they are one text with spaces, or a list of such texts. */
 function split(value: unknown): unknown {
   if (value === undefined || value === null) return value;
   const list: unknown[] = Array.isArray(value) ? value : [value];
@@ -59,12 +59,12 @@ function split(value: unknown): unknown {
   );
 }
 
-/** A claim goes into logs and events. */
+/** Whether a claim may go into logs and events. */
 function isPlain(text: string): boolean {
   return text !== '' && text.length <= 1_024 && !/\p{Cc}/u.test(text);
 }
 
-/** Takes `123`, `Patient/123` or an absolute URL that ends so. */
+/** Returns the id from `123`, `Patient/123` or an absolute URL with that end. */
 function patientId(value: unknown, path: string): string {
   const id =
     typeof value === 'string' ? /^(?:(?:https?:\/\/\S+\/)?Patient\/)?([^/]+)$/.exec(value)?.[1] : undefined;
@@ -72,9 +72,5 @@ function patientId(value: unknown, path: string): string {
 }
 
 function refuse(message: string): never {
-  throw wrong(message);
-}
-
-function wrong(message: string): HeadwaterError {
-  return new HeadwaterError('invalid-token', message);
+  throw new HeadwaterError('invalid-token', message);
 }

@@ -4,13 +4,13 @@ import { HeadwaterError, messageOf } from '../../base/errors.ts';
 import type { Identity, TokenVerifier } from '../identity.ts';
 import { fetchDocument } from '../fetch-document.ts';
 import type { ExternalIssuer, Introspection } from '../policy.ts';
+import { checkLength } from '../token.ts';
 import { identityOf } from './claims.ts';
 import { MetadataSource } from './metadata.ts';
 import { Verdicts } from './verdicts.ts';
 import type { Verdict } from './verdicts.ts';
 
-const MAX_TOKEN = 8_192;
-/** In ms, for which a refusal is kept. */
+/** In ms: the lifetime of a kept refusal. */
 const REFUSAL_KEPT = 5_000;
 
 const answerSchema = z.looseObject({
@@ -26,21 +26,21 @@ type Answer = z.output<typeof answerSchema>;
 export class IntrospectionVerifier implements TokenVerifier {
   readonly issuer: string;
   readonly #settings: ExternalIssuer;
-  readonly #how: Introspection;
+  readonly #introspection: Introspection;
   readonly #metadata: MetadataSource;
   readonly #kept = new Verdicts();
-  /** Questions that have no answer yet, by token. */
+  /** Unanswered questions, by token. */
   readonly #asked = new Map<string, Promise<Verdict>>();
 
-  constructor(settings: ExternalIssuer, how: Introspection, clock: Clock) {
+  constructor(settings: ExternalIssuer, introspection: Introspection, clock: Clock) {
     this.issuer = settings.issuer;
     this.#settings = settings;
-    this.#how = how;
+    this.#introspection = introspection;
     this.#metadata = new MetadataSource(settings, clock);
   }
 
   async verify(token: string, now: number): Promise<Identity> {
-    if (token.length > MAX_TOKEN) throw new HeadwaterError('invalid-token', 'it is too long');
+    checkLength(token);
     const { result } = this.#kept.find(token, now) ?? (await this.#ask(token, now));
     if (result instanceof HeadwaterError) throw result;
     return result;
@@ -62,7 +62,7 @@ export class IntrospectionVerifier implements TokenVerifier {
   }
 
   #verdict(answer: Answer, now: number): Verdict {
-    const until = Math.min(now + this.#how.cacheSeconds * 1_000, (answer.exp ?? Infinity) * 1_000);
+    const until = Math.min(now + this.#introspection.cacheSeconds * 1_000, (answer.exp ?? Infinity) * 1_000);
     try {
       return { until, result: this.#identityOf(answer, now) };
     } catch (error) {
@@ -85,7 +85,7 @@ export class IntrospectionVerifier implements TokenVerifier {
 
   async #answer(token: string): Promise<Answer> {
     const metadata = await this.#metadata.read();
-    const { clientId, clientSecret } = this.#how;
+    const { clientId, clientSecret } = this.#introspection;
     const login = [clientId, clientSecret].map(encodeURIComponent).join(':');
     try {
       const { introspection_endpoint: url } = metadata;
@@ -94,13 +94,13 @@ export class IntrospectionVerifier implements TokenVerifier {
         authorization: `Basic ${Buffer.from(login).toString('base64')}`,
         form: new URLSearchParams({ token, token_type_hint: 'access_token' }),
       });
-      // Some issuers answer 400 to a token whose form is not that of theirs.
+      // Some issuers answer 400 to a token that does not have the form of their tokens.
       return status === 400 ? { active: false } : answerSchema.parse(JSON.parse(text));
     } catch (error) {
       this.#metadata.forget(metadata); // the endpoint may have moved
       throw new HeadwaterError(
         'unavailable',
-        `the issuer ${this.issuer} cannot be asked about a token: ${messageOf(error)}`,
+        `cannot ask the issuer ${this.issuer} about a token: ${messageOf(error)}`,
       );
     }
   }

@@ -5,11 +5,11 @@ import { HeadwaterError } from '../../base/errors.ts';
 import type { Identity, TokenVerifier } from '../identity.ts';
 import { KeySource } from '../key-source.ts';
 import type { ExternalIssuer } from '../policy.ts';
+import { checkLength } from '../token.ts';
 import { identityOf } from './claims.ts';
 import { MetadataSource } from './metadata.ts';
 
-const MAX_TOKEN = 8_192;
-/** In s: how far the clocks of issuers may be off. */
+/** In s: the tolerated error of issuers' clocks. */
 const TOLERANCE = 30;
 const TYPES: ReadonlySet<string> = new Set(['jwt', 'at+jwt', 'application/at+jwt']);
 
@@ -28,18 +28,18 @@ export class JwtVerifier implements TokenVerifier {
   }
 
   async verify(token: string, now: number): Promise<Identity> {
-    if (token.length > MAX_TOKEN) throw new HeadwaterError('invalid-token', 'it is too long');
+    checkLength(token);
     const { alg, kid, typ } = headerOf(token);
-    // The issuer is known before the algorithm is looked at: each has its own algorithms and keys.
+    // Each issuer has its own algorithms and keys, so no issuer can speak for another one.
     if (typeof kid !== 'string' || !this.#settings.algorithms.includes(alg ?? ''))
-      throw new HeadwaterError('invalid-token', 'its algorithm is none of the issuer');
-    if (!isAccessToken(typ)) throw new HeadwaterError('invalid-token', 'it is no access token');
+      throw new HeadwaterError('invalid-token', 'its issuer does not use this algorithm');
+    if (!isAccessToken(typ)) throw new HeadwaterError('invalid-token', 'it is not an access token');
     const keys = await this.#keysOf(kid);
     const [key] = keys;
     if (!key || keys.length > 1)
       throw new HeadwaterError('invalid-token', 'no key of the issuer has its kid');
     const claims = await this.#claims(token, { key, alg: alg ?? '', now });
-    // An ID token is for the client that asked for it, not for us.
+    // The audience of an ID token is the client, not a server.
     if ('nonce' in claims || 'at_hash' in claims)
       throw new HeadwaterError('invalid-token', 'it is an ID token');
     return identityOf(claims, this.#settings);
@@ -75,7 +75,7 @@ export class JwtVerifier implements TokenVerifier {
   }
 }
 
-/** @param typ of an unverified header: it may be of any type */
+/** @param typ from an unverified header, where it may be any value */
 function isAccessToken(typ: unknown): boolean {
   return typ === undefined || (typeof typ === 'string' && TYPES.has(typ.toLowerCase()));
 }
@@ -84,6 +84,6 @@ function headerOf(token: string): ReturnType<typeof decodeProtectedHeader> {
   try {
     return decodeProtectedHeader(token);
   } catch {
-    throw new HeadwaterError('invalid-token', 'it is no JWT');
+    throw new HeadwaterError('invalid-token', 'it is not a JWT');
   }
 }

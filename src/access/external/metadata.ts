@@ -4,7 +4,7 @@ import { HeadwaterError } from '../../base/errors.ts';
 import { fetchDocument } from '../fetch-document.ts';
 import type { ExternalIssuer } from '../policy.ts';
 
-/** The parts of an issuer's metadata that are used (RFC 8414, OpenID Connect Discovery). */
+/** The members of an issuer's metadata that Headwater uses (RFC 8414, OpenID Connect Discovery). */
 export interface IssuerMetadata {
   readonly issuer: string;
   readonly jwks_uri?: string | undefined;
@@ -19,23 +19,23 @@ const schema = z.object({
   token_endpoint: z.url().optional(),
 });
 
-/** In ms, for which metadata is kept. */
+/** In ms: the lifetime of kept metadata. */
 const KEPT = 3_600_000;
 
-/** The metadata of an issuer, fetched when it is first needed: a start does not wait for it. */
+/** Fetches the metadata of an issuer when a request first needs it, so the start of the gateway does not wait for the issuer. */
 export class MetadataSource {
   readonly #issuer: Pick<ExternalIssuer, 'issuer' | 'allowedJwksHosts'>;
   readonly #clock: Clock;
   #kept: { readonly until: number; readonly metadata: Promise<IssuerMetadata> } | undefined;
-  /** The metadata that came last. */
-  #found: IssuerMetadata | undefined;
+  /** The metadata of the last fetch. */
+  #latest: IssuerMetadata | undefined;
 
   constructor(issuer: Pick<ExternalIssuer, 'issuer' | 'allowedJwksHosts'>, clock: Clock) {
     this.#issuer = issuer;
     this.#clock = clock;
   }
 
-  /** Throws `unavailable` while it cannot be had. */
+  /** Throws `unavailable` while the issuer does not answer with its metadata. */
   read(): Promise<IssuerMetadata> {
     const now = this.#clock();
     if (this.#kept && now < this.#kept.until) return this.#kept.metadata;
@@ -43,19 +43,19 @@ export class MetadataSource {
     this.#kept = kept;
     kept.metadata.then(
       (metadata) => {
-        this.#found = metadata;
+        this.#latest = metadata;
       },
       () => {
-        if (this.#kept === kept) this.#kept = undefined; // the next one tries again
+        if (this.#kept === kept) this.#kept = undefined; // the next call tries again
       },
     );
     return kept.metadata;
   }
 
-  /** Fetches metadata again when it is next needed, because an endpoint that it names does not work. */
+  /** Makes the next `read` fetch the metadata again. Called when an endpoint that it names does not work. */
   forget(metadata: IssuerMetadata): void {
-    if (metadata !== this.#found) return; // another request has found it again
-    this.#found = undefined;
+    if (metadata !== this.#latest) return; // another request has fetched it again
+    this.#latest = undefined;
     this.#kept = undefined;
   }
 
@@ -73,12 +73,12 @@ export class MetadataSource {
         const { text } = await fetchDocument(place, allowedJwksHosts);
         const metadata = schema.parse(JSON.parse(text));
         if (metadata.issuer === issuer) return metadata;
-        failure = new HeadwaterError('unavailable', `${place} is of the issuer ${metadata.issuer}`);
+        failure = new HeadwaterError('unavailable', `${place} describes the issuer ${metadata.issuer}`);
       } catch (error) {
         failure = error;
       }
     }
-    throw new HeadwaterError('unavailable', `the metadata of the issuer ${issuer} cannot be had`, {
+    throw new HeadwaterError('unavailable', `cannot fetch the metadata of the issuer ${issuer}`, {
       cause: failure,
     });
   }

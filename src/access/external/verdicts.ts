@@ -4,14 +4,14 @@ import type { Identity } from '../identity.ts';
 
 const MAX_KEPT = 10_000;
 
-/** The meaning of an issuer's answer for a token: an identity, or the reason why there is none. */
+/** An issuer's answer about a token: an identity, or the reason of the refusal. */
 export interface Verdict {
-  /** ms since 1970 */
+  /** The end of its lifetime, in ms since 1970. */
   readonly until: number;
   readonly result: Identity | HeadwaterError;
 }
 
-/** Verdicts on the latest 10,000 tokens. It holds hashes of the tokens, not the tokens. */
+/** Keeps the verdicts on the latest 10,000 tokens. It holds hashes of the tokens, not the tokens. */
 export class Verdicts {
   readonly #byHash = new Map<string, Verdict>();
 

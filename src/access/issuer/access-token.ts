@@ -3,15 +3,14 @@ import { errors, jwtVerify, SignJWT } from 'jose';
 import { HeadwaterError } from '../../base/errors.ts';
 import type { Identity, TokenVerifier } from '../identity.ts';
 import type { AccessPolicy } from '../policy.ts';
+import { checkLength } from '../token.ts';
 
-const MAX_TOKEN = 8_192;
-
-/** Derives the key of access tokens, which only gateways know. */
+/** Derives the key that signs access tokens. Only gateways know it. */
 export function tokenKey(secret: string): Uint8Array {
   return new Uint8Array(hkdfSync('sha256', secret, '', 'headwater access token', 32));
 }
 
-/** @param issuer the base URL: it issues the token, and is its audience */
+/** @param issuer the base URL, which is both issuer and audience of the token */
 export async function makeAccessToken(
   { clientId, scope }: { readonly clientId: string; readonly scope: string },
   {
@@ -40,7 +39,7 @@ export async function makeAccessToken(
     .sign(key);
 }
 
-/** Verifies the tokens of our own token endpoint. A client's roles and attributes are those of the access file as it is now. */
+/** Verifies the tokens of Headwater's own token endpoint. The roles and attributes of a client come from the present access file. */
 export class EmbeddedVerifier implements TokenVerifier {
   readonly issuer: string;
   readonly #key: Uint8Array;
@@ -65,7 +64,7 @@ export class EmbeddedVerifier implements TokenVerifier {
   }
 
   async #claims(token: string, now: number) {
-    if (token.length > MAX_TOKEN) throw new HeadwaterError('invalid-token', 'it is too long');
+    checkLength(token);
     try {
       const { payload } = await jwtVerify(token, this.#key, {
         ...{ algorithms: ['HS256'], typ: 'at+jwt', issuer: this.issuer, audience: this.issuer },

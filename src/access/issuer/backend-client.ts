@@ -45,7 +45,7 @@ export async function askForToken({
   if (kid === undefined || alg === undefined)
     throw new HeadwaterError(
       'bad-request',
-      'the key has no kid or no alg; "headwater access key" makes one that has',
+      'the key has no kid or no alg; "headwater access key" makes a key with both',
     );
   const assertion = await new SignJWT({})
     .setProtectedHeader({ alg, kid, typ: 'JWT' })
@@ -74,7 +74,7 @@ export async function askForToken({
   throw new HeadwaterError('refused', `${tokenUrl} answered ${String(response.status)}: ${why.join(', ')}`);
 }
 
-/** Returns a source of access tokens, which asks for a new one a while before the last one expires. */
+/** Returns a source of access tokens. It asks for a new token about a minute before the present one expires. */
 export function tokenSource(client: Parameters<typeof askForToken>[0], clock: Clock): () => Promise<string> {
   let kept: { readonly until: number; readonly token: Promise<AccessToken> } | undefined;
   return async () => {

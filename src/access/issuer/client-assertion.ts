@@ -2,10 +2,10 @@ import { decodeJwt, decodeProtectedHeader, importJWK, jwtVerify } from 'jose';
 import type { JWK, JWTPayload, ProtectedHeaderParameters } from 'jose';
 import type { Client, EmbeddedIssuer } from '../policy.ts';
 
-/** The most characters of an assertion, and of a text in it that is stored or compared. */
+/** In characters: the longest assertion, and the longest text in it. */
 const MAX_ASSERTION = 8_192;
 const MAX_TEXT = 1_024;
-/** The longest that an assertion may be good for, in s (SMART App Launch 2.2). */
+/** In s: the longest lifetime of an assertion (SMART App Launch 2.2). */
 const MAX_LIFETIME = 300;
 const RSA_BITS = { least: 2_048, most: 4_096 };
 
@@ -13,24 +13,24 @@ export interface VerifiedAssertion {
   readonly clientId: string;
   readonly client: Client;
   readonly jti: string;
-  /** ms since 1970, after which it is too old to be used. */
+  /** The end of its lifetime, in ms since 1970. */
   readonly deadAt: number;
 }
 
 export interface AssertionRules {
   readonly settings: Pick<EmbeddedIssuer, 'algorithms' | 'tolerance'>;
-  /** The values of `aud` that are good: the URL of the token endpoint, and the issuer. */
+  /** The accepted values of `aud`: the URL of the token endpoint, and the issuer. */
   readonly audiences: readonly string[];
   readonly clientOf: (id: string) => Client | undefined;
-  /** The keys of a client with this id. */
+  /** Returns the keys of a client with an id. */
   readonly keysOf: (client: Client, kid: string) => Promise<readonly JWK[]>;
   /** ms since 1970. */
   readonly now: number;
 }
 
 /**
- * Verifies how a client proves who it is (SMART App Launch 2.2, client-confidential-asymmetric). Returns undefined for every wrong
- * assertion: which part is wrong is not told. Throws `unavailable` if the client's keys cannot be had.
+ * Verifies the assertion by which a client authenticates (SMART App Launch 2.2, client-confidential-asymmetric). Returns undefined for every
+ * wrong assertion, so no answer can contain the reason. Throws what `keysOf` throws.
  * @param formClientId the `client_id` of the form, if there is one
  */
 export async function verifyAssertion(

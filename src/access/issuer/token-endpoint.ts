@@ -28,8 +28,8 @@ const ASSERTION_TYPE = 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer';
 const FIELDS = ['grant_type', 'client_assertion_type', 'client_assertion', 'scope', 'client_id'];
 
 /**
- * Issues an access token to a client that proves who it is with a signed assertion (SMART Backend Services). Every failed proof gets the
- * same answer.
+ * Issues an access token to a client that authenticates with a signed assertion (SMART Backend Services). Every failed authentication gets
+ * the same answer.
  * @param now ms since 1970
  */
 export async function issueToken(
@@ -38,11 +38,11 @@ export async function issueToken(
   now: number,
 ): Promise<TokenAnswer> {
   const twice = FIELDS.find((name) => form.getAll(name).length > 1);
-  if (twice !== undefined) return refusal(400, 'invalid_request', `${twice} is there twice`);
+  if (twice !== undefined) return refusal(400, 'invalid_request', `${twice} occurs twice`);
   if (form.get('grant_type') !== 'client_credentials')
-    return refusal(400, 'unsupported_grant_type', 'grant_type has to be client_credentials');
+    return refusal(400, 'unsupported_grant_type', 'grant_type must be client_credentials');
   if (form.get('client_assertion_type') !== ASSERTION_TYPE)
-    return refusal(400, 'invalid_request', `client_assertion_type has to be ${ASSERTION_TYPE}`);
+    return refusal(400, 'invalid_request', `client_assertion_type must be ${ASSERTION_TYPE}`);
   const { settings, clients, issuer, tokenUrl } = endpoint;
   const verified = await verifyAssertion(
     form.get('client_assertion') ?? '',
@@ -73,7 +73,7 @@ export async function issueToken(
   };
 }
 
-/** Keys that cannot be had are the client's fault as well: they are at a place that it named. */
+/** Returns no keys if their fetch fails: the client named the URL, so its authentication fails. */
 async function keysOf({ keySource }: TokenEndpoint, { keys }: Client, kid: string): Promise<readonly JWK[]> {
   if ('set' in keys) return keys.set.keys.filter((key) => key.kid === kid);
   try {

@@ -2,11 +2,12 @@ import { createHash } from 'node:crypto';
 import type { Pool } from 'pg';
 import { asking } from '../../database/pool.ts';
 
-/** In ms: the pause between two removals of old rows, and the most rows of one. */
+/** In ms: the pause between two removals of old rows. */
 const CLEAN_EVERY = 60_000;
+/** The most rows of one removal. */
 const CLEAN_ROWS = 1_000;
 
-/** The assertions that were used, in the database: so none is used twice, whichever gateway gets it, also after a restart. */
+/** Stores used assertions in the database, so that no gateway accepts one again, not even after a restart. */
 export class UsedAssertions {
   readonly #pool: Pool;
   readonly #table: string;
@@ -19,8 +20,8 @@ export class UsedAssertions {
   }
 
   /**
-   * Returns true the first time. Called after the signature was verified: otherwise anybody could use up the ids of others.
-   * @param deadAt ms since 1970, until which it is remembered
+   * Returns true for the first use. Call it only for a verified signature: otherwise any sender could use up the ids of other clients.
+   * @param deadAt the end of the assertion's lifetime, in ms since 1970; its row stays until then
    */
   async use(
     clientId: string,
