@@ -8,22 +8,22 @@ import type { Redaction } from '../fhir/redaction.ts';
 import type { TaskRights } from '../events/tasks.ts';
 import type { Stamp } from '../base/positions.ts';
 
-/** Whether a resource is in, by its id and by whose compartments it is in. */
+/** Whether a resource belongs to a set, by its id and by the patients whose compartments it is in. */
 export type Belongs = (id: string, patients: readonly string[]) => boolean;
 
-/** The resources of a type that the client of an export may have. */
+/** The rights of an export's client to the resources of a type. */
 export interface TypeRights {
-  /** As of the cut. */
+  /** The resources that the client may have as of the cut. */
   readonly now: Belongs;
-  /** As of `since`. */
+  /** The resources that the client might have as of `since`. */
   readonly before: Belongs;
-  /** As of `since`, and with the same redactions as now: then the client has it as it is. */
+  /** The resources of `before` whose redactions are still the same. The client need not get such a resource again. */
   readonly kept: Belongs;
-  /** Whether a resource with one of these patients may have been permitted as of `since`, with others beside them. */
+  /** A superset of `before`: it takes a resource with one permitted patient, even if further patients would exclude it. */
   readonly touched: Belongs;
-  /** Whether `touched` is as good as `before`: no rule looks at all patients of a resource. */
+  /** Whether `touched` equals `before`, because no rule depends on all patients of a resource. */
   readonly exact: boolean;
-  /** undefined if no rule of the grant redacts anything. */
+  /** undefined if no rule of the grant has redactions. */
   readonly redactions: Redactions | undefined;
 }
 
@@ -31,24 +31,24 @@ export interface TypeRights {
 export interface Redactions {
   /** The redactions of each rule that lets resources through. */
   readonly byRule: readonly (readonly Redaction[])[];
-  /** The index of that rule. */
+  /** Returns the index of the rule that lets a resource through, -1 if no rule does. */
   readonly ruleOf: (id: string, patients: readonly string[]) => number;
-  /** All redactions of a type, whichever rule lets its resources through; undefined if none does. */
+  /** Returns the redactions of all rules that allow a type; undefined if no rule allows it. */
   readonly of: (type: string) => readonly Redaction[] | undefined;
 }
 
-/** The rights of an export's client, by type; undefined = everything of the type. */
+/** Returns the rights of an export's client to a type; undefined = all resources of the type, without redactions. */
 export type Rights = (type: string) => TypeRights | undefined;
 
 export const ALL_RIGHTS: Rights = () => undefined;
 
 interface ResolvedRule {
   readonly rule: GrantRule;
-  /** undefined where the rule is about no certain patients. */
+  /** The patients that the rule names; undefined if it names none. */
   readonly sets: Members | undefined;
 }
 
-/** Returns the groups of a grant whose members are not those as of `since`. */
+/** Returns the groups of a grant whose members have changed since `since`. */
 export async function movedGroups(
   rights: TaskRights,
   since: Stamp,
@@ -70,7 +70,7 @@ export interface Judged {
   readonly holds: boolean | undefined;
 }
 
-/** Returns what each rule of a grant says of a resource, in the order in which they are tried. */
+/** Returns the verdict of each rule of a grant on a resource, in the order of evaluation. */
 export async function judge(
   { type, patients }: { readonly type: string; readonly patients: readonly string[] },
   rights: TaskRights,
@@ -83,7 +83,7 @@ export async function judge(
   }));
 }
 
-/** Resolves the groups of a grant as of the cut and as of `since`. A pure function of an immutable part of the log. */
+/** Resolves a grant, with its groups as of the cut and as of `since`. The result depends on an immutable part of the log only. */
 export async function resolveRights(
   rights: TaskRights | undefined,
   since: Stamp | undefined,
@@ -176,7 +176,7 @@ function holds({ rule, sets }: ResolvedRule, when: keyof Members): Belongs {
   if (ids === undefined) return (_, patients) => patients.length > 0;
   if (rule.shared === 'exclude')
     return (_, patients) => patients.length > 0 && patients.every((id) => ids.has(id));
-  // One of very many patients may be one of these: that is enough to deny, and not enough to allow.
+  // A record of very many patients names none of them. A possible match must deny, and must not allow.
   const many = rule.effect === 'deny';
   return (_, patients) => patients.some((id) => ids.has(id) || (many && id === MANY_PATIENTS));
 }

@@ -1,6 +1,6 @@
 import type { Redaction } from '../fhir/redaction.ts';
 
-/** The data that a rule is about, once the claims are filled in. */
+/** The resources that a rule is about, with the claims filled in. */
 export type GrantCondition =
   | { readonly kind: 'everything' }
   | { readonly kind: 'any' }
@@ -18,11 +18,11 @@ export interface GrantRule {
 }
 
 /**
- * The rights of one export, fixed when it was asked for. It travels with the request to every task, so that no policy is read again.
- * Deny rules come first; then the first allow rule that holds decides about a resource, with its redactions. Default is deny.
+ * The rights of one export, fixed at its kick-off. The grant travels with the request to every task, so no task reads the access file.
+ * Deny rules come first. Then the first allow rule that holds lets a resource through, with its redactions. The default is to deny.
  */
 export interface Grant {
-  /** sha256 of the access file that it comes from. */
+  /** sha256 of the access file at the kick-off. */
   readonly policy: string;
   readonly issuer: string;
   readonly client: string;
@@ -33,12 +33,12 @@ export interface Grant {
   readonly rules: readonly GrantRule[];
 }
 
-/** Binary only by its name: a rule for every type must not bring it along. */
+/** Whether a rule is about a type. A rule for every type does not include Binary. */
 export function isAbout({ types }: Pick<GrantRule, 'types'>, type: string): boolean {
   return types === '*' ? type !== 'Binary' : types.includes(type);
 }
 
-/** All redactions of a type, whichever rule lets its resources through; undefined if none does. */
+/** Returns the redactions of all rules that allow a type; undefined if no rule allows it. */
 export function redactionsOf(
   { rules }: Pick<Grant, 'rules'>,
   type: string,
@@ -47,7 +47,7 @@ export function redactionsOf(
   return allowing.length === 0 ? undefined : allowing.flatMap(({ redact }) => redact);
 }
 
-/** The groups whose members its rules are about. */
+/** Returns the groups whose members the rules are about. */
 export function groupsOf({ rules }: Grant): string[] {
   return [...new Set(rules.flatMap(({ where }) => (where.kind === 'groups' ? where.ids : [])))];
 }

@@ -6,7 +6,7 @@ import { HeadwaterError } from '../base/errors.ts';
 import type { ExportParameters } from '../events/request.ts';
 import type { JobView } from '../jobs/job.ts';
 
-/** The sender of a request. A job belongs to one client; for others it does not exist. */
+/** The sender of a request. A job belongs to one client; other clients get the answers for an unknown job. */
 export interface Client {
   readonly id: string;
   /** The identity of its token, and the access file; undefined in an open server. */
@@ -28,17 +28,20 @@ export async function clientOf(ctx: Context, access: Access | undefined): Promis
   return { id: ownerId(identity), rights: { identity, access } };
 }
 
-/** An issuer is a URL, so it holds no space. A token for one patient owns that patient's jobs only. */
+/** Returns the owner of the jobs of an identity. The parts are unambiguous, because an issuer is a URL without spaces. */
 function ownerId({ issuer, client, patient }: Identity): string {
   return patient === undefined ? `${issuer} ${client}` : `${issuer} ${client} Patient/${patient}`;
 }
 
-/** Returns what the client may have of what it asks for; undefined in an open server. Throws as `resolveGrant`. */
+/** Returns the client's rights for a request; undefined in an open server. Throws as `resolveGrant`. */
 export function grantTo({ rights }: Client, asked: ExportParameters, lenient: boolean): Granted | undefined {
   return rights?.access.grant(rights.identity, asked, lenient);
 }
 
-/** Throws `forbidden` or `insufficient-scope` if the client's rights, as they are now, no longer cover its job. */
+/**
+ * Throws `forbidden` or `insufficient-scope` if the client's present rights no longer cover its job.
+ * @param type checks the files of this type only
+ */
 export function checkJob(client: Client, job: Pick<JobView, 'parameters' | 'files'>, type?: string): void {
   const granted = grantTo(client, { ...job.parameters, types: [], warnings: [] }, false);
   if (!granted) return;

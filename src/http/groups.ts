@@ -12,16 +12,16 @@ import type { GatewayContext } from './gateway-context.ts';
 const PARAMETERS = ['_id', '_count', '_after', '_format'];
 const COUNT = 20;
 const MAX_COUNT = 200;
-/** In ms: how long the log may take. */
+/** In ms: the longest time to read from the log. */
 const PATIENCE = 10_000;
 
-/** Leaves a Group without its members, for clients that may not see these. */
+/** Removes the members of a Group, for clients that may not read them. */
 const withoutMembers = compileElements(
   ['identifier,active,type,actual,code,name,managingEntity,quantity,characteristic'],
   'Group',
 );
 
-/** The Groups that a client may export, as the log has them: `GET [base]/Group` and `GET [base]/Group/[id]`. */
+/** `GET [base]/Group` and `GET [base]/Group/[id]`: the Groups that a client may export, in their present versions in the log. */
 export function groupRoutes(gateway: GatewayContext): Router {
   const router = new Router({ sensitive: true });
   router.get(`${FHIR_BASE}/Group`, (ctx) => listGroups(ctx, gateway));
@@ -36,7 +36,7 @@ async function readGroup(ctx: Context, gateway: GatewayContext, id: string): Pro
   const rights = await rightsOf(ctx, gateway);
   const found = isId(id) && rights.may(id) ? await directoryOf(gateway).read([id], patience()) : undefined;
   const body = found?.get(id);
-  // The same, whether there is none or the client may not read it.
+  // The answer does not show whether the Group exists.
   if (!body) throw new HeadwaterError('not-found', `there is no Group/${quoted(id)} here`, { subject: 'id' });
   send(ctx, shown(body, rights.whole));
 }
@@ -98,7 +98,7 @@ function parametersOf(query: URLSearchParams): Asked {
 
 interface GroupRights {
   readonly may: (id: string) => boolean;
-  /** Whether it may see who the members are. */
+  /** Whether the client may read the members. */
   readonly whole: boolean;
 }
 

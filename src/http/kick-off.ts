@@ -20,8 +20,8 @@ import { checkAccept, checkPrefer, preferencesOf } from './preferences.ts';
 import { parametersOfBody, parametersOfQuery } from './raw-parameters.ts';
 
 /**
- * `GET|POST …/$export`: checks everything, then one transaction, then 202 with the place to ask. An export of a group or of
- * patients that are not there is refused here when its plan says so in time; otherwise the status will.
+ * `GET|POST …/$export`: checks the request, stores it in one transaction, and answers 202 with the URL of the status. It refuses an
+ * export of an unknown group or patient if the planner reports that in time; otherwise the status reports it.
  */
 export async function kickOff(
   ctx: Context,
@@ -66,8 +66,8 @@ export async function kickOff(
 }
 
 /**
- * Returns a warning if the client exported with other rights at the time of its `_since`, or if that is not known: then an increment does
- * not complete what it has.
+ * Returns a warning if the rights of the client have changed since its `_since`, or if its rights of that time are unknown. Such an
+ * increment may not complete the client's data.
  */
 async function rightsChanged(
   jobs: Pick<Jobs, 'grantAsOf'>,
@@ -82,12 +82,12 @@ async function rightsChanged(
   return `_since: ${why}, so this may not complete what you have: take an export without _since.`;
 }
 
-/** Whether the access file says the same about the client, though it may have changed elsewhere. */
+/** Whether two grants give the same rights. The hash of the access file may differ, because other parts of the file may have changed. */
 function sameRights(before: Grant, now: Grant): boolean {
   return canonicalJson({ ...before, policy: '' }) === canonicalJson({ ...now, policy: '' });
 }
 
-/** Whether the plan may refuse the request: the log says whether the group or patient exists. Other requests do not wait for their plan. */
+/** Whether the planner may refuse the request, because only the log shows whether its group or patients exist. Other requests need not wait. */
 function canBeRefused({ group, patients, since, until }: ExportParameters): boolean {
   return group !== undefined || patients.length > 0 || since !== undefined || until !== undefined;
 }

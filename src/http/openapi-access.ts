@@ -37,13 +37,13 @@ const configuration = (operationId: string) => ({
   get: {
     tags: ['discovery'],
     operationId,
-    summary: 'Where tokens are issued (SMART App Launch)',
+    summary: 'Get the SMART configuration, which names the token endpoint',
     security: [],
     responses: { '200': json('The configuration.', { type: 'object' }) },
   },
 });
 
-/** The parts of the document that only a server with an access file has. */
+/** The paths that only a server with an access file has. */
 export const ACCESS_PATHS = {
   '/.well-known/smart-configuration': configuration('smartConfiguration'),
   '/fhir/.well-known/smart-configuration': configuration('smartConfigurationOfBase'),
@@ -57,7 +57,7 @@ export const ACCESS_PATHS = {
       responses: {
         '200': token,
         '400': refusal('The form or the scope is wrong.'),
-        '401': refusal('The client could not be authenticated. Why is not told.'),
+        '401': refusal('The client could not be authenticated. The answer gives no reason.'),
       },
     },
   },
@@ -67,6 +67,6 @@ export const SECURITY_SCHEMES = {
   token: {
     type: 'http',
     scheme: 'bearer',
-    description: 'An access token of /fhir/auth/token or of an issuer that the operator has named.',
+    description: 'An access token from /fhir/auth/token or from an external issuer of the access file.',
   },
 };

@@ -6,7 +6,7 @@ import { FHIR_BASE } from './gateway-context.ts';
 
 const MAX_FORM = 16_384;
 
-/** SMART Backend Services: where tokens are issued, and the endpoint that issues ours. None of it is in an open server. */
+/** The routes of SMART Backend Services: its metadata and Headwater's own token endpoint. An open server has none of them. */
 export function smartRoutes(access: Access): Router {
   const router = new Router({ sensitive: true });
   for (const base of ['', FHIR_BASE])
@@ -40,6 +40,6 @@ async function sendToken(ctx: Context, access: Access): Promise<void> {
 async function formOf(ctx: Context): Promise<URLSearchParams | undefined> {
   if (ctx.request.type !== 'application/x-www-form-urlencoded') return undefined;
   const bytes = Number(ctx.get('Content-Length') || Infinity);
-  if (!(bytes <= MAX_FORM)) return undefined; // a body without a length could be endless
+  if (!(bytes <= MAX_FORM)) return undefined; // without a length, nothing limits the body
   return new URLSearchParams(await text(ctx.req));
 }
