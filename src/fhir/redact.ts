@@ -2,7 +2,7 @@ import { HeadwaterError } from '../base/errors.ts';
 import { copyArray, copyObject, copyParts } from './copy-parts.ts';
 import { rootElementOf } from './elements.ts';
 import type { Reduce } from './elements.ts';
-import { isArrayAt, isObjectAt, isStringAt, itemsOf, membersOf, textOf } from './json-scan.ts';
+import { isArrayAt, isBooleanAt, isObjectAt, isStringAt, itemsOf, membersOf, textOf } from './json-scan.ts';
 import type { Member, Span } from './json-scan.ts';
 import { MetaLabel } from './meta-label.ts';
 import { extensionUrlOf, isDisplays } from './redaction.ts';
@@ -74,10 +74,20 @@ export function compileRedactions(
   return (bytes, start, end) => {
     const splice = new Splice(bytes);
     const { members, copyValue } = redactedParts(splice, { bytes, planFor, depth: 0 }, { start, end }, plan);
-    if (options.marked) REDACTED.copyResource(splice, bytes, members, copyValue);
+    // The label copies meta as it is in the source, so without displays it needs a pass of its own.
+    const labelLater = options.marked && plan.displays && members.some(({ name }) => name === 'meta');
+    if (options.marked && !labelLater) REDACTED.copyResource(splice, bytes, members, copyValue);
     else copyObject(splice, members, copyValue);
-    return splice.toBuffer();
+    const redacted = splice.toBuffer();
+    return labelLater ? labelled(redacted) : redacted;
   };
+}
+
+function labelled(resource: Buffer): Buffer {
+  const splice = new Splice(resource);
+  const members = membersOf(resource, { start: 0, end: resource.length });
+  REDACTED.copyResource(splice, resource, members, ({ value }) => splice.copy(value));
+  return splice.toBuffer();
 }
 
 interface Source {
@@ -103,13 +113,15 @@ function redactedParts(
 
 /** Whether redaction leaves no value of a member. FHIR forbids empty lists, and the sibling of a shortened date has no use. */
 function becomesEmpty(bytes: Buffer, { name, value }: Member, { years, extensions }: Plan): boolean {
-  if (years.has(name)) return name.startsWith('_') || name.endsWith('Instant') || hasNoYear(bytes, value);
+  if (years.has(name)) return name.startsWith('_') || name.endsWith('Instant') || !hasYear(bytes, value);
   if (name !== 'extension' || extensions.size === 0) return false;
   return !isArrayAt(bytes, value) || keptExtensions(bytes, value, extensions).length === 0;
 }
 
-function hasNoYear(bytes: Buffer, value: Span): boolean {
-  return isStringAt(bytes, value) && !YEAR.test(textOf(bytes, value));
+/** Whether a value keeps a form with its year alone. A Period or a Timing has none. A boolean, as of `deceased`, holds no date. */
+function hasYear(bytes: Buffer, value: Span): boolean {
+  if (isStringAt(bytes, value)) return YEAR.test(textOf(bytes, value));
+  return isBooleanAt(bytes, value);
 }
 
 function copyRedacted(splice: Splice, source: Source, { name, value }: Member, plan: Plan): void {

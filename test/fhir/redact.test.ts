@@ -55,6 +55,21 @@ describe('redaction', () => {
     assert.equal(of('{"birthDate":"soon","deceasedBoolean":true}'), '{"deceasedBoolean":true}');
   });
 
+  it('leaves out a value that is no date where only the year may stay', () => {
+    const of = (type: string, path: string, text: string): string =>
+      redacted(text, [{ path, do: 'year' }], { type, marked: false });
+    assert.equal(
+      of('Observation', 'effective', '{"id":"o","effectivePeriod":{"start":"1970-01-02"}}'),
+      '{"id":"o"}',
+    );
+    assert.equal(
+      of('Observation', 'effective', '{"id":"o","effectiveTiming":{"event":["1970-01-02"]}}'),
+      '{"id":"o"}',
+    );
+    assert.equal(of('Patient', 'birthDate', '{"id":"a","birthDate":["1970-01-02"]}'), '{"id":"a"}');
+    assert.equal(of('Patient', 'name', '{"id":"a","name":[{"family":"Ann"}]}'), '{"id":"a"}');
+  });
+
   it('removes extensions by their url, and the list with the last one', () => {
     const [race, other] = [
       '{"url":"http://x/race","valueString":"a"}',
@@ -78,6 +93,15 @@ describe('redaction', () => {
       '{"subject":{"reference":"Patient/a"},"code":{"coding":[{"system":"s","code":"c","display":"C"}]},' +
         '"performer":[{"actor":{}}, {"actor":{"type":"Patient","identifier":{"value":"1"}}}]}',
     );
+  });
+
+  it('removes the display of a Reference in meta, with the label and without', () => {
+    const meta = (more = ''): string =>
+      `{"id":"a","meta":{"extension":[{"url":"u","valueReference":{"reference":"Patient/b"}}]${more}}}`;
+    const text = meta().replace('"Patient/b"', '"Patient/b","display":"Ann"');
+    const displays = remove('**.Reference.display');
+    assert.equal(redacted(text, displays, { marked: false }), meta());
+    assert.equal(redacted(text, displays), meta(`,"security":[${LABEL}]`));
   });
 
   it('redacts contained resources as their own type, and leaves out those of types without rules', () => {
