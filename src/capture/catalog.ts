@@ -1,6 +1,6 @@
 import pg from 'pg';
 import { HeadwaterError } from '../base/errors.ts';
-import type { TableMapping } from './source-mapping.ts';
+import type { FollowedTable, FoundTable } from './presets/preset.ts';
 
 /** The facts in the source's catalog that decide which changes the stream shows. One statement, one snapshot. */
 export interface Catalog {
@@ -17,7 +17,9 @@ export interface Catalog {
   readonly database: string;
   readonly publication: CatalogPublication | null;
   readonly slot: CatalogSlot | null;
-  /** In the order of the mapping; null where there is no such table. */
+  /** The tables that are followed. */
+  readonly followed: readonly FollowedTable[];
+  /** In the order of `followed`; null where there is no such table. */
   readonly tables: readonly (CatalogTable | null)[];
 }
 
@@ -146,17 +148,32 @@ export async function readCatalog(
   names: {
     readonly publication: string;
     readonly slot: string;
-    readonly mapping: readonly Pick<TableMapping, 'schema' | 'table'>[];
+    readonly followed: readonly FollowedTable[];
   },
 ): Promise<Catalog> {
-  const { publication, slot, mapping } = names;
-  const { rows } = await client.query<{ catalog: Catalog }>(CATALOG, [
+  const { publication, slot, followed } = names;
+  const { rows } = await client.query<{ catalog: Omit<Catalog, 'followed'> }>(CATALOG, [
     publication,
     slot,
-    mapping.map(({ schema }) => schema),
-    mapping.map(({ table }) => table),
+    followed.map(({ schema }) => schema),
+    followed.map(({ table }) => table),
   ]);
   const catalog = rows[0]?.catalog;
   if (!catalog) throw new HeadwaterError('internal', 'PostgreSQL does not show the catalog of the database');
-  return catalog;
+  return { ...catalog, tables: catalog.tables ?? [], followed };
+}
+
+/** Returns the ordinary and partitioned tables of a schema, with their columns. */
+export async function findTables(client: pg.ClientBase, schema: string): Promise<FoundTable[]> {
+  const { rows } = await client.query<FoundTable>(
+    `SELECT n.nspname AS schema, c.relname AS table, json_agg(json_build_object('name', a.attname,
+       'type', format_type(coalesce(nullif(t.typbasetype, 0), t.oid), NULL)) ORDER BY a.attnum) AS columns
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+       JOIN pg_type t ON t.oid = a.atttypid
+     WHERE n.nspname = $1 AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+     GROUP BY 1, 2 ORDER BY 1, 2`,
+    [schema],
+  );
+  return rows;
 }

@@ -3,7 +3,8 @@ import { HeadwaterError } from '../base/errors.ts';
 import { changesOf, loadedChange } from './change.ts';
 import type { ChangePoint, KeyedChange } from './change.ts';
 import type { RowRules } from './read-row.ts';
-import type { SourceRow } from './source-mapping.ts';
+import type { SourceRow } from './presets/preset.ts';
+import type { Rendering } from './presets/render.ts';
 
 /** A row of more bytes, old and new version together, is read in the thread. A smaller one takes a few ms. */
 export const LARGE_BYTES = 256 << 10;
@@ -29,6 +30,7 @@ export type Derivation =
 export interface ChangeThreadData {
   readonly maxBytes: number;
   readonly baseUrls: readonly string[];
+  readonly rendering: Rendering | undefined;
 }
 
 export function derive(derivation: Derivation, rules: RowRules): KeyedChange[] {
@@ -73,8 +75,8 @@ export class ChangeDeriver {
   }
 
   #start(): Thread {
-    const { maxBytes, references } = this.#rules;
-    const workerData: ChangeThreadData = { maxBytes, baseUrls: references?.baseUrls ?? [] };
+    const { maxBytes, references, rendering } = this.#rules;
+    const workerData: ChangeThreadData = { maxBytes, baseUrls: references?.baseUrls ?? [], rendering };
     const thread = new Thread(new URL('./change-thread.ts', import.meta.url), {
       workerData,
       resourceLimits: { maxYoungGenerationSizeMb: YOUNG_MB },

@@ -3,11 +3,11 @@ import { References } from '../fhir/reference.ts';
 import { derive } from './change-deriver.ts';
 import type { ChangeThreadData, Derivation } from './change-deriver.ts';
 import type { RowRules } from './read-row.ts';
-import type { SourceRow } from './source-mapping.ts';
+import type { SourceRow } from './presets/preset.ts';
 
 // The thread in which changes of large rows are made.
-const { maxBytes, baseUrls } = workerData as ChangeThreadData;
-const rules: RowRules = { maxBytes, references: new References(baseUrls) };
+const { maxBytes, baseUrls, rendering } = workerData as ChangeThreadData;
+const rules: RowRules = { maxBytes, references: new References(baseUrls), ...(rendering && { rendering }) };
 
 parentPort?.on('message', (derivation: Derivation) => {
   const changes = derive(withBuffers(derivation), rules);

@@ -6,7 +6,7 @@ import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 import { keyId, named, patientsOfRow, readRow } from './read-row.ts';
 import type { RowRules } from './read-row.ts';
-import type { SourceRow } from './source-mapping.ts';
+import type { SourceRow } from './presets/preset.ts';
 
 /** When and where something happened in the source. */
 export interface ChangePoint {
@@ -34,6 +34,7 @@ const NO_PATIENTS: ReadonlySet<string> = new Set();
  * | 2 | live           | live, same key | update                                    |
  * | 3 | live           | none or deleted| delete                                    |
  * | 4 | none or deleted| none or deleted| nothing                                   |
+ * | 5 | live           | live, looks the same | nothing                             |
  * An update that changes the key is a delete of the old (3) and a create of the new (1): `changesOf`.
  */
 export function changesOf(
@@ -47,7 +48,28 @@ export function changesOf(
   if (!after) return before ? [deletion(before, point, rules)] : []; // 3, 4
   const moved = before !== undefined && (before.type !== after.type || before.id !== after.id);
   if (moved) return [deletion(before, point, rules), living('create', after, undefined, { point, rules })]; // 3, then 1
-  return [living(before ? 'update' : 'create', after, before, { point, rules })]; // 2, 1
+  const change = living(before ? 'update' : 'create', after, before, { point, rules });
+  return before && looksTheSame(before, after, change, rules) ? [] : [change]; // 5, 2, 1
+}
+
+/** Whether an update shows nowhere: servers write rows again, for example when they rebuild an index. */
+function looksTheSame(
+  before: SourceRow,
+  after: SourceRow,
+  { change }: KeyedChange,
+  rules: RowRules,
+): boolean {
+  if (before.version !== after.version || before.lastUpdated !== after.lastUpdated) return false;
+  if (sameBytes(before.body, after.body) && sameExtra(before, after)) return true;
+  return change.body !== null && sameBytes(readRow(before, rules).body, change.body);
+}
+
+function sameBytes(a: Uint8Array | null | undefined, b: Uint8Array | null | undefined): boolean {
+  return a && b ? Buffer.compare(a, b) === 0 : (a ?? null) === (b ?? null);
+}
+
+function sameExtra({ extra: a = {} }: SourceRow, { extra: b = {} }: SourceRow): boolean {
+  return Object.keys(b).every((name) => a[name] === b[name]);
 }
 
 /** Returns the row with a body that the update left unchanged: the old row has it, also a row that was marked deleted. */

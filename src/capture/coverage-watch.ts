@@ -6,7 +6,7 @@ import type { CoverageFact, Position, TopicState } from '../events/position.ts';
 import type { Catalog } from './catalog.ts';
 import { coverageGap } from './coverage.ts';
 import type { Source } from './source.ts';
-import type { TableMapping } from './source-mapping.ts';
+import type { FollowedTable } from './presets/preset.ts';
 
 /** Pause between two checks, in ms. */
 const INTERVAL = 3_000;
@@ -49,10 +49,15 @@ export class CoverageWatch {
     return this.#proved;
   }
 
-  /** Returns the mapping of a table by its object id, as of the last check; undefined for a table that is not mapped. */
-  mappingOf(oid: number): TableMapping | undefined {
+  /** Returns the table of an object id, as of the last check; undefined for a table that is not followed. */
+  tableOf(oid: number): FollowedTable | undefined {
     const at = this.#catalog?.tables.findIndex((table) => table?.oid === oid) ?? -1;
-    return this.#options.source.mapping[at];
+    return this.#catalog?.followed[at];
+  }
+
+  /** The followed tables, as of the last check. */
+  get followed(): readonly FollowedTable[] {
+    return this.#catalog?.followed ?? [];
   }
 
   /** Resolves when everything that was committed before the call was in the stream, or will be. */

@@ -1,20 +1,22 @@
 import type { CoverageFact } from '../events/position.ts';
 import type { Catalog } from './catalog.ts';
-import { mappedColumns } from './source-mapping.ts';
-import type { TableMapping } from './source-mapping.ts';
+
+const SETTINGS = 'the meaning of the settings HEADWATER_SOURCE_*';
 
 /**
  * Returns the facts that must not change between two moments if the stream has everything in between: the objects by their ids, and the
  * catalog rows that a change which came and went would have written again. Replica identity is not among it: PostgreSQL says
  * in the stream with which identity a change was written.
+ * @param fingerprint the settings that shape bodies
  */
 export function coverageOf(
-  { publication, tables }: Catalog,
-  mapping: readonly TableMapping[],
+  { publication, tables, followed }: Catalog,
   name: string,
+  fingerprint: string,
 ): CoverageFact[] {
   const facts: CoverageFact[] = [{ subject: `publication ${name}`, value: publication?.identity ?? '' }];
-  for (const [i, one] of mapping.entries()) {
+  if (fingerprint !== '') facts.push({ subject: SETTINGS, value: fingerprint });
+  for (const [i, one] of followed.entries()) {
     const subject = `${one.schema}.${one.table}`;
     const table = tables[i];
     facts.push({ subject: `table ${subject}`, value: table ? String(table.oid) : '' });
@@ -26,7 +28,7 @@ export function coverageOf(
       subject: `${subject} in publication ${name}`,
       value: `${membership?.kind ?? 'none'} ${membership?.identity ?? ''}${xmin}`,
     });
-    for (const [, column] of mappedColumns(one)) {
+    for (const { name: column } of one.columns) {
       const is = table.columns.find((other) => other.name === column);
       const value = is ? `${is.number} ${is.typeIdentity} ${is.generated} ${is.xmin}/${table.filenode}` : '';
       facts.push({ subject: `column ${column} of ${subject}`, value });

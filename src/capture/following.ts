@@ -14,6 +14,7 @@ import { ReplicationStream } from './replication-stream.ts';
 import { commandKeys } from './requests.ts';
 import type { Requests } from './requests.ts';
 import type { ResourceLog } from './resource-log.ts';
+import { SourceLookup } from './source-lookup.ts';
 import type { Source } from './source.ts';
 import { StampClock } from './stamp-clock.ts';
 import { TransactionReceiver } from './transaction-receiver.ts';
@@ -38,6 +39,7 @@ export class Following {
   readonly #deriver: ChangeDeriver;
   readonly #keeper: PositionKeeper;
   readonly #sender: LogSender;
+  readonly #lookups: SourceLookup;
   readonly #receiver: TransactionReceiver;
 
   constructor(options: FollowingOptions, start: Position) {
@@ -69,11 +71,10 @@ export class Following {
     const sender = (this.#sender = new LogSender(log, health, () => keeper.commitPart()));
     const deriver = (this.#deriver = new ChangeDeriver(rows));
     const commands = (this.#commands = new CommandWriter(log, writer, stamps, requests));
+    const { lookup } = (this.#lookups = new SourceLookup(source));
     const parts = { resources, requests, watch, deriver, stamps, writer, commands, sender, keeper };
-    this.#receiver = new TransactionReceiver(
-      { ...parts, mapping: source.mapping, metrics, logger },
-      start.lsn,
-    );
+    const reading = { fold: source.preset.fold(), lookup };
+    this.#receiver = new TransactionReceiver({ ...parts, ...reading, metrics, logger }, start.lsn);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -106,7 +107,7 @@ export class Following {
       stop.abort();
       await this.#sender.idle().catch(() => undefined);
       await stream?.close();
-      await Promise.all([this.#watch.close(), probing, this.#deriver.close()]);
+      await Promise.all([this.#watch.close(), probing, this.#deriver.close(), this.#lookups.close()]);
     }
   }
 

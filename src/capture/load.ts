@@ -145,10 +145,12 @@ async function copyTables(
   let resources = 0;
   let bytes = 0;
   try {
-    for (const mapping of source.mapping) {
-      for await (const rows of sender.each(copyRows(client, mapping))) {
+    const { followed } = await source.catalogOver(client);
+    for (const query of source.preset.loads(followed)) {
+      for await (const rows of sender.each(copyRows(client, query))) {
         signal.throwIfAborted();
         for (const row of rows) {
+          if (row.deleted) continue;
           if (!writer.ready(row.type)) await sender.during(writer.prepare(row.type));
           for (const change of await sender.during(deriver.derive({ of: 'load', operation, row, point }))) {
             writer.write(change);

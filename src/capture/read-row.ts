@@ -1,17 +1,22 @@
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { HeadwaterError } from '../base/errors.ts';
 import { isObject } from '../base/is-object.ts';
 import { MANY_PATIENTS, MAX_PATIENTS } from '../events/resource-change.ts';
 import { patientsOf } from '../fhir/patient-compartment.ts';
 import { isId } from '../fhir/reference.ts';
 import type { References } from '../fhir/reference.ts';
-import type { SourceRow } from './source-mapping.ts';
+import { render } from './presets/render.ts';
+import type { Rendering } from './presets/render.ts';
+import type { SourceRow } from './presets/preset.ts';
 
 /** The rules for reading rows. */
 export interface RowRules {
   /** A larger body is not captured. */
   readonly maxBytes: number;
   readonly references?: References;
+  /** How bodies become resources; as they are stored if absent. */
+  readonly rendering?: Rendering;
 }
 
 export interface ReadRow {
@@ -37,26 +42,42 @@ export function readRow(row: SourceRow, rules: RowRules): ReadRow {
     return { body: null, oversizeBytes, patients, problem };
   };
   if (body === undefined || body === null) return refused('the source row has no body');
-  if (body.length > rules.maxBytes)
-    return refused(
-      `its ${body.length} bytes are over HEADWATER_MAX_RESOURCE_BYTES (${rules.maxBytes})`,
-      body.length,
-    );
+  if (body.length > rules.maxBytes) return refused(tooLarge(body, rules), body.length);
   if (!isId(row.id)) return refused('its id is not 1 to 64 letters, digits, - and .');
   if (!isUtf8(body)) return refused('its body is not UTF-8');
-  const resource = parsed(body);
+  const rendered = renderedOf(row, body, rules);
+  if (typeof rendered === 'string') return refused(rendered);
+  if (rendered.length > rules.maxBytes) return refused(tooLarge(rendered, rules), rendered.length);
+  const resource = parsed(rendered);
   const problem = problemOf(row, resource);
   if (problem !== undefined) return refused(problem);
   const patients = new Set(patientsOf(row.type, row.id, resource, rules.references));
-  return { body: oneLine(body), oversizeBytes: null, patients, problem: undefined };
+  return { body: oneLine(rendered), oversizeBytes: null, patients, problem: undefined };
+}
+
+function tooLarge(body: Buffer, { maxBytes }: RowRules): string {
+  return `its ${body.length} bytes are over HEADWATER_MAX_RESOURCE_BYTES (${maxBytes})`;
+}
+
+/** Returns the resource, or the reason why the body cannot be read. */
+function renderedOf(row: SourceRow, body: Buffer, { rendering }: RowRules): Buffer | string {
+  if (!rendering) return body;
+  try {
+    return render(row, body, rendering);
+  } catch (error) {
+    if (error instanceof HeadwaterError && error.code === 'corrupt') return error.message;
+    throw error;
+  }
 }
 
 /** Returns the patients in whose compartment a row is, even if the row cannot be exported. */
-export function patientsOfRow(row: SourceRow, { references }: RowRules): Set<string> {
+export function patientsOfRow(row: SourceRow, rules: RowRules): Set<string> {
   const { type, body } = row;
   const id = keyId(row.id);
   if (body && body.length > MAX_PARSED) return new Set([MANY_PATIENTS]);
-  return new Set(patientsOf(type, id, body ? parsed(body) : undefined, references));
+  const rendered = body ? renderedOf(row, body, rules) : '';
+  const resource = typeof rendered === 'string' ? undefined : parsed(rendered);
+  return new Set(patientsOf(type, id, resource, rules.references));
 }
 
 /** Returns the patients that a record names. If there are too many, it returns one mark that says so. */

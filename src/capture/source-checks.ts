@@ -1,7 +1,6 @@
 import pg from 'pg';
 import type { Catalog, CatalogColumn, CatalogTable } from './catalog.ts';
-import { mappedColumns } from './source-mapping.ts';
-import type { MappedColumns, TableMapping } from './source-mapping.ts';
+import type { FollowedColumn, FollowedTable } from './presets/preset.ts';
 
 /** A reason why the stream or a load would miss something, and the remedy. */
 export interface Problem {
@@ -17,43 +16,28 @@ export interface SourceNames {
   readonly publication: string;
   /** The topic prefix, which is the name of the installation. */
   readonly prefix: string;
+  /** The setting that tells where the tables are. */
+  readonly setting: string;
 }
-
-const TEXTS = ['text', 'character varying'];
-const NAMES = [...TEXTS, 'uuid', 'smallint', 'integer', 'bigint', 'numeric', 'citext'];
-/** Types whose text is the same in COPY as in the stream, and is what the column is read as. */
-const TYPES: Readonly<Record<keyof MappedColumns, readonly string[]>> = {
-  type: NAMES,
-  id: NAMES,
-  version: NAMES,
-  lastUpdated: ['timestamp with time zone'],
-  body: [...TEXTS, 'json', 'jsonb'],
-  deleted: ['boolean'],
-};
-const ENUMS_TOO: ReadonlySet<string> = new Set(['type', 'version']);
 
 /**
  * Returns everything that would keep changes or rows from the log, in the order of the checks. The faults that an operator must mend come
  * first, so that Headwater changes nothing in a database that it cannot follow.
  */
-export function problemsOf(
-  catalog: Catalog,
-  mapping: readonly TableMapping[],
-  names: SourceNames,
-): readonly Problem[] {
-  const tables = mapping.flatMap((one, i) => {
+export function problemsOf(catalog: Catalog, names: SourceNames): readonly Problem[] {
+  const tables = catalog.followed.flatMap((one, i) => {
     const table = catalog.tables[i];
-    return table ? [{ mapping: one, table }] : [];
+    return table ? [{ followed: one, table }] : [];
   });
   const found = [
     ...databaseProblems(catalog),
     ...slotProblems(catalog, names),
-    ...tables.flatMap(({ mapping: one, table }) => [
-      ...tableProblems(one, table),
+    ...tables.flatMap(({ followed: one, table }) => [
+      ...tableProblems(one, table, names),
       ...columnProblems(one, table, catalog),
       ...identityProblems(one, table),
     ]),
-    ...publicationProblems(catalog, mapping, names),
+    ...publicationProblems(catalog, names),
   ];
   return [...found.filter(({ mend }) => !mend), ...found.filter(({ mend }) => mend)];
 }
@@ -90,7 +74,7 @@ function slotProblems({ slot, database }: Catalog, { slot: name }: SourceNames):
   return [];
 }
 
-function tableProblems(mapping: TableMapping, table: CatalogTable): Problem[] {
+function tableProblems(mapping: FollowedTable, table: CatalogTable, { setting }: SourceNames): Problem[] {
   const name = `${mapping.schema}.${mapping.table}`;
   const sql = qualified(mapping);
   const kind = KINDS[table.kind];
@@ -98,12 +82,12 @@ function tableProblems(mapping: TableMapping, table: CatalogTable): Problem[] {
     [
       kind !== undefined,
       {
-        text: `${name} (HEADWATER_SOURCE_TABLE) is ${kind ?? ''}, which is not supported; name an ordinary table`,
+        text: `${name} (${setting}) is ${kind ?? ''}, which is not supported; name an ordinary table`,
       },
     ],
     [
       table.partition,
-      { text: `${name} (HEADWATER_SOURCE_TABLE) is a part of a partitioned table, which is not supported` },
+      { text: `${name} (${setting}) is a part of a partitioned table, which is not supported` },
     ],
     [
       table.children > 0,
@@ -141,20 +125,20 @@ const KINDS: Readonly<Record<string, string>> = {
   f: 'a foreign table',
 };
 
-function columnProblems(mapping: TableMapping, table: CatalogTable, { version }: Catalog): Problem[] {
+function columnProblems(mapping: FollowedTable, table: CatalogTable, { version }: Catalog): Problem[] {
   const name = `${mapping.schema}.${mapping.table}`;
   const found: Problem[] = [];
-  for (const [role, column] of mappedColumns(mapping)) {
-    const is = table.columns.find((one) => one.name === column);
-    if (!is) found.push({ text: `${name} has no column ${column}` });
-    else found.push(...typeProblems(mapping, role, is), ...generatedProblems(mapping, is, version));
+  for (const column of mapping.columns) {
+    const is = table.columns.find((one) => one.name === column.name);
+    if (!is) found.push({ text: `${name} has no column ${column.name}` });
+    else found.push(...typeProblems(mapping, column, is), ...generatedProblems(mapping, is, version));
   }
   const virtual = table.columns.find(({ generated }) => generated === 'v');
   if (virtual)
     found.push({
       text: `${name} has the virtual generated column ${virtual.name}; with REPLICA IDENTITY FULL, PostgreSQL would refuse every UPDATE and DELETE; make it STORED or drop it`,
     });
-  const key = keyOf(mapping);
+  const { key } = mapping;
   if (table.kind === 'r' && !table.keys.some((columns) => columns.every((column) => key.includes(column))))
     found.push(
       problem(
@@ -165,9 +149,13 @@ function columnProblems(mapping: TableMapping, table: CatalogTable, { version }:
   return found;
 }
 
-function typeProblems(mapping: TableMapping, role: keyof MappedColumns, column: CatalogColumn): Problem[] {
-  if (TYPES[role].includes(column.type) || (column.enum && ENUMS_TOO.has(role))) return [];
-  const wanted = TYPES[role].join(', ');
+function typeProblems(
+  mapping: FollowedTable,
+  { types, enums }: FollowedColumn,
+  column: CatalogColumn,
+): Problem[] {
+  if (types.includes(column.type) || (column.enum && enums)) return [];
+  const wanted = types.join(', ');
   return [
     {
       text: `column ${column.name} of ${mapping.schema}.${mapping.table} is of type ${column.type}, which is not read the same by COPY and from the stream; it has to be one of: ${wanted}`,
@@ -175,7 +163,7 @@ function typeProblems(mapping: TableMapping, role: keyof MappedColumns, column: 
   ];
 }
 
-function generatedProblems(mapping: TableMapping, column: CatalogColumn, version: number): Problem[] {
+function generatedProblems(mapping: FollowedTable, column: CatalogColumn, version: number): Problem[] {
   if (column.generated !== 's' || version >= 180_000) return [];
   return [
     {
@@ -185,7 +173,7 @@ function generatedProblems(mapping: TableMapping, column: CatalogColumn, version
 }
 
 /** Without FULL an update that leaves a large body as it was arrives without the body, and a delete without what it deleted. */
-function identityProblems(mapping: TableMapping, table: CatalogTable): Problem[] {
+function identityProblems(mapping: FollowedTable, table: CatalogTable): Problem[] {
   const name = `${mapping.schema}.${mapping.table}`;
   const hindering = table.hindering[0];
   if (hindering) {
@@ -204,15 +192,14 @@ function identityProblems(mapping: TableMapping, table: CatalogTable): Problem[]
 }
 
 function publicationProblems(
-  { publication, tables, version }: Catalog,
-  mapping: readonly TableMapping[],
+  { publication, tables, followed, version }: Catalog,
   { publication: name, prefix }: SourceNames,
 ): Problem[] {
   const quoted = pg.escapeIdentifier(name);
   const generated =
     version >= 180_000 && tables.some((table) => table?.columns.some((c) => c.generated === 's'));
   if (!publication) {
-    const list = mapping.map(qualified).join(', ');
+    const list = followed.map(qualified).join(', ');
     const create = `CREATE PUBLICATION ${quoted} FOR TABLE ${list}${generated ? ' WITH (publish_generated_columns = stored)' : ''}`;
     const comment = `COMMENT ON PUBLICATION ${quoted} IS ${pg.escapeLiteral(publicationComment(prefix))}`;
     return [{ ...problem(`there is no publication ${name}`, create), mend: [create, comment] }];
@@ -244,7 +231,7 @@ function publicationProblems(
         `ALTER PUBLICATION ${quoted} SET (publish_generated_columns = stored)`,
       ),
     );
-  for (const [i, one] of mapping.entries()) {
+  for (const [i, one] of followed.entries()) {
     const table = tables[i];
     if (!table) continue;
     const add = `ALTER PUBLICATION ${quoted} ADD TABLE ${qualified(one)}`;
@@ -262,14 +249,10 @@ function publicationProblems(
   return problems;
 }
 
-function keyOf({ type, id }: TableMapping): string[] {
-  return 'column' in type ? [type.column, id] : [id];
-}
-
 function problem(text: string, sql: string, more = ''): Problem {
   return { text: `${text}; run ${sql}${more === '' ? '' : ` ${more}`}` };
 }
 
-export function qualified({ schema, table }: Pick<TableMapping, 'schema' | 'table'>): string {
+export function qualified({ schema, table }: Pick<FollowedTable, 'schema' | 'table'>): string {
   return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
 }

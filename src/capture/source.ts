@@ -8,12 +8,13 @@ import { Lead } from '../database/lead.ts';
 import type { LeadOptions } from '../database/lead.ts';
 import { openSession } from '../database/session.ts';
 import type { CoverageFact } from '../events/position.ts';
-import { readCatalog } from './catalog.ts';
+import { findTables, readCatalog } from './catalog.ts';
 import type { Catalog } from './catalog.ts';
 import { coverageOf } from './coverage.ts';
 import { problemsOf } from './source-checks.ts';
 import type { Problem, SourceNames } from './source-checks.ts';
-import type { SourceMapping } from './source-mapping.ts';
+import type { Preset } from './presets/preset.ts';
+import { lookupOver } from './source-lookup.ts';
 import { parseHistory } from './timeline.ts';
 import type { Timelines } from './timeline.ts';
 
@@ -31,13 +32,13 @@ const END_POLL = 50;
 export class Source {
   readonly #url: string;
   readonly #names: SourceNames;
-  readonly #mapping: SourceMapping;
+  readonly preset: Preset;
 
-  constructor(options: SourceNames & { url: string; mapping: SourceMapping }) {
-    const { slot, publication, prefix } = options;
+  constructor(options: Omit<SourceNames, 'setting'> & { url: string; preset: Preset }) {
+    const { slot, publication, prefix, preset } = options;
     this.#url = options.url;
-    this.#names = { slot, publication, prefix };
-    this.#mapping = options.mapping;
+    this.#names = { slot, publication, prefix, setting: preset.setting };
+    this.preset = preset;
   }
 
   get slot(): string {
@@ -50,10 +51,6 @@ export class Source {
 
   get url(): string {
     return this.#url;
-  }
-
-  get mapping(): SourceMapping {
-    return this.#mapping;
   }
 
   /** Waits until no other capture of this installation leads. Two leaders would fence each other again and again. */
@@ -87,7 +84,9 @@ export class Source {
   }
 
   async catalogOver(client: pg.Client): Promise<Catalog> {
-    const catalog = await readCatalog(client, { ...this.#names, mapping: this.#mapping });
+    const { schema } = this.preset;
+    const found = schema === undefined ? [] : await findTables(client, schema);
+    const catalog = await readCatalog(client, { ...this.#names, followed: this.preset.tables(found) });
     if (catalog.standby)
       throw new HeadwaterError('unavailable', 'the source is a standby; capture needs the primary');
     return catalog;
@@ -107,8 +106,11 @@ export class Source {
       for (let round = 0; ; round++) {
         const catalog = await this.catalogOver(client);
         this.requireTables(catalog);
-        const [first, ...more] = problemsOf(catalog, this.#mapping, this.#names);
-        if (!first) return catalog;
+        const [first, ...more] = this.problemsOf(catalog);
+        if (!first) {
+          await this.#ask(client, catalog);
+          return catalog;
+        }
         if (!first.mend || round > 0) throw new HeadwaterError('blocked', first.text);
         for (const { mend = [] } of [first, ...more]) for (const sql of mend) await client.query(sql);
       }
@@ -116,19 +118,30 @@ export class Source {
   }
 
   /** Throws `unavailable` if a table does not exist, so that capture waits for it. */
-  requireTables({ tables }: Catalog): void {
-    const missing = this.#mapping.find((_, i) => !tables[i]);
+  requireTables({ tables, followed }: Catalog): void {
+    const { setting, name } = this.preset;
+    if (followed.length === 0)
+      throw new HeadwaterError('unavailable', `the source has no table of preset ${name} (${setting})`);
+    const missing = followed.find((_, i) => !tables[i]);
     if (!missing) return;
-    const name = `${missing.schema}.${missing.table}`;
-    throw new HeadwaterError('unavailable', `the source has no table ${name} (HEADWATER_SOURCE_TABLE)`);
+    const of = `${missing.schema}.${missing.table}`;
+    throw new HeadwaterError('unavailable', `the source has no table ${of} (${setting})`);
   }
 
   problemsOf(catalog: Catalog): readonly Problem[] {
-    return problemsOf(catalog, this.#mapping, this.#names);
+    return problemsOf(catalog, this.#names);
   }
 
   coverageOf(catalog: Catalog): CoverageFact[] {
-    return coverageOf(catalog, this.#mapping, this.publication);
+    return coverageOf(catalog, this.publication, this.preset.fingerprint);
+  }
+
+  /** Asks the preset's questions. Throws `blocked` with the first answer that is wrong. */
+  async #ask(client: pg.Client, { followed }: Catalog): Promise<void> {
+    for (const { sql, problem } of this.preset.preflights(followed)) {
+      const text = problem(await lookupOver(client)(sql, []));
+      if (text !== undefined) throw new HeadwaterError('blocked', text);
+    }
   }
 
   /** Returns the part of PostgreSQL's history that this server has. */

@@ -13,13 +13,13 @@ import type { Relation, Tuple, WalMessage } from './pgoutput.ts';
 import type { PositionKeeper } from './position-keeper.ts';
 import type { Requests } from './requests.ts';
 import type { ResourceLog } from './resource-log.ts';
-import { gapOf, RowReader } from './source-mapping.ts';
-import type { SourceMapping } from './source-mapping.ts';
+import type { FollowedTable, Lookup, RowChange, TransactionFold } from './presets/preset.ts';
 import type { StampClock } from './stamp-clock.ts';
 
 /** The parts that a received message passes through. */
 export interface ReceiverParts {
-  readonly mapping: SourceMapping;
+  readonly fold: TransactionFold;
+  readonly lookup: Lookup;
   readonly resources: Pick<ResourceLog, 'reader' | 'topics' | 'changes'>;
   readonly requests: Pick<Requests, 'messagePrefix' | 'seal'>;
   readonly watch: CoverageWatch;
@@ -38,8 +38,8 @@ export class TransactionReceiver {
   readonly #parts: ReceiverParts;
   /** The stream repeats the transactions that were committed before this position. */
   readonly #start: Lsn;
-  /** Row readers by the table's object id; null for a table that is not mapped. */
-  readonly #rows = new Map<number, RowReader | null>();
+  /** Followed tables by object id. */
+  readonly #tables = new Map<number, FollowedTable>();
   #requests: RequestMessage[] = [];
   #transaction: { readonly lsn: Lsn; readonly time: number; readonly stamp: Stamp; readonly skip: boolean };
 
@@ -80,15 +80,18 @@ export class TransactionReceiver {
 
   /** Finds a table by its object id, because another table may have its name now. */
   async #describe(relation: Relation): Promise<void> {
-    const { watch, mapping: tables } = this.#parts;
+    const { watch, fold } = this.#parts;
     const { oid, schema, table } = relation;
-    const mapping = watch.mappingOf(oid);
-    const named = tables.some((m) => m.schema === schema && m.table === table);
-    if (!mapping && named)
+    const followed = watch.tableOf(oid);
+    const named = watch.followed.some((one) => one.schema === schema && one.table === table);
+    if (!followed && named)
       await this.#giveUp(`${schema}.${table} in the stream is another table than the one followed`);
-    const gap = mapping && gapOf(relation, mapping);
+    this.#tables.delete(oid);
+    if (!followed) return;
+    const gap = gapOf(relation, followed);
     if (gap !== undefined) await this.#giveUp(gap);
-    this.#rows.set(oid, mapping ? new RowReader(relation, mapping) : null);
+    fold.describe(relation, followed);
+    this.#tables.set(oid, followed);
   }
 
   /** The stream lacks changes, and no other place has them. Only a reload is exact. */
@@ -98,16 +101,14 @@ export class TransactionReceiver {
   }
 
   async #change(oid: number, old: Tuple | undefined, row: Tuple | undefined): Promise<void> {
-    const reader = this.#rows.get(oid);
-    if (!reader) return;
+    if (!this.#tables.has(oid)) return;
+    for (const change of this.#parts.fold.add(oid, old, row)) await this.#write(change);
+  }
+
+  async #write({ old, row }: RowChange): Promise<void> {
     const { deriver, writer, sender } = this.#parts;
     const { stamp, lsn } = this.#transaction;
-    const changes = deriver.derive({
-      of: 'change',
-      old: old && reader.read(old),
-      row: row && reader.read(row),
-      point: { stamp, lsn },
-    });
+    const changes = deriver.derive({ of: 'change', old, row, point: { stamp, lsn } });
     for (const change of await sender.during(changes)) {
       if (!writer.ready(change.type)) await sender.during(writer.prepare(change.type));
       writer.write(change);
@@ -129,14 +130,16 @@ export class TransactionReceiver {
   /** Readers of the log do not see this transaction's records yet, so they are committed first. A part is harmless. */
   async #truncate(oids: readonly number[], signal: AbortSignal): Promise<void> {
     const { resources, writer, sender, keeper } = this.#parts;
-    const truncated = oids.flatMap((oid) => this.#rows.get(oid)?.mapping ?? []);
-    if (truncated.length === 0) return;
+    const emptied = oids
+      .flatMap((oid) => this.#tables.get(oid) ?? [])
+      .filter(({ holds }) => holds !== 'none');
+    if (emptied.length === 0) return;
     await sender.commit(() => keeper.commitPart());
     await sender.idle();
     const { stamp, lsn } = this.#transaction;
     const writing = { writer, sender, point: { stamp, lsn } };
-    for (const mapping of truncated) {
-      const types = 'constant' in mapping.type ? [mapping.type.constant] : await resources.topics.list();
+    for (const { holds } of emptied) {
+      const types = typeof holds === 'object' ? [holds.type] : await resources.topics.list();
       for (const type of types) await deleteLive(resources, writing, { type }, signal);
     }
   }
@@ -145,6 +148,8 @@ export class TransactionReceiver {
     const { watch, commands, sender, keeper, metrics, logger } = this.#parts;
     const { lsn, time, skip } = this.#transaction;
     if (!skip) {
+      const { fold, lookup } = this.#parts;
+      for (const change of await sender.during(fold.end(lookup))) await this.#write(change);
       if (this.#requests.some(({ kind }) => kind === 'ExportRequested')) await sender.during(watch.verify());
       for (const request of this.#requests)
         if (!(await commands.write(request, { lsn, commitTime: time }, () => sender.flush())))
@@ -157,4 +162,15 @@ export class TransactionReceiver {
     }
     keeper.transactionEnded(endLsn);
   }
+}
+
+/**
+ * Returns why changes of the relation, as PostgreSQL describes it at a place of its log, are incomplete; undefined if they are complete.
+ * Without FULL they lack large bodies that an update left alone, and the deleted row. A column may have had another name for a while.
+ */
+export function gapOf(relation: Relation, { columns }: FollowedTable): string | undefined {
+  const of = `a change of ${relation.schema}.${relation.table} was written`;
+  if (!relation.fullIdentity) return `${of} without REPLICA IDENTITY FULL`;
+  const lacking = columns.find(({ name }) => !relation.columns.includes(name));
+  return lacking && `${of} while it had no column ${lacking.name}`;
 }

@@ -1,6 +1,7 @@
 import { availableParallelism } from 'node:os';
 import { ROLES } from './roles.ts';
 import type { Role } from './roles.ts';
+import { PRESETS } from './source-presets.ts';
 import { storageUrl } from './storage-url.ts';
 import {
   atMost,
@@ -55,6 +56,8 @@ function setting<T>(name: string, type: ValueType<T>, help: string, extra: Extra
 }
 
 const LOG_ROLES: readonly Role[] = ['capture', 'planner', 'worker', 'projector', 'janitor'];
+const TYPES = list(/^[A-Z][A-Za-z]{1,63}$/, 'the name of a resource type');
+const TENANTS = list(/^[^,]{1,200}$/, 'the name of a tenant');
 const NAME = pattern(/^[a-z_][a-z0-9_]{0,62}$/, 'small letters, digits and _, at most 63');
 
 /** All settings. The key is the name in the code. It ends with the unit if the value has another unit there. */
@@ -75,17 +78,46 @@ export const TABLE = {
     'The PostgreSQL database to follow; it also holds the job tables. The user needs REPLICATION.',
     { neededBy: ['gateway', 'capture', 'projector', 'janitor'], secret: true },
   ),
-  sourcePreset: setting('SOURCE_PRESET', oneOf('headwater'), 'How the source keeps its resources.', {
-    default: 'headwater',
-  }),
+  sourcePreset: setting(
+    'SOURCE_PRESET',
+    oneOf(...PRESETS),
+    'The kind of FHIR server, which says how the source keeps its resources.',
+    { default: 'headwater' },
+  ),
   sourceTable: setting(
     'SOURCE_TABLE',
     pattern(/^[^.]+\.[^.]+$/, 'schema.table'),
-    'The table of preset headwater.',
+    'The table of a preset that has one.',
     {
-      default: 'public.resource',
+      default: {
+        words: '`public.resources` for presets hfs and wso2, else `public.resource`',
+        from: (read) =>
+          ['hfs', 'wso2'].includes(read('SOURCE_PRESET')) ? 'public.resources' : 'public.resource',
+      },
     },
   ),
+  sourceSchema: setting('SOURCE_SCHEMA', text, 'The schema of a preset that has many tables.', {
+    default: 'public',
+  }),
+  sourceColumns: setting(
+    'SOURCE_COLUMNS',
+    text,
+    'Preset columns: `type=…,id=…,body=…` and optionally `version`, `lastUpdated`, `deleted`, `tenant`.',
+    { default: '' },
+  ),
+  sourceMeta: setting(
+    'SOURCE_META',
+    oneOf('body', 'columns'),
+    'Presets headwater and columns: whether meta.versionId and meta.lastUpdated come from the body or from columns.',
+    { default: 'body' },
+  ),
+  sourceTenant: setting('SOURCE_TENANT', TENANTS, 'The tenant whose resources are followed.', {
+    default: '',
+  }),
+  sourceTypes: setting('SOURCE_TYPES', TYPES, 'Resource types to follow; without it all.', { default: '' }),
+  sourceExcludeTypes: setting('SOURCE_EXCLUDE_TYPES', TYPES, 'Resource types to leave out.', {
+    default: '',
+  }),
   sourceBaseUrls: setting(
     'SOURCE_BASE_URLS',
     urlList('http:', 'https:'),

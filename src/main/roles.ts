@@ -4,7 +4,8 @@ import { Supervisor } from '../base/service.ts';
 import type { HealthReporter, Logger, Service, ServiceHealth } from '../base/service.ts';
 import { Capture } from '../capture/capture.ts';
 import { ProblemLog } from '../capture/problem-log.ts';
-import { presetMapping } from '../capture/source-mapping.ts';
+import { presetOf } from '../capture/presets/presets.ts';
+import type { PresetSettings } from '../capture/presets/settings.ts';
 import { Source } from '../capture/source.ts';
 import type { Role } from '../config/roles.ts';
 import type { Settings } from '../config/settings.ts';
@@ -123,12 +124,13 @@ async function capture(
   health: HealthReporter,
 ): Promise<Service> {
   const codecs = await log.codecs();
+  const preset = presetOf(presetSettings(settings));
   const source = new Source({
     url: settings.sourceUrl,
     slot: settings.slot,
     publication: settings.publication,
     prefix: settings.topicPrefix,
-    mapping: presetMapping(settings.sourcePreset, settings.sourceTable),
+    preset,
   });
   return new Capture({
     prefix: settings.topicPrefix,
@@ -142,7 +144,11 @@ async function capture(
       encode: (command) => codecs.control.command.encode(command),
       maxExportMs: settings.maxExportMs,
     },
-    rows: { maxBytes: settings.maxResourceBytes, references: new References(settings.sourceBaseUrls) },
+    rows: {
+      maxBytes: settings.maxResourceBytes,
+      references: new References(settings.sourceBaseUrls),
+      rendering: preset.rendering,
+    },
     problems,
     metrics: metrics.capture,
     clock: systemClock,
@@ -151,6 +157,19 @@ async function capture(
     health,
     onLoad: ({ resources }) => metrics.capture.loaded(resources),
   });
+}
+
+function presetSettings(settings: Shared['settings']): PresetSettings {
+  return {
+    preset: settings.sourcePreset,
+    table: settings.sourceTable,
+    schema: settings.sourceSchema,
+    columns: settings.sourceColumns,
+    meta: settings.sourceMeta,
+    tenants: settings.sourceTenant,
+    types: settings.sourceTypes,
+    excludeTypes: settings.sourceExcludeTypes,
+  };
 }
 
 async function planner({ settings, log, logger }: Shared, health: HealthReporter): Promise<Service> {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import { changesOf, loadedChange } from '../../src/capture/change.ts';
 import type { KeyedChange } from '../../src/capture/change.ts';
-import type { SourceRow } from '../../src/capture/source-mapping.ts';
+import type { SourceRow } from '../../src/capture/presets/preset.ts';
 
 const point = { stamp: stamp(7), lsn: lsn(9n) };
 const limits = { maxBytes: 1_000 };
@@ -46,6 +46,20 @@ describe('what a row means', () => {
     assert.deepEqual(told(changesOf(row(), undefined, point, limits)), [
       { id: 'o', operation: 'delete', patients: ['p1'], left: [] },
     ]);
+  });
+
+  it('an update that shows nowhere means nothing', () => {
+    assert.deepEqual(changesOf(row(), row(), point, limits), []);
+    assert.deepEqual(changesOf(row(), row({ body: undefined }), point, limits), []);
+    assert.equal(changesOf(row(), row({ version: '2' }), point, limits).length, 1);
+    assert.equal(changesOf(row(), row({ lastUpdated: 5 }), point, limits).length, 1);
+    const rendering = { kind: 'meta from columns' } as const;
+    const stored = (versionId: string): SourceRow =>
+      row({
+        body: Buffer.from(`{"resourceType":"Observation","id":"o","meta":{"versionId":"${versionId}"}}`),
+      });
+    assert.deepEqual(changesOf(stored('a'), stored('b'), point, { ...limits, rendering }), []);
+    assert.equal(changesOf(stored('a'), stored('b'), point, limits).length, 1);
   });
 
   it('a mark of deletion deletes, its removal creates, and a row under it means nothing', () => {

@@ -10,7 +10,7 @@ import type { FollowingOptions } from '../../src/capture/following.ts';
 import { ProblemLog } from '../../src/capture/problem-log.ts';
 import type { CaptureLog } from '../../src/capture/resource-log.ts';
 import { Source } from '../../src/capture/source.ts';
-import { presetMapping } from '../../src/capture/source-mapping.ts';
+import { presetOf } from '../../src/capture/presets/presets.ts';
 import { EMPTY_POSITION } from '../../src/events/position.ts';
 import { RequestSeal } from '../../src/events/request-seal.ts';
 import { uniqueIdentifier } from '../support/names.ts';
@@ -72,8 +72,8 @@ describe('following the write-ahead log', () => {
     await client.query(
       'CREATE TABLE resource (type text, id text, version bigint, last_updated timestamptz, body text, deleted boolean, PRIMARY KEY (type, id))',
     );
-    const mapping = presetMapping('headwater', 'public.resource');
-    source = new Source({ url: url.href, slot: name, publication: name, prefix: name, mapping });
+    const preset = presetOf({});
+    source = new Source({ url: url.href, slot: name, publication: name, prefix: name, preset });
     catalog = await source.prepare();
   });
 

@@ -9,7 +9,7 @@ import type { Logger } from '../../src/base/service.ts';
 import { Capture } from '../../src/capture/capture.ts';
 import { CaptureLag } from '../../src/capture/capture-lag.ts';
 import { ProblemLog } from '../../src/capture/problem-log.ts';
-import { presetMapping } from '../../src/capture/source-mapping.ts';
+import { presetOf } from '../../src/capture/presets/presets.ts';
 import { Source } from '../../src/capture/source.ts';
 import { parseSettings } from '../../src/config/settings.ts';
 import { RequestSeal } from '../../src/events/request-seal.ts';
@@ -187,11 +187,11 @@ describe('capture, with a Kafka transaction timeout of 2 s', function () {
 
   async function captureThat(pauseMs: number, onReady: () => void): Promise<Capture> {
     const codecs = await log.codecs();
-    const mapping = presetMapping('headwater', 'public.resource');
+    const preset = presetOf({});
     const resources = resourceLog(log, codecs, prefix, TRANSACTION_TIMEOUT);
     return new Capture({
       prefix,
-      source: new Source({ url, slot: name, publication: name, prefix, mapping }),
+      source: new Source({ url, slot: name, publication: name, prefix, preset }),
       resources: { ...resources, reader: pauseMs === 0 ? log.reader : slow(log.reader, pauseMs) },
       requests: {
         schema: schemaOf(prefix),

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import pg from 'pg';
 import type { Catalog } from '../../src/capture/catalog.ts';
 import { coverageGap } from '../../src/capture/coverage.ts';
-import { presetMapping } from '../../src/capture/source-mapping.ts';
+import { presetOf } from '../../src/capture/presets/presets.ts';
 import { Source } from '../../src/capture/source.ts';
 import { uniqueIdentifier } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
@@ -38,7 +38,7 @@ describe('a source', function () {
       slot: name,
       publication: name,
       prefix,
-      mapping: presetMapping('headwater', of),
+      preset: presetOf({ table: of }),
     });
   const prepare = (prefix?: string, of?: string): Promise<Catalog> => source(prefix, of).prepare();
 
@@ -164,8 +164,8 @@ describe('a source', function () {
     const url = new URL(sharedStack().postgresUrl);
     url.username = `${name}_role`;
     url.password = 'p';
-    const mapping = presetMapping('headwater', table);
-    const restricted = new Source({ url: url.href, slot: name, publication: name, prefix: 'hw', mapping });
+    const preset = presetOf({ table });
+    const restricted = new Source({ url: url.href, slot: name, publication: name, prefix: 'hw', preset });
     await assert.rejects(restricted.prepare(), { code: 'blocked', message: /row-level security.*BYPASSRLS/ });
     await client.query(`ALTER ROLE ${name}_role BYPASSRLS`);
     await assert.rejects(restricted.prepare(), {

@@ -1,0 +1,18 @@
+import { columnsPreset } from './columns/preset.ts';
+import { headwaterPreset } from './headwater/preset.ts';
+import type { Preset } from './preset.ts';
+import { DEFAULT_SETTINGS } from './settings.ts';
+import type { PresetSettings } from './settings.ts';
+
+/** @throws `bad-config` with the setting that is wrong */
+export function presetOf(given: Partial<PresetSettings>): Preset {
+  const settings = { ...DEFAULT_SETTINGS, ...given };
+  switch (settings.preset) {
+    case 'headwater':
+      return headwaterPreset(settings);
+    case 'columns':
+    case 'hfs':
+    case 'wso2':
+      return columnsPreset(settings.preset, settings);
+  }
+}

@@ -1,0 +1,21 @@
+import type { FoundTable, Preflight, Preset, TableMapping } from './preset.ts';
+import { followedTable, loadQuery, mappingOf, RowFold } from './row-table.ts';
+import type { TypeChoice } from './type-choice.ts';
+
+/** The parts in which presets differ whose rows are the current version of one resource each. */
+export interface RowPreset extends Pick<Preset, 'name' | 'fingerprint' | 'setting' | 'schema' | 'rendering'> {
+  readonly follows: TypeChoice;
+  readonly mappings: (found: readonly FoundTable[]) => readonly TableMapping[];
+  readonly preflights?: (mappings: readonly TableMapping[]) => readonly Preflight[];
+}
+
+/** A preset of a server that keeps the current version of each resource in one row. */
+export function rowPreset({ follows, mappings, preflights, ...rest }: RowPreset): Preset {
+  return {
+    ...rest,
+    tables: (found) => mappings(found).map(followedTable),
+    loads: (tables) => tables.map((table) => loadQuery(mappingOf(table), follows)),
+    preflights: (tables) => preflights?.(tables.map(mappingOf)) ?? [],
+    fold: () => new RowFold(follows),
+  };
+}
