@@ -3,8 +3,8 @@ import { HeadwaterError } from '../base/errors.ts';
 import { changesOf, loadedChange } from './change.ts';
 import type { ChangePoint, KeyedChange } from './change.ts';
 import type { RowRules } from './read-row.ts';
-import type { SourceRow } from './presets/preset.ts';
-import type { Rendering } from './presets/render.ts';
+import type { SourceRow } from './presets/source-row.ts';
+import type { Rendering } from './presets/rendering.ts';
 
 /** A row of more bytes, old and new version together, is read in the thread. A smaller one takes a few ms. */
 export const LARGE_BYTES = 256 << 10;

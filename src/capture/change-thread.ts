@@ -3,7 +3,7 @@ import { References } from '../fhir/reference.ts';
 import { derive } from './change-deriver.ts';
 import type { ChangeThreadData, Derivation } from './change-deriver.ts';
 import type { RowRules } from './read-row.ts';
-import type { SourceRow } from './presets/preset.ts';
+import type { SourceRow } from './presets/source-row.ts';
 
 // The thread in which changes of large rows are made.
 const { maxBytes, baseUrls, rendering } = workerData as ChangeThreadData;

@@ -6,7 +6,7 @@ import { isCompartmentType } from '../fhir/patient-compartment.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 import { keyId, named, patientsOfRow, readRow } from './read-row.ts';
 import type { RowRules } from './read-row.ts';
-import type { SourceRow } from './presets/preset.ts';
+import type { SourceRow } from './presets/source-row.ts';
 
 /** When and where something happened in the source. */
 export interface ChangePoint {

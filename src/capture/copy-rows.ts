@@ -1,7 +1,8 @@
 import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { HeadwaterError } from '../base/errors.ts';
-import type { LoadQuery, SourceRow } from './presets/preset.ts';
+import type { LoadQuery } from './presets/preset.ts';
+import type { SourceRow } from './presets/source-row.ts';
 
 const SIGNATURE_BYTES = 19;
 /** type, id, version, lastUpdated, body. */

@@ -7,8 +7,8 @@ import { patientsOf } from '../fhir/patient-compartment.ts';
 import { isId } from '../fhir/reference.ts';
 import type { References } from '../fhir/reference.ts';
 import { render } from './presets/render.ts';
-import type { Rendering } from './presets/render.ts';
-import type { SourceRow } from './presets/preset.ts';
+import type { Rendering } from './presets/rendering.ts';
+import type { SourceRow } from './presets/source-row.ts';
 
 /** The rules for reading rows. */
 export interface RowRules {

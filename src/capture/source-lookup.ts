@@ -1,20 +1,19 @@
 import type pg from 'pg';
 import { unavailable } from '../database/errors.ts';
 import type { Lookup } from './presets/preset.ts';
-import type { Source } from './source.ts';
 
 /** Answers lookups from one session, which it opens at the first question. */
 export class SourceLookup {
-  readonly #source: Source;
+  readonly #open: () => Promise<pg.Client>;
   #client: pg.Client | undefined;
 
-  constructor(source: Source) {
-    this.#source = source;
+  constructor(open: () => Promise<pg.Client>) {
+    this.#open = open;
   }
 
   readonly lookup: Lookup = async (sql, values) => {
     try {
-      this.#client ??= await this.#source.catalogSession();
+      this.#client ??= await this.#open();
       return await lookupOver(this.#client)(sql, values);
     } catch (error) {
       throw unavailable(error);

@@ -3,7 +3,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import { ChangeDeriver, derive } from '../../src/capture/change-deriver.ts';
 import type { Derivation } from '../../src/capture/change-deriver.ts';
-import type { SourceRow } from '../../src/capture/presets/preset.ts';
+import type { SourceRow } from '../../src/capture/presets/source-row.ts';
 import { References } from '../../src/fhir/reference.ts';
 
 const BASE = 'https://fhir.example.org/r4';

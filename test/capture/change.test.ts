@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import { changesOf, loadedChange } from '../../src/capture/change.ts';
 import type { KeyedChange } from '../../src/capture/change.ts';
-import type { SourceRow } from '../../src/capture/presets/preset.ts';
+import type { SourceRow } from '../../src/capture/presets/source-row.ts';
 
 const point = { stamp: stamp(7), lsn: lsn(9n) };
 const limits = { maxBytes: 1_000 };

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import { changesOf } from '../../src/capture/change.ts';
 import { keyId, readRow } from '../../src/capture/read-row.ts';
-import type { SourceRow } from '../../src/capture/presets/preset.ts';
+import type { SourceRow } from '../../src/capture/presets/source-row.ts';
 import { MANY_PATIENTS, MAX_PATIENTS } from '../../src/events/resource-change.ts';
 import { References } from '../../src/fhir/reference.ts';
 

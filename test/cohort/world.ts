@@ -4,7 +4,7 @@ import { lsn, offset, stamp } from '../../src/base/positions.ts';
 import type { Cut, Offset, Stamp } from '../../src/base/positions.ts';
 import { afterReload, changesOf, loadedChange } from '../../src/capture/change.ts';
 import type { KeyedChange } from '../../src/capture/change.ts';
-import type { SourceRow } from '../../src/capture/presets/preset.ts';
+import type { SourceRow } from '../../src/capture/presets/source-row.ts';
 import { StampClock } from '../../src/capture/stamp-clock.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
 import type { Grant } from '../../src/events/grant.ts';

@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { setTimeout as delay } from 'node:timers/promises';
 import { lsn, stamp } from '../../src/base/positions.ts';
 import { changesOf } from '../../src/capture/change.ts';
-import type { SourceRow } from '../../src/capture/presets/preset.ts';
+import type { SourceRow } from '../../src/capture/presets/source-row.ts';
 import type { Manifest } from '../../src/manifest/manifest.ts';
 import { Headwater } from './headwater.ts';
 import { manifestOnceComplete } from './one-export.ts';

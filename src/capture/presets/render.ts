@@ -1,14 +1,6 @@
-import type { SourceRow } from './preset.ts';
 import { renderWithColumns } from './columns/render.ts';
-
-/** How the body of a row becomes the resource as the server's own API gives it. It can be sent to a thread. */
-export type Rendering =
-  /** The body is the resource. */
-  | { readonly kind: 'as stored' }
-  /** meta.versionId and meta.lastUpdated come from columns. */
-  | { readonly kind: 'meta from columns' };
-
-export const AS_STORED: Rendering = { kind: 'as stored' };
+import type { Rendering } from './rendering.ts';
+import type { SourceRow } from './source-row.ts';
 
 /**
  * Returns the resource as the server's own API gives it, with every byte of the body that it does not have to change. Throws `corrupt`

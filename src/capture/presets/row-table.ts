@@ -7,10 +7,10 @@ import type {
   LoadedColumns,
   LoadQuery,
   RowChange,
-  SourceRow,
   TableMapping,
   TransactionFold,
 } from './preset.ts';
+import type { SourceRow } from './source-row.ts';
 import { parseTimestamp } from './time.ts';
 import type { TypeChoice } from './type-choice.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Relation, Tuple } from '../../../src/capture/pgoutput.ts';
-import type { SourceRow } from '../../../src/capture/presets/preset.ts';
+import type { SourceRow } from '../../../src/capture/presets/source-row.ts';
 import { presetOf } from '../../../src/capture/presets/presets.ts';
 import { render } from '../../../src/capture/presets/render.ts';
 import type { PresetSettings } from '../../../src/capture/presets/settings.ts';

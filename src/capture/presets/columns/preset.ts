@@ -1,6 +1,6 @@
 import { HeadwaterError } from '../../../base/errors.ts';
 import type { Preset, TableMapping } from '../preset.ts';
-import { AS_STORED } from '../render.ts';
+import { AS_STORED } from '../rendering.ts';
 import { rowPreset } from '../row-preset.ts';
 import { fingerprintOf, splitTable } from '../settings.ts';
 import type { PresetSettings } from '../settings.ts';

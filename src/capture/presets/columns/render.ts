@@ -1,6 +1,6 @@
 import { asciiJson, withMeta } from '../meta.ts';
 import type { MetaMembers } from '../meta.ts';
-import type { SourceRow } from '../preset.ts';
+import type { SourceRow } from '../source-row.ts';
 import { instantOf } from '../time.ts';
 
 /** Returns the body with meta.versionId and meta.lastUpdated as the row's columns say; a column without a value leaves the body's. */

@@ -1,5 +1,5 @@
 import type { Preset } from '../preset.ts';
-import { AS_STORED } from '../render.ts';
+import { AS_STORED } from '../rendering.ts';
 import { rowPreset } from '../row-preset.ts';
 import { fingerprintOf, splitTable } from '../settings.ts';
 import type { PresetSettings } from '../settings.ts';

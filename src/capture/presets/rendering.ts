@@ -1,0 +1,8 @@
+/** How the body of a row becomes the resource as the server's own API gives it. It can be sent to a thread. */
+export type Rendering =
+  /** The body is the resource. */
+  | { readonly kind: 'as stored' }
+  /** meta.versionId and meta.lastUpdated come from columns. */
+  | { readonly kind: 'meta from columns' };
+
+export const AS_STORED: Rendering = { kind: 'as stored' };
