@@ -140,8 +140,8 @@ function leftBy(
   patients: ReadonlySet<string>,
   rules: RowRules,
 ): ReadonlySet<string> {
-  if (!isCompartmentType(row.type) || !before.body || (row.body && before.body.equals(row.body)))
-    return NO_PATIENTS;
+  if (!isCompartmentType(row.type)) return NO_PATIENTS;
+  if (!before.lost && (!before.body || (row.body && before.body.equals(row.body)))) return NO_PATIENTS;
   const owners = patientsOfRow(before, rules);
   return leftOf(row.type, { owners, known: owners }, patients);
 }

@@ -74,7 +74,7 @@ function renderedOf(row: SourceRow, body: Buffer, { rendering }: RowRules): Buff
 export function patientsOfRow(row: SourceRow, rules: RowRules): Set<string> {
   const { type, body } = row;
   const id = keyId(row.id);
-  if (body && body.length > MAX_PARSED) return new Set([MANY_PATIENTS]);
+  if (row.lost || (body && body.length > MAX_PARSED)) return new Set([MANY_PATIENTS]);
   const rendered = body ? renderedOf(row, body, rules) : '';
   const resource = typeof rendered === 'string' ? undefined : parsed(rendered);
   return new Set(patientsOf(type, id, resource, rules.references));

@@ -16,6 +16,9 @@ import type { ResourceLog } from './resource-log.ts';
 import type { FollowedTable, Lookup, RowChange, TransactionFold } from './presets/preset.ts';
 import type { StampClock } from './stamp-clock.ts';
 
+/** A fold that holds more bytes of a transaction has to give up what it has. */
+const MAX_HELD = 64 << 20;
+
 /** The parts that a received message passes through. */
 export interface ReceiverParts {
   readonly fold: TransactionFold;
@@ -102,7 +105,14 @@ export class TransactionReceiver {
 
   async #change(oid: number, old: Tuple | undefined, row: Tuple | undefined): Promise<void> {
     if (!this.#tables.has(oid)) return;
-    for (const change of this.#parts.fold.add(oid, old, row)) await this.#write(change);
+    const { fold } = this.#parts;
+    for (const change of fold.add(oid, old, row)) await this.#write(change);
+    if (fold.held > MAX_HELD) await this.#complete(false);
+  }
+
+  async #complete(isEnd: boolean): Promise<void> {
+    const { fold, lookup, sender } = this.#parts;
+    for (const change of await sender.during(fold.complete(lookup, isEnd))) await this.#write(change);
   }
 
   async #write({ old, row }: RowChange): Promise<void> {
@@ -148,8 +158,7 @@ export class TransactionReceiver {
     const { watch, commands, sender, keeper, metrics, logger } = this.#parts;
     const { lsn, time, skip } = this.#transaction;
     if (!skip) {
-      const { fold, lookup } = this.#parts;
-      for (const change of await sender.during(fold.end(lookup))) await this.#write(change);
+      await this.#complete(true);
       if (this.#requests.some(({ kind }) => kind === 'ExportRequested')) await sender.during(watch.verify());
       for (const request of this.#requests)
         if (!(await commands.write(request, { lsn, commitTime: time }, () => sender.flush())))

@@ -116,8 +116,23 @@ export const TABLE = {
   }),
   sourceTypes: setting('SOURCE_TYPES', TYPES, 'Resource types to follow; without it all.', { default: '' }),
   sourceExcludeTypes: setting('SOURCE_EXCLUDE_TYPES', TYPES, 'Resource types to leave out.', {
-    default: '',
+    default: {
+      words: '`Binary` for preset hapi, else none',
+      from: (read) => (read('SOURCE_PRESET') === 'hapi' ? 'Binary' : ''),
+    },
   }),
+  sourceTimeZone: setting(
+    'SOURCE_TIME_ZONE',
+    text,
+    'Preset hapi: the time zone of the server, which writes times without a zone.',
+    { default: 'UTC' },
+  ),
+  sourceHapiTags: setting(
+    'SOURCE_HAPI_TAGS',
+    oneOf('versioned', 'inline'),
+    "Preset hapi: the server's tag_storage_mode.",
+    { default: 'versioned' },
+  ),
   sourceBaseUrls: setting(
     'SOURCE_BASE_URLS',
     urlList('http:', 'https:'),

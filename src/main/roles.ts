@@ -167,6 +167,8 @@ function presetSettings(settings: Shared['settings']): PresetSettings {
     columns: settings.sourceColumns,
     meta: settings.sourceMeta,
     tenants: settings.sourceTenant,
+    timeZone: settings.sourceTimeZone,
+    hapiTags: settings.sourceHapiTags,
     types: settings.sourceTypes,
     excludeTypes: settings.sourceExcludeTypes,
   };

@@ -94,8 +94,10 @@ export interface TransactionFold {
   describe(relation: Relation, table: FollowedTable): void;
   /** Returns the changes that are complete with this row. */
   add(oid: number, old: Tuple | undefined, row: Tuple | undefined): readonly RowChange[];
-  /** The transaction ends: returns its other changes. */
-  end(lookup: Lookup): Promise<readonly RowChange[]>;
+  /** The bytes that it holds. */
+  readonly held: number;
+  /** Returns the other changes, and holds nothing any more. `isEnd`: of the transaction; otherwise it held too much. */
+  complete(lookup: Lookup, isEnd: boolean): Promise<readonly RowChange[]>;
 }
 
 /** A question to the source before it is followed, and the judgement of its answer. */

@@ -1,4 +1,5 @@
 import { columnsPreset } from './columns/preset.ts';
+import { hapiPreset } from './hapi/preset.ts';
 import { headwaterPreset } from './headwater/preset.ts';
 import type { Preset } from './preset.ts';
 import { DEFAULT_SETTINGS } from './settings.ts';
@@ -14,5 +15,7 @@ export function presetOf(given: Partial<PresetSettings>): Preset {
     case 'hfs':
     case 'wso2':
       return columnsPreset(settings.preset, settings);
+    case 'hapi':
+      return hapiPreset(settings);
   }
 }

@@ -1,4 +1,5 @@
 import { renderWithColumns } from './columns/render.ts';
+import { renderHapi } from './hapi/render.ts';
 import type { Rendering } from './rendering.ts';
 import type { SourceRow } from './source-row.ts';
 
@@ -12,5 +13,7 @@ export function render(row: SourceRow, body: Buffer, rendering: Rendering): Buff
       return body;
     case 'meta from columns':
       return renderWithColumns(row, body);
+    case 'hapi':
+      return renderHapi(row, body);
   }
 }

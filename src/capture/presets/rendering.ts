@@ -3,6 +3,8 @@ export type Rendering =
   /** The body is the resource. */
   | { readonly kind: 'as stored' }
   /** meta.versionId and meta.lastUpdated come from columns. */
-  | { readonly kind: 'meta from columns' };
+  | { readonly kind: 'meta from columns' }
+  /** The id and most of meta come from columns and tables of HAPI. */
+  | { readonly kind: 'hapi' };
 
 export const AS_STORED: Rendering = { kind: 'as stored' };

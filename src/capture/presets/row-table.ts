@@ -105,7 +105,9 @@ export class RowFold implements TransactionFold {
     return reader ? [{ old: old && reader.read(old), row: row && reader.read(row) }] : [];
   }
 
-  end(): Promise<readonly RowChange[]> {
+  readonly held = 0;
+
+  complete(): Promise<readonly RowChange[]> {
     return NOTHING;
   }
 }

@@ -13,6 +13,10 @@ export interface PresetSettings extends PickedTypes {
   readonly meta: 'body' | 'columns';
   /** The tenants whose resources are followed; empty for all. */
   readonly tenants: readonly string[];
+  /** IANA name of the zone in whose wall clock the server writes times without a zone. */
+  readonly timeZone: string;
+  /** Where HAPI keeps tags: in tables for each version, or in the body. */
+  readonly hapiTags: 'versioned' | 'inline';
 }
 
 export const DEFAULT_SETTINGS: PresetSettings = {
@@ -22,6 +26,8 @@ export const DEFAULT_SETTINGS: PresetSettings = {
   columns: '',
   meta: 'body',
   tenants: [],
+  timeZone: 'UTC',
+  hapiTags: 'versioned',
   types: [],
   excludeTypes: [],
 };

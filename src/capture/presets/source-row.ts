@@ -13,6 +13,8 @@ export interface SourceRow {
   readonly body: ColumnValue;
   /** Marked deleted, of another tenant, or of a type that is left out: for Headwater there is no such resource. */
   readonly deleted: boolean;
+  /** The source does not keep this version any more: its body and its patients are unknown. */
+  readonly lost?: true;
   /** More columns, for rendering. */
   readonly extra?: Readonly<Record<string, string | null>>;
 }

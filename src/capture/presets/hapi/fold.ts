@@ -1,0 +1,294 @@
+import { HeadwaterError } from '../../../base/errors.ts';
+import { isCompartmentType } from '../../../fhir/patient-compartment.ts';
+import type { Relation, Tuple } from '../../pgoutput.ts';
+import type { FollowedTable, Lookup, RowChange, TransactionFold } from '../preset.ts';
+import type { SourceRow } from '../source-row.ts';
+import { versionKey } from './lookups.ts';
+import type { HapiLookups } from './lookups.ts';
+import { resourceRow, tagRow, tagDefinition, TupleReader, versionRow } from './rows.ts';
+import type { ResourceRow, TagRow, VersionRow } from './rows.ts';
+import { TABLES } from './tables.ts';
+import type { TableName } from './tables.ts';
+import type { TagDefinitions } from './tag-definitions.ts';
+import { lostRow, versionAsRow } from './versions.ts';
+import type { HapiReading } from './versions.ts';
+
+/** A row of hfj_resource before the transaction's first change of it, and after its last one. */
+interface ChangedResource {
+  readonly before: ResourceRow | undefined;
+  readonly after: ResourceRow | undefined;
+}
+
+/** A row of hfj_res_ver that the transaction wrote. */
+interface WrittenVersion {
+  readonly old: VersionRow | undefined;
+  readonly row: VersionRow;
+}
+
+interface FoldParts {
+  readonly lookups: HapiLookups;
+  readonly definitions: TagDefinitions;
+  readonly reading: HapiReading;
+  /** Tags are in tables; otherwise the body holds them. */
+  readonly hasTags: boolean;
+}
+
+/**
+ * Joins the rows that one transaction of HAPI writes: the resource (its type, id and current version), its versions (their bodies) and
+ * their tags. Hibernate flushes inserts, then updates, then deletes, and a bundle may flush several times, so no order is assumed.
+ *
+ * | # | rows in the transaction                                        | change                                    |
+ * |---|----------------------------------------------------------------|-------------------------------------------|
+ * | 1 | a version inserted, or updated to another number (history off) | to that version, one after another        |
+ * | 2 | a version updated, same number, another text                   | rewritten, if it is the current one       |
+ * | 3 | a version updated from a large object to a text                | nothing: the same body in another place   |
+ * | 4 | the resource deleted (expunged) that was alive                 | delete                                    |
+ * | 5 | a version deleted                                              | nothing                                   |
+ * | 6 | tags of a version that the transaction did not write           | other labels, if it is the current one    |
+ * | 7 | anything else of the resource (flags of an index)              | nothing                                   |
+ */
+export class HapiFold implements TransactionFold {
+  readonly #parts: FoldParts;
+  readonly #readers = new Map<number, TupleReader>();
+  #resources = new Map<string, ChangedResource>();
+  #versions: WrittenVersion[] = [];
+  #removed = new Map<string, VersionRow>();
+  #tagsAdded: TagRow[] = [];
+  #tagsRemoved: TagRow[] = [];
+  /** Versions of this transaction whose changes are out already, by pid. */
+  #done = new Set<string>();
+  #held = 0;
+
+  constructor(parts: FoldParts) {
+    this.#parts = parts;
+  }
+
+  get held(): number {
+    return this.#held;
+  }
+
+  describe(relation: Relation, { table }: FollowedTable): void {
+    if (!(table in TABLES)) throw new HeadwaterError('internal', `${table} is not a table of HAPI`);
+    this.#readers.set(relation.oid, new TupleReader(relation, table as TableName));
+  }
+
+  add(oid: number, old: Tuple | undefined, row: Tuple | undefined): readonly RowChange[] {
+    const reader = this.#readers.get(oid);
+    if (!reader) return [];
+    const before = old && reader.read(old);
+    const after = row && reader.read(row, old);
+    switch (reader.table) {
+      case 'hfj_resource':
+        this.#addResource(before && resourceRow(before), after && resourceRow(after));
+        break;
+      case 'hfj_res_ver':
+        this.#addVersion(
+          before && old && versionRow(before, reader.body(old)),
+          after && row && versionRow(after, reader.body(row, old)),
+        );
+        break;
+      case 'hfj_history_tag':
+        if (before) this.#tagsRemoved.push(tagRow(before));
+        if (after) this.#tagsAdded.push(tagRow(after));
+        break;
+      case 'hfj_tag_def':
+        if (after) this.#parts.definitions.add(tagDefinition(after));
+    }
+    return [];
+  }
+
+  async complete(lookup: Lookup, isEnd: boolean): Promise<readonly RowChange[]> {
+    const changes = [...(await this.#written(lookup, isEnd)), ...(await this.#relabelled(lookup))];
+    // Deletes come first: the id of an expunged resource may belong to a new one in the same transaction.
+    const all = [...(await this.#expunged(lookup)), ...changes];
+    for (const { row } of this.#versions) this.#done.add(row.pid);
+    if (isEnd) this.#done = new Set();
+    this.#resources = new Map();
+    this.#versions = [];
+    this.#removed = new Map();
+    [this.#tagsAdded, this.#tagsRemoved] = [[], []];
+    this.#held = 0;
+    return all;
+  }
+
+  #addResource(before: ResourceRow | undefined, after: ResourceRow | undefined): void {
+    const key = (before ?? after)?.resId ?? '';
+    const known = this.#resources.get(key);
+    this.#resources.set(key, { before: known ? known.before : before, after });
+  }
+
+  #addVersion(old: VersionRow | undefined, row: VersionRow | undefined): void {
+    if (!row) {
+      if (old) this.#removed.set(versionKey(old), old); // 5
+      return;
+    }
+    this.#versions.push({ old, row });
+    this.#held += (row.body?.length ?? 0) + (old?.body?.length ?? 0);
+  }
+
+  /** Rows 1 to 3. */
+  async #written(lookup: Lookup, isEnd: boolean): Promise<RowChange[]> {
+    const { lookups, reading } = this.#parts;
+    const written = this.#versions.filter(({ old, row }) => isNewVersion(old, row) || isRewritten(old, row));
+    if (written.length === 0) return [];
+    const resources = await this.#identities(
+      lookup,
+      written.map(({ row }) => row.resId),
+    );
+    const labels = await this.#labels(lookup, written, isEnd);
+    const previous = await lookups.versions(lookup, this.#wantedBefore(written, resources));
+    const changes: RowChange[] = [];
+    const last = new Map<string, SourceRow>();
+    for (const { old, row } of written) {
+      const resource = resources.get(row.resId);
+      if (!resource) continue; // expunged meanwhile, which its own transaction says
+      const after = versionAsRow(resource, row, labels.get(row.pid) ?? null, reading);
+      if (!isNewVersion(old, row)) {
+        if (resource.version !== row.version || !old) continue; // 2: of an older version
+        const was = versionAsRow(resource, old, labels.get(row.pid) ?? null, reading);
+        changes.push({ old: was, row: after });
+        continue;
+      }
+      const before = last.get(row.resId) ?? this.#before({ old, row }, resource, previous);
+      changes.push({ old: before, row: after });
+      last.set(row.resId, after);
+    }
+    return changes;
+  }
+
+  /** Returns a resource as it was before its first new version; undefined if there was none. */
+  #before(
+    { old, row }: WrittenVersion,
+    resource: ResourceRow,
+    previous: ReadonlyMap<string, VersionRow>,
+  ): SourceRow | undefined {
+    const { reading } = this.#parts;
+    const changed = this.#resources.get(row.resId);
+    if (old) return versionAsRow(resource, old, null, reading); // history off
+    const was = changed?.before;
+    if (was?.deleted || (changed && !was) || row.version === '1') return undefined;
+    const key = { resId: row.resId, version: was?.version ?? String(Number(row.version) - 1) };
+    const version = this.#removed.get(versionKey(key)) ?? previous.get(versionKey(key));
+    const named = was ?? { ...resource, version: key.version };
+    return version ? versionAsRow(named, version, null, reading) : lostRow(named, reading);
+  }
+
+  /** The versions before the transaction that have to be known: those of resources that may belong to a patient. */
+  #wantedBefore(
+    written: readonly WrittenVersion[],
+    resources: ReadonlyMap<string, ResourceRow>,
+  ): { resId: string; version: string }[] {
+    const wanted = new Map<string, { resId: string; version: string }>();
+    for (const { old, row } of written) {
+      const changed = this.#resources.get(row.resId);
+      const was = changed?.before;
+      if (old || wanted.has(row.resId) || (changed && !was) || was?.deleted || row.version === '1') continue;
+      if (!isCompartmentType(resources.get(row.resId)?.type ?? '')) continue;
+      const version = was?.version ?? String(Number(row.version) - 1);
+      if (!this.#removed.has(versionKey({ resId: row.resId, version })))
+        wanted.set(row.resId, { resId: row.resId, version });
+    }
+    return [...wanted.values()];
+  }
+
+  /** Row 4. */
+  async #expunged(lookup: Lookup): Promise<RowChange[]> {
+    const gone = [...this.#resources.values()].flatMap(({ before, after }) =>
+      before && !after && !before.deleted ? [before] : [],
+    );
+    if (gone.length === 0) return [];
+    const { lookups, reading } = this.#parts;
+    const unknown = gone.filter((resource) => !this.#removed.has(versionKey(resource)));
+    const kept = await lookups.versions(lookup, unknown);
+    return gone.map((resource) => {
+      const version = this.#removed.get(versionKey(resource)) ?? kept.get(versionKey(resource));
+      const old = version ? versionAsRow(resource, version, null, reading) : lostRow(resource, reading);
+      return { old, row: undefined };
+    });
+  }
+
+  /** Row 6. */
+  async #relabelled(lookup: Lookup): Promise<RowChange[]> {
+    const { lookups, reading, definitions } = this.#parts;
+    const own = new Set([...this.#versions.map(({ row }) => row.pid), ...this.#done]);
+    const removed = new Set([...this.#removed.values()].map(({ pid }) => pid));
+    const [added, taken] = [this.#tagsAdded, this.#tagsRemoved].map((tags) =>
+      tags.filter(({ versionPid }) => !own.has(versionPid) && !removed.has(versionPid)),
+    ) as [TagRow[], TagRow[]];
+    const pids = [...new Set([...added, ...taken].map(({ versionPid }) => versionPid))];
+    if (pids.length === 0) return [];
+    const versions = await lookups.versionsByPid(lookup, pids);
+    const resources = await this.#identities(
+      lookup,
+      versions.map(({ resId }) => resId),
+    );
+    const now = groupByVersion(await lookups.tags(lookup, pids));
+    const [addedTo, takenFrom] = [groupByVersion(added), groupByVersion(taken)];
+    await definitions.require(lookup, [...now.values(), ...takenFrom.values()].flat());
+    return versions.flatMap((version) => {
+      const resource = resources.get(version.resId);
+      if (resource?.version !== version.version) return [];
+      const tags = now.get(version.pid) ?? [];
+      const before = [
+        ...tags.filter((tag) => !addedTo.get(version.pid)?.includes(tag)),
+        ...(takenFrom.get(version.pid) ?? []),
+      ];
+      const old = versionAsRow(resource, version, definitions.labels(before), reading);
+      return [{ old, row: { ...old, extra: { ...old.extra, labels: definitions.labels(tags) } } }];
+    });
+  }
+
+  /** Returns type, id and current version of resources: from the transaction, or else as the source has them. */
+  async #identities(lookup: Lookup, resIds: readonly string[]): Promise<Map<string, ResourceRow>> {
+    const known = new Map<string, ResourceRow>();
+    for (const [resId, { before, after }] of this.#resources) {
+      const row = after ?? before;
+      if (row) known.set(resId, row);
+    }
+    const unknown = [...new Set(resIds)].filter((resId) => !known.has(resId));
+    if (unknown.length === 0) return known;
+    return new Map([...known, ...(await this.#parts.lookups.resources(lookup, unknown))]);
+  }
+
+  /** Returns the labels of versions that the transaction wrote. All tags of an inserted version are in its own transaction. */
+  async #labels(
+    lookup: Lookup,
+    versions: readonly WrittenVersion[],
+    isEnd: boolean,
+  ): Promise<Map<string, string>> {
+    const { definitions, hasTags, lookups } = this.#parts;
+    if (!hasTags) return new Map();
+    const pids = versions.map(({ row }) => row.pid);
+    const asked = versions.filter(({ old }) => old !== undefined || !isEnd).map(({ row }) => row.pid);
+    const tags = groupByVersion(isEnd ? this.#tagsAdded : []);
+    for (const [pid, taken] of groupByVersion(isEnd ? this.#tagsRemoved : []))
+      tags.set(
+        pid,
+        (tags.get(pid) ?? []).filter((tag) => !taken.includes(tag)),
+      );
+    if (asked.length > 0)
+      for (const [pid, ids] of groupByVersion(await lookups.tags(lookup, asked))) tags.set(pid, ids);
+    await definitions.require(lookup, [...tags.values()].flat());
+    return new Map(pids.map((pid) => [pid, definitions.labels(tags.get(pid) ?? [])]));
+  }
+}
+
+function isNewVersion(old: VersionRow | undefined, row: VersionRow): boolean {
+  return !old || old.version !== row.version;
+}
+
+/** A text that was in a large object before is the same one. */
+function isRewritten(old: VersionRow | undefined, row: VersionRow): boolean {
+  return old !== undefined && old.body !== null && !(row.body && old.body.equals(row.body));
+}
+
+/** Returns ids of tags by pid of their version. */
+function groupByVersion(tags: readonly TagRow[]): Map<string, string[]> {
+  const grouped = new Map<string, string[]>();
+  for (const { versionPid, tagId } of tags) {
+    const ids = grouped.get(versionPid);
+    if (ids) ids.push(tagId);
+    else grouped.set(versionPid, [tagId]);
+  }
+  return grouped;
+}
