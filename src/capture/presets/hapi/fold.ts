@@ -40,7 +40,7 @@ interface FoldParts {
  * | # | rows in the transaction                                        | change                                    |
  * |---|----------------------------------------------------------------|-------------------------------------------|
  * | 1 | a version inserted, or updated to another number (history off) | to that version, one after another        |
- * | 2 | a version updated, same number, another text                   | rewritten, if it is the current one       |
+ * | 2 | a version updated, same number                                 | rewritten, if it is the current one       |
  * | 3 | a version updated from a large object to a text                | nothing: the same body in another place   |
  * | 4 | the resource deleted (expunged) that was alive                 | delete                                    |
  * | 5 | a version deleted                                              | nothing                                   |
@@ -51,7 +51,8 @@ export class HapiFold implements TransactionFold {
   readonly #parts: FoldParts;
   readonly #readers = new Map<number, TupleReader>();
   #resources = new Map<string, ChangedResource>();
-  #versions: WrittenVersion[] = [];
+  /** By pid, in the order of their first row. */
+  #versions = new Map<string, WrittenVersion>();
   #removed = new Map<string, VersionRow>();
   #tagsAdded: TagRow[] = [];
   #tagsRemoved: TagRow[] = [];
@@ -101,10 +102,10 @@ export class HapiFold implements TransactionFold {
     const changes = [...(await this.#written(lookup, isEnd)), ...(await this.#relabelled(lookup))];
     // Deletes come first: the id of an expunged resource may belong to a new one in the same transaction.
     const all = [...(await this.#expunged(lookup)), ...changes];
-    for (const { row } of this.#versions) this.#done.add(row.pid);
+    for (const pid of this.#versions.keys()) this.#done.add(pid);
     if (isEnd) this.#done = new Set();
     this.#resources = new Map();
-    this.#versions = [];
+    this.#versions = new Map();
     this.#removed = new Map();
     [this.#tagsAdded, this.#tagsRemoved] = [[], []];
     this.#held = 0;
@@ -122,14 +123,15 @@ export class HapiFold implements TransactionFold {
       if (old) this.#removed.set(versionKey(old), old); // 5
       return;
     }
-    this.#versions.push({ old, row });
+    const known = this.#versions.get(row.pid); // a version may be inserted, and updated by a later flush
+    this.#versions.set(row.pid, { old: known ? known.old : old, row });
     this.#held += (row.body?.length ?? 0) + (old?.body?.length ?? 0);
   }
 
   /** Rows 1 to 3. */
   async #written(lookup: Lookup, isEnd: boolean): Promise<RowChange[]> {
     const { lookups, reading } = this.#parts;
-    const written = this.#versions.filter(({ old, row }) => isNewVersion(old, row) || isRewritten(old, row));
+    const written = [...this.#versions.values()].filter(({ old, row }) => !isMoved(old, row));
     if (written.length === 0) return [];
     const resources = await this.#identities(
       lookup,
@@ -210,7 +212,7 @@ export class HapiFold implements TransactionFold {
   /** Row 6. */
   async #relabelled(lookup: Lookup): Promise<RowChange[]> {
     const { lookups, reading, definitions } = this.#parts;
-    const own = new Set([...this.#versions.map(({ row }) => row.pid), ...this.#done]);
+    const own = new Set([...this.#versions.keys(), ...this.#done]);
     const removed = new Set([...this.#removed.values()].map(({ pid }) => pid));
     const [added, taken] = [this.#tagsAdded, this.#tagsRemoved].map((tags) =>
       tags.filter(({ versionPid }) => !own.has(versionPid) && !removed.has(versionPid)),
@@ -277,9 +279,9 @@ function isNewVersion(old: VersionRow | undefined, row: VersionRow): boolean {
   return !old || old.version !== row.version;
 }
 
-/** A text that was in a large object before is the same one. */
-function isRewritten(old: VersionRow | undefined, row: VersionRow): boolean {
-  return old !== undefined && old.body !== null && !(row.body && old.body.equals(row.body));
+/** Its body, which was in a large object, is a text now: the same one. */
+function isMoved(old: VersionRow | undefined, row: VersionRow): boolean {
+  return old?.version === row.version && old.body === null && row.body !== null;
 }
 
 /** Returns ids of tags by pid of their version. */
