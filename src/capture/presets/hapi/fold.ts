@@ -51,7 +51,7 @@ export class HapiFold implements TransactionFold {
   readonly #parts: FoldParts;
   readonly #readers = new Map<number, TupleReader>();
   #resources = new Map<string, ChangedResource>();
-  /** By pid, in the order of their first row. */
+  /** The versions by pid, in the order of their first row. */
   #versions = new Map<string, WrittenVersion>();
   #removed = new Map<string, VersionRow>();
   #tagsAdded: TagRow[] = [];
