@@ -105,6 +105,7 @@ public final class HapiServer {
       settings.setDeleteExpungeEnabled(true);
       settings.setAllowMultipleDelete(true);
       settings.setUpdateWithHistoryRewriteEnabled(true);
+      settings.setJobFastTrackingEnabled(true);
       settings.setReuseCachedSearchResultsForMillis(null);
       return settings;
     }
