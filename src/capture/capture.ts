@@ -122,6 +122,7 @@ export class Capture implements Service {
     const facts = { stored, catalog, topics, prefix, slot: source.slot };
     const refusal = refusalOf(facts);
     if (refusal !== undefined) throw new HeadwaterError('blocked', refusal);
+    if (stored?.pending === 'none') source.requireFollowed(catalog, stored.coverage);
     return facts;
   }
 

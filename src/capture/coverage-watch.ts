@@ -91,6 +91,7 @@ export class CoverageWatch {
         `the source is another server or timeline now (${catalog.systemId}, ${catalog.timeline}) than at the start of the stream`,
       );
     source.requireTables(catalog);
+    source.requireFollowed(catalog, this.#proved);
     const [problem] = source.problemsOf(catalog);
     if (problem && !problem.mend) throw new HeadwaterError('blocked', problem.text);
     const now = source.coverageOf(catalog);

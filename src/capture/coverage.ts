@@ -37,6 +37,19 @@ export function coverageOf(
   return facts;
 }
 
+/**
+ * Returns a table that was followed and is not found any more; undefined if all are there. With other settings than then, tables may
+ * be left out on purpose.
+ */
+export function lostTable(proved: readonly CoverageFact[], now: readonly CoverageFact[]): string | undefined {
+  const settings = (facts: readonly CoverageFact[]): string =>
+    facts.find(({ subject }) => subject === SETTINGS)?.value ?? '';
+  if (settings(proved) !== settings(now)) return undefined;
+  const present = new Set(now.map(({ subject }) => subject));
+  return proved.find(({ subject, value }) => /^table /.test(subject) && value !== '' && !present.has(subject))
+    ?.subject;
+}
+
 /** Returns the name of the first fact that has changed since it was proved; undefined if none has. */
 export function coverageGap(
   proved: readonly CoverageFact[],
@@ -44,7 +57,7 @@ export function coverageGap(
 ): string | undefined {
   const before = new Map(proved.map(({ subject, value }) => [subject, value]));
   const changed = now.find(({ subject, value }) => !same(before.get(subject), value));
-  if (changed) return changed.subject;
+  if (changed) return before.has(changed.subject) ? changed.subject : `${changed.subject}, which is new,`;
   const present = new Set(now.map(({ subject }) => subject));
   return proved.find(({ subject }) => !present.has(subject))?.subject;
 }

@@ -10,7 +10,7 @@ import { openSession } from '../database/session.ts';
 import type { CoverageFact } from '../events/position.ts';
 import { findTables, readCatalog } from './catalog.ts';
 import type { Catalog } from './catalog.ts';
-import { coverageOf } from './coverage.ts';
+import { coverageOf, lostTable } from './coverage.ts';
 import { problemsOf } from './source-checks.ts';
 import type { Problem, SourceNames } from './source-checks.ts';
 import type { Preset } from './presets/preset.ts';
@@ -126,6 +126,16 @@ export class Source {
     if (!missing) return;
     const of = `${missing.schema}.${missing.table}`;
     throw new HeadwaterError('unavailable', `the source has no table ${of} (${setting})`);
+  }
+
+  /** Throws `unavailable` if a table that was followed is gone. A schema is looked through, so nothing else would miss it. */
+  requireFollowed(catalog: Catalog, proved: readonly CoverageFact[]): void {
+    const lost = this.preset.schema && lostTable(proved, this.coverageOf(catalog));
+    if (lost !== undefined)
+      throw new HeadwaterError(
+        'unavailable',
+        `the source has no ${lost} any more; bring it back, or run headwater reload to delete its resources`,
+      );
   }
 
   problemsOf(catalog: Catalog): readonly Problem[] {

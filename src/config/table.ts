@@ -117,8 +117,8 @@ export const TABLE = {
   sourceTypes: setting('SOURCE_TYPES', TYPES, 'Resource types to follow; without it all.', { default: '' }),
   sourceExcludeTypes: setting('SOURCE_EXCLUDE_TYPES', TYPES, 'Resource types to leave out.', {
     default: {
-      words: '`Binary` for preset hapi, else none',
-      from: (read) => (read('SOURCE_PRESET') === 'hapi' ? 'Binary' : ''),
+      words: '`Binary` for presets hapi and medplum, else none',
+      from: (read) => (['hapi', 'medplum'].includes(read('SOURCE_PRESET')) ? 'Binary' : ''),
     },
   }),
   sourceTimeZone: setting(
@@ -132,6 +132,12 @@ export const TABLE = {
     oneOf('versioned', 'inline'),
     "Preset hapi: the server's tag_storage_mode.",
     { default: 'versioned' },
+  ),
+  sourceMedplumMeta: setting(
+    'SOURCE_MEDPLUM_META',
+    oneOf('plain', 'extended'),
+    "Preset medplum: with or without Medplum's own members of meta (project, author, account, compartment).",
+    { default: 'plain' },
   ),
   sourceBaseUrls: setting(
     'SOURCE_BASE_URLS',

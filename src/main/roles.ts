@@ -169,6 +169,7 @@ function presetSettings(settings: Shared['settings']): PresetSettings {
     tenants: settings.sourceTenant,
     timeZone: settings.sourceTimeZone,
     hapiTags: settings.sourceHapiTags,
+    medplumMeta: settings.sourceMedplumMeta,
     types: settings.sourceTypes,
     excludeTypes: settings.sourceExcludeTypes,
   };

@@ -5,6 +5,7 @@ import type { Exported } from '../faults/exported.ts';
 import { HapiServer } from '../servers/hapi/hapi-server.ts';
 import type { HapiOptions } from '../servers/hapi/hapi-server.ts';
 import { sharedStack } from '../support/stack.ts';
+import { assertComposes } from './composes.ts';
 import { HapiWriter, resourcesOf } from './hapi-writer.ts';
 import { historySeeds } from './history-seeds.ts';
 import { Random } from './random.ts';
@@ -88,9 +89,3 @@ for (const kind of KINDS)
       });
     }
   });
-
-/** I3: the earlier export with the changes is the later one. */
-function assertComposes(earlier: Exported, { output, deleted }: Exported, later: Exported): void {
-  const composed = new Map([...earlier.output, ...output].filter(([key]) => !deleted.has(key)));
-  assert.deepEqual(new Map([...composed].sort()), new Map([...later.output].sort()));
-}

@@ -1,6 +1,7 @@
 import { columnsPreset } from './columns/preset.ts';
 import { hapiPreset } from './hapi/preset.ts';
 import { headwaterPreset } from './headwater/preset.ts';
+import { medplumPreset } from './medplum/preset.ts';
 import type { Preset } from './preset.ts';
 import { DEFAULT_SETTINGS } from './settings.ts';
 import type { PresetSettings } from './settings.ts';
@@ -17,5 +18,7 @@ export function presetOf(given: Partial<PresetSettings>): Preset {
       return columnsPreset(settings.preset, settings);
     case 'hapi':
       return hapiPreset(settings);
+    case 'medplum':
+      return medplumPreset(settings);
   }
 }

@@ -1,5 +1,6 @@
 import { renderWithColumns } from './columns/render.ts';
 import { renderHapi } from './hapi/render.ts';
+import { renderMedplum } from './medplum/render.ts';
 import type { Rendering } from './rendering.ts';
 import type { SourceRow } from './source-row.ts';
 
@@ -15,5 +16,7 @@ export function render(row: SourceRow, body: Buffer, rendering: Rendering): Buff
       return renderWithColumns(row, body);
     case 'hapi':
       return renderHapi(row, body);
+    case 'medplum':
+      return rendering.extended ? body : renderMedplum(body);
   }
 }

@@ -5,6 +5,8 @@ export type Rendering =
   /** meta.versionId and meta.lastUpdated come from columns. */
   | { readonly kind: 'meta from columns' }
   /** The id and most of meta come from columns and tables of HAPI. */
-  | { readonly kind: 'hapi' };
+  | { readonly kind: 'hapi' }
+  /** Members of meta that the API hides go, unless it is asked to show them. */
+  | { readonly kind: 'medplum'; readonly extended: boolean };
 
 export const AS_STORED: Rendering = { kind: 'as stored' };

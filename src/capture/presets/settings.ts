@@ -17,6 +17,8 @@ export interface PresetSettings extends PickedTypes {
   readonly timeZone: string;
   /** Where HAPI keeps tags: in tables for each version, or in the body. */
   readonly hapiTags: 'versioned' | 'inline';
+  /** Whether Medplum's own members of meta are exported. */
+  readonly medplumMeta: 'plain' | 'extended';
 }
 
 export const DEFAULT_SETTINGS: PresetSettings = {
@@ -28,6 +30,7 @@ export const DEFAULT_SETTINGS: PresetSettings = {
   tenants: [],
   timeZone: 'UTC',
   hapiTags: 'versioned',
+  medplumMeta: 'plain',
   types: [],
   excludeTypes: [],
 };

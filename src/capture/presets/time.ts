@@ -5,11 +5,11 @@ export function parseTimestamp(text: string | null): number | null {
   return Number.isNaN(time) ? null : time;
 }
 
-/** The same time as a FHIR instant (R4 datatypes, instant), with every digit of the fraction; undefined if it is none. */
+/** The same time as a FHIR instant (R4 datatypes, instant), with at least ms and every digit; undefined if it is none. */
 export function instantOf(text: string): string | undefined {
-  const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d(?:\.\d{1,6})?)([+-]\d\d)(:\d\d)?$/.exec(text);
+  const match = /^(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.(\d{1,6}))?([+-]\d\d)(:\d\d)?$/.exec(text);
   if (!match) return undefined;
-  const [, day = '', time = '', hours = '', minutes = ':00'] = match;
+  const [, day = '', time = '', fraction = '', hours = '', minutes = ':00'] = match;
   const offset = `${hours}${minutes}`;
-  return `${day}T${time}${offset === '+00:00' ? 'Z' : offset}`;
+  return `${day}T${time}.${fraction.padEnd(3, '0')}${offset === '+00:00' ? 'Z' : offset}`;
 }

@@ -4,7 +4,7 @@ import { AS_STORED } from '../rendering.ts';
 import { rowPreset } from '../row-preset.ts';
 import { fingerprintOf, splitTable } from '../settings.ts';
 import type { PresetSettings } from '../settings.ts';
-import { tenantPreflight } from '../tenants.ts';
+import { tenantsPreflight } from '../tenants.ts';
 import { typeChoice } from '../type-choice.ts';
 
 /** The columns of a table; null for a column that it does not have. */
@@ -72,7 +72,7 @@ export function columnsPreset(name: 'columns' | 'hfs' | 'wso2', settings: Preset
     follows: typeChoice(settings),
     mappings: () => [mapping],
     preflights: ([table]) =>
-      table && tenant !== null && one === undefined ? [tenantPreflight(table, tenant)] : [],
+      table && tenant !== null && one === undefined ? [tenantsPreflight([table], tenant)] : [],
   });
 }
 
