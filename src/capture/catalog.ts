@@ -57,6 +57,8 @@ export interface CatalogTable {
   readonly replicaIdentity: string;
   readonly owned: boolean;
   readonly readable: boolean;
+  /** It has row-level security. */
+  readonly hasPolicies: boolean;
   /** Row-level security hides rows from our role. */
   readonly rowSecurity: boolean;
   readonly partition: boolean;
@@ -93,6 +95,7 @@ const TABLE = `json_build_object(
   'oid', c.oid::bigint, 'xmin', c.xmin::text, 'filenode', pg_relation_filenode(c.oid)::text, 'kind', c.relkind,
   'persistence', c.relpersistence, 'replicaIdentity', c.relreplident, 'owned', pg_has_role(c.relowner, 'USAGE'),
   'readable', has_table_privilege(c.oid, 'SELECT'),
+  'hasPolicies', c.relrowsecurity,
   'rowSecurity', c.relrowsecurity AND NOT (role.rolsuper OR role.rolbypassrls)
     AND (c.relforcerowsecurity OR NOT pg_has_role(c.relowner, 'USAGE')),
   'partition', c.relispartition, 'children', (SELECT count(*) FROM pg_inherits WHERE inhparent = c.oid),

@@ -6,6 +6,8 @@ import type { FollowedColumn, FollowedTable } from './presets/preset.ts';
 export interface Problem {
   /** One line for the operator, which says what to run. */
   readonly text: string;
+  /** The SQL that it names, with `<user>` for Headwater's role; absent if no SQL helps. */
+  readonly run?: readonly string[];
   /** SQL that Headwater runs itself, on its own objects; undefined if an operator has to act. */
   readonly mend?: readonly string[];
 }
@@ -214,6 +216,7 @@ function publicationProblems(
   const ours = owner === prefix && publication.owned;
   const found = (text: string, ...sql: readonly string[]): Problem => ({
     ...problem(text, sql.join('; ')),
+    run: sql,
     ...(ours && { mend: sql }),
   });
   const problems: Problem[] = [];
@@ -250,7 +253,7 @@ function publicationProblems(
 }
 
 function problem(text: string, sql: string, more = ''): Problem {
-  return { text: `${text}; run ${sql}${more === '' ? '' : ` ${more}`}` };
+  return { text: `${text}; run ${sql}${more === '' ? '' : ` ${more}`}`, run: [sql] };
 }
 
 export function qualified({ schema, table }: Pick<FollowedTable, 'schema' | 'table'>): string {

@@ -14,7 +14,7 @@ import { coverageOf, lostTable } from './coverage.ts';
 import { problemsOf } from './source-checks.ts';
 import type { Problem, SourceNames } from './source-checks.ts';
 import type { Preset } from './presets/preset.ts';
-import { lookupOver } from './source-lookup.ts';
+import { wrongAnswers } from './source-report.ts';
 import { parseHistory } from './timeline.ts';
 import type { Timelines } from './timeline.ts';
 
@@ -92,6 +92,11 @@ export class Source {
     return catalog;
   }
 
+  /** A session for long queries. The caller ends it. */
+  readingSession(): Promise<pg.Client> {
+    return openSession(this.#url, 'load');
+  }
+
   /** A session for `catalogOver`. The caller ends it. */
   catalogSession(): Promise<pg.Client> {
     return openSession(this.#url, 'catalog');
@@ -108,7 +113,7 @@ export class Source {
         this.requireTables(catalog);
         const [first, ...more] = this.problemsOf(catalog);
         if (!first) {
-          await this.#ask(client, catalog);
+          for await (const text of wrongAnswers(this, catalog)) throw new HeadwaterError('blocked', text);
           return catalog;
         }
         if (!first.mend || round > 0) throw new HeadwaterError('blocked', first.text);
@@ -144,14 +149,6 @@ export class Source {
 
   coverageOf(catalog: Catalog): CoverageFact[] {
     return coverageOf(catalog, this.publication, this.preset.fingerprint);
-  }
-
-  /** Asks the preset's questions. Throws `blocked` with the first answer that is wrong. */
-  async #ask(client: pg.Client, { followed }: Catalog): Promise<void> {
-    for (const { sql, problem } of this.preset.preflights(followed)) {
-      const text = problem(await lookupOver(client)(sql, []));
-      if (text !== undefined) throw new HeadwaterError('blocked', text);
-    }
   }
 
   /** Returns the part of PostgreSQL's history that this server has. */

@@ -53,6 +53,11 @@ export function readSettings(roles?: readonly Role[], otherwise: Environment = {
   return parseSettings({ ...otherwise, ...process.env }, roles);
 }
 
+/** Returns whether the environment names a value. */
+export function isSet(name: keyof Settings): boolean {
+  return readText(process.env, TABLE[name].name) !== undefined;
+}
+
 /**
  * @param roles the roles to run, instead of those the environment names
  * @throws `bad-config`; its message has one line for each setting that is missing, wrong or unknown

@@ -97,6 +97,30 @@ program
   .option('--json', 'print the result as JSON')
   .action(run(commands.storageCheck));
 
+const source = program
+  .command('source')
+  .description('the FHIR server whose database is followed: HEADWATER_SOURCE_*');
+source
+  .command('check')
+  .description('say what is missing so that it can be followed; change nothing; exit with 1 if anything is')
+  .option('--json', 'print the findings as JSON')
+  .action(run(commands.sourceCheck));
+source
+  .command('sql')
+  .description('print what a superuser of its database has to run; change nothing')
+  .option('--user <name>', 'the role that Headwater logs in as (default: the user of HEADWATER_SOURCE_URL)')
+  .action(run(commands.sourceSql));
+source
+  .command('verify')
+  .description(
+    "compare its resources, as they would be exported, with its API's answers; exit with 1 if any differ",
+  )
+  .requiredOption('--fhir <url>', "base URL of the server's API")
+  .addOption(new Option('--sample <n>', 'resources of each type to compare').default('20'))
+  .option('--token <token>', 'bearer token for its API')
+  .option('--json', 'print the findings as JSON')
+  .action(run(commands.sourceVerify));
+
 const access = program.command('access').description('who may export what: the access file and tokens');
 access
   .command('check')

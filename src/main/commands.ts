@@ -199,6 +199,20 @@ export const accessKey: AccessCommands['accessKey'] = async (...given) =>
 export const accessToken: AccessCommands['accessToken'] = async (...given) =>
   (await accessCommands()).accessToken(...given);
 
+/** Loaded when one is used. */
+function sourceCommands(): Promise<typeof import('./source-commands.ts')> {
+  return import('./source-commands.ts');
+}
+
+type SourceCommands = Awaited<ReturnType<typeof sourceCommands>>;
+
+export const sourceCheck: SourceCommands['sourceCheck'] = async (...given) =>
+  (await sourceCommands()).sourceCheck(...given);
+export const sourceSql: SourceCommands['sourceSql'] = async (...given) =>
+  (await sourceCommands()).sourceSql(...given);
+export const sourceVerify: SourceCommands['sourceVerify'] = async (...given) =>
+  (await sourceCommands()).sourceVerify(...given);
+
 async function clientSettings(): Promise<Settings> {
   return readSettings([], await localSettings());
 }

@@ -4,9 +4,6 @@ import { Supervisor } from '../base/service.ts';
 import type { HealthReporter, Logger, Service, ServiceHealth } from '../base/service.ts';
 import { Capture } from '../capture/capture.ts';
 import { ProblemLog } from '../capture/problem-log.ts';
-import { presetOf } from '../capture/presets/presets.ts';
-import type { PresetSettings } from '../capture/presets/settings.ts';
-import { Source } from '../capture/source.ts';
 import type { Role } from '../config/roles.ts';
 import type { Settings } from '../config/settings.ts';
 import { RequestSeal } from '../events/request-seal.ts';
@@ -27,6 +24,7 @@ import { untilEnded } from './ending.ts';
 import { jobTablesService } from './job-tables.ts';
 import { processMetrics } from './process-metrics.ts';
 import { Shared } from './shared.ts';
+import { sourceOf } from './source-of.ts';
 import { watchEventLoop } from './watchdog.ts';
 import { worker } from './worker-role.ts';
 
@@ -124,14 +122,7 @@ async function capture(
   health: HealthReporter,
 ): Promise<Service> {
   const codecs = await log.codecs();
-  const preset = presetOf(presetSettings(settings));
-  const source = new Source({
-    url: settings.sourceUrl,
-    slot: settings.slot,
-    publication: settings.publication,
-    prefix: settings.topicPrefix,
-    preset,
-  });
+  const source = sourceOf(settings);
   return new Capture({
     prefix: settings.topicPrefix,
     source,
@@ -147,7 +138,7 @@ async function capture(
     rows: {
       maxBytes: settings.maxResourceBytes,
       references: new References(settings.sourceBaseUrls),
-      rendering: preset.rendering,
+      rendering: source.preset.rendering,
     },
     problems,
     metrics: metrics.capture,
@@ -157,22 +148,6 @@ async function capture(
     health,
     onLoad: ({ resources }) => metrics.capture.loaded(resources),
   });
-}
-
-function presetSettings(settings: Shared['settings']): PresetSettings {
-  return {
-    preset: settings.sourcePreset,
-    table: settings.sourceTable,
-    schema: settings.sourceSchema,
-    columns: settings.sourceColumns,
-    meta: settings.sourceMeta,
-    tenants: settings.sourceTenant,
-    timeZone: settings.sourceTimeZone,
-    hapiTags: settings.sourceHapiTags,
-    medplumMeta: settings.sourceMedplumMeta,
-    types: settings.sourceTypes,
-    excludeTypes: settings.sourceExcludeTypes,
-  };
 }
 
 async function planner({ settings, log, logger }: Shared, health: HealthReporter): Promise<Service> {

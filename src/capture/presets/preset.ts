@@ -121,5 +121,7 @@ export interface Preset {
   tables(found: readonly FoundTable[]): readonly FollowedTable[];
   loads(tables: readonly FollowedTable[]): readonly LoadQuery[];
   preflights(tables: readonly FollowedTable[]): readonly Preflight[];
+  /** Tables that are read beside the followed ones. */
+  readonly alsoReads: readonly { readonly schema: string; readonly table: string }[];
   fold(): TransactionFold;
 }

@@ -16,6 +16,7 @@ export function rowPreset({ follows, mappings, preflights, ...rest }: RowPreset)
     tables: (found) => mappings(found).map(followedTable),
     loads: (tables) => tables.map((table) => loadQuery(mappingOf(table), follows)),
     preflights: (tables) => preflights?.(tables.map(mappingOf)) ?? [],
+    alsoReads: [],
     fold: () => new RowFold(follows),
   };
 }
