@@ -17,6 +17,8 @@ export interface Catalog {
   readonly database: string;
   readonly publication: CatalogPublication | null;
   readonly slot: CatalogSlot | null;
+  /** Every table of the schema that is looked through; none if the tables are known by name. */
+  readonly found: readonly FoundTable[];
   /** The tables that are followed. */
   readonly followed: readonly FollowedTable[];
   /** In the order of `followed`; null where there is no such table. */
@@ -153,9 +155,9 @@ export async function readCatalog(
     readonly slot: string;
     readonly followed: readonly FollowedTable[];
   },
-): Promise<Catalog> {
+): Promise<Omit<Catalog, 'found'>> {
   const { publication, slot, followed } = names;
-  const { rows } = await client.query<{ catalog: Omit<Catalog, 'followed'> }>(CATALOG, [
+  const { rows } = await client.query<{ catalog: Omit<Catalog, 'followed' | 'found'> }>(CATALOG, [
     publication,
     slot,
     followed.map(({ schema }) => schema),

@@ -57,9 +57,9 @@ export async function preparationFor(source: Reported, role: string): Promise<st
 /** Asks the preset's questions, and yields a line for each answer that is wrong. A question may look through whole tables. */
 export async function* wrongAnswers(
   source: Pick<Reported, 'preset' | 'readingSession'>,
-  { followed }: Catalog,
+  { followed, found }: Catalog,
 ): AsyncIterable<string> {
-  const preflights = source.preset.preflights(followed);
+  const preflights = source.preset.preflights(followed, found);
   if (preflights.length === 0) return;
   const client = await source.readingSession();
   try {

@@ -89,7 +89,7 @@ export class Source {
     const catalog = await readCatalog(client, { ...this.#names, followed: this.preset.tables(found) });
     if (catalog.standby)
       throw new HeadwaterError('unavailable', 'the source is a standby; capture needs the primary');
-    return catalog;
+    return { ...catalog, found };
   }
 
   /** A session for long queries. The caller ends it. */

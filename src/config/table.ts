@@ -139,6 +139,12 @@ export const TABLE = {
     "Preset medplum: with or without Medplum's own members of meta (project, author, account, compartment).",
     { default: 'plain' },
   ),
+  sourceAidboxCreatedAtUrl: setting(
+    'SOURCE_AIDBOX_CREATED_AT_URL',
+    url('http:', 'https:'),
+    'Preset aidbox: the extension of meta with the time at which a resource was made (BOX_FHIR_CREATEDAT_URL).',
+    { default: 'https://aidbox.app/ex/createdAt' },
+  ),
   sourceBaseUrls: setting(
     'SOURCE_BASE_URLS',
     urlList('http:', 'https:'),

@@ -25,6 +25,7 @@ function presetSettings(settings: Settings): PresetSettings {
     timeZone: settings.sourceTimeZone,
     hapiTags: settings.sourceHapiTags,
     medplumMeta: settings.sourceMedplumMeta,
+    aidboxCreatedAtUrl: settings.sourceAidboxCreatedAtUrl,
     types: settings.sourceTypes,
     excludeTypes: settings.sourceExcludeTypes,
   };

@@ -3,6 +3,7 @@ import pg from 'pg';
 import { Deployment } from '../faults/deployment.ts';
 import { exportNow } from '../faults/exported.ts';
 import type { Exported } from '../faults/exported.ts';
+import { AidboxWriter } from '../servers/aidbox/aidbox-writer.ts';
 import { MedplumWriter } from '../servers/medplum/medplum-writer.ts';
 import { HFS, PlainWriter, WSO2 } from '../servers/plain/plain-writer.ts';
 import type { PresetWriter } from '../servers/preset-writer.ts';
@@ -17,6 +18,8 @@ const TRANSACTIONS = 10;
 const SERVERS: readonly [name: string, make: () => PresetWriter][] = [
   ['of Medplum', () => new MedplumWriter(true)],
   ['of Medplum as of 2024', () => new MedplumWriter(false)],
+  ['of Aidbox', () => new AidboxWriter('aidbox')],
+  ['of FHIRbase', () => new AidboxWriter('fhirbase')],
   ['of Helios', () => new PlainWriter(HFS)],
   ['of WSO2', () => new PlainWriter(WSO2)],
 ];

@@ -120,7 +120,8 @@ export interface Preset {
   /** @param found the tables of `schema` */
   tables(found: readonly FoundTable[]): readonly FollowedTable[];
   loads(tables: readonly FollowedTable[]): readonly LoadQuery[];
-  preflights(tables: readonly FollowedTable[]): readonly Preflight[];
+  /** @param found as for `tables` */
+  preflights(tables: readonly FollowedTable[], found: readonly FoundTable[]): readonly Preflight[];
   /** Tables that are read beside the followed ones. */
   readonly alsoReads: readonly { readonly schema: string; readonly table: string }[];
   fold(): TransactionFold;

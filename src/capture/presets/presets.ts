@@ -1,3 +1,4 @@
+import { aidboxPreset } from './aidbox/preset.ts';
 import { columnsPreset } from './columns/preset.ts';
 import { hapiPreset } from './hapi/preset.ts';
 import { headwaterPreset } from './headwater/preset.ts';
@@ -20,5 +21,8 @@ export function presetOf(given: Partial<PresetSettings>): Preset {
       return hapiPreset(settings);
     case 'medplum':
       return medplumPreset(settings);
+    case 'aidbox':
+    case 'fhirbase':
+      return aidboxPreset(settings.preset, settings);
   }
 }

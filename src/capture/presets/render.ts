@@ -1,3 +1,4 @@
+import { renderAidbox } from './aidbox/render.ts';
 import { renderWithColumns } from './columns/render.ts';
 import { renderHapi } from './hapi/render.ts';
 import { renderMedplum } from './medplum/render.ts';
@@ -18,5 +19,7 @@ export function render(row: SourceRow, body: Buffer, rendering: Rendering): Buff
       return renderHapi(row, body);
     case 'medplum':
       return rendering.extended ? body : renderMedplum(body);
+    case 'aidbox':
+      return renderAidbox(row, body, rendering.dialect, rendering.createdAtUrl);
   }
 }

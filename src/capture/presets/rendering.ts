@@ -7,6 +7,8 @@ export type Rendering =
   /** The id and most of meta come from columns and tables of HAPI. */
   | { readonly kind: 'hapi' }
   /** Members of meta that the API hides go, unless it is asked to show them. */
-  | { readonly kind: 'medplum'; readonly extended: boolean };
+  | { readonly kind: 'medplum'; readonly extended: boolean }
+  /** The body is in Aidbox's form. */
+  | { readonly kind: 'aidbox'; readonly dialect: 'aidbox' | 'fhirbase'; readonly createdAtUrl: string };
 
 export const AS_STORED: Rendering = { kind: 'as stored' };

@@ -6,7 +6,10 @@ import type { TypeChoice } from './type-choice.ts';
 export interface RowPreset extends Pick<Preset, 'name' | 'fingerprint' | 'setting' | 'schema' | 'rendering'> {
   readonly follows: TypeChoice;
   readonly mappings: (found: readonly FoundTable[]) => readonly TableMapping[];
-  readonly preflights?: (mappings: readonly TableMapping[]) => readonly Preflight[];
+  readonly preflights?: (
+    mappings: readonly TableMapping[],
+    found: readonly FoundTable[],
+  ) => readonly Preflight[];
 }
 
 /** A preset of a server that keeps the current version of each resource in one row. */
@@ -15,7 +18,7 @@ export function rowPreset({ follows, mappings, preflights, ...rest }: RowPreset)
     ...rest,
     tables: (found) => mappings(found).map(followedTable),
     loads: (tables) => tables.map((table) => loadQuery(mappingOf(table), follows)),
-    preflights: (tables) => preflights?.(tables.map(mappingOf)) ?? [],
+    preflights: (tables, found) => preflights?.(tables.map(mappingOf), found) ?? [],
     alsoReads: [],
     fold: () => new RowFold(follows),
   };

@@ -19,6 +19,8 @@ export interface PresetSettings extends PickedTypes {
   readonly hapiTags: 'versioned' | 'inline';
   /** Whether Medplum's own members of meta are exported. */
   readonly medplumMeta: 'plain' | 'extended';
+  /** The extension of meta with the time at which Aidbox made a resource. */
+  readonly aidboxCreatedAtUrl: string;
 }
 
 export const DEFAULT_SETTINGS: PresetSettings = {
@@ -31,6 +33,7 @@ export const DEFAULT_SETTINGS: PresetSettings = {
   timeZone: 'UTC',
   hapiTags: 'versioned',
   medplumMeta: 'plain',
+  aidboxCreatedAtUrl: 'https://aidbox.app/ex/createdAt',
   types: [],
   excludeTypes: [],
 };

@@ -61,14 +61,14 @@ describe('preset columns', () => {
 
   it('asks for the tenant when the table has a column for it and no setting names one', () => {
     const preset = presetOf(settings());
-    const [preflight] = preset.preflights(preset.tables([]));
+    const [preflight] = preset.preflights(preset.tables([]), []);
     assert.match(
       preflight?.problem([['one'], ['two']]) ?? '',
       /one, two; name one in HEADWATER_SOURCE_TENANT/,
     );
     assert.equal(preflight?.problem([['one']]), undefined);
     const chosen = presetOf(settings({ tenants: ['one'] }));
-    assert.deepEqual(chosen.preflights(chosen.tables([])), []);
+    assert.deepEqual(chosen.preflights(chosen.tables([]), []), []);
   });
 
   it('takes versionId and lastUpdated from columns, with every digit, where that is set', () => {

@@ -1,0 +1,66 @@
+import pg from 'pg';
+import { HeadwaterError } from '../../../base/errors.ts';
+import { RESOURCE_TYPES } from '../../../fhir/resource-types.ts';
+import type { FoundTable, Preflight, Preset, TableMapping } from '../preset.ts';
+import { rowPreset } from '../row-preset.ts';
+import { TIMES } from '../row-table.ts';
+import { fingerprintOf } from '../settings.ts';
+import type { PresetSettings } from '../settings.ts';
+import { typeChoice } from '../type-choice.ts';
+import type { Dialect } from './convert.ts';
+
+const COLUMNS = ['id', 'txid', 'ts', 'resource_type', 'resource'];
+const TYPES = new Map(RESOURCE_TYPES.map((type) => [type.toLowerCase(), type]));
+
+/**
+ * Aidbox and FHIRbase: a table for each resource type, of the type's name in small letters, with bodies in a form of their own. Only types of R4
+ * are followed, so that tables with secrets (client, session, user, …), which have the same columns, are not.
+ */
+export function aidboxPreset(dialect: Dialect, settings: PresetSettings): Preset {
+  if (settings.tenants.length > 0)
+    throw new HeadwaterError('bad-config', `HEADWATER_SOURCE_TENANT: preset ${dialect} has none; unset it`);
+  const follows = typeChoice(settings);
+  return rowPreset({
+    name: dialect,
+    fingerprint: fingerprintOf(settings, ['types', 'excludeTypes', 'schema', 'aidboxCreatedAtUrl']),
+    setting: 'HEADWATER_SOURCE_SCHEMA',
+    schema: settings.schema,
+    rendering: { kind: 'aidbox', dialect, createdAtUrl: settings.aidboxCreatedAtUrl },
+    follows,
+    mappings: (found) =>
+      found.flatMap((table) => mapping(table) ?? []).filter(({ type }) => follows(type.constant)),
+    preflights: (_, found) => found.filter(({ table }) => table === 'attribute').map(ownExtensions),
+  });
+}
+
+function mapping({
+  schema,
+  table,
+  columns,
+}: FoundTable): (TableMapping & { type: { constant: string } }) | undefined {
+  const type = TYPES.get(table);
+  const has = (name: string): boolean => columns.some((column) => column.name === name);
+  if (type === undefined || !COLUMNS.every(has)) return undefined;
+  return {
+    schema,
+    table,
+    type: { constant: type },
+    id: 'id',
+    version: 'txid',
+    lastUpdated: 'ts',
+    body: 'resource',
+    deleted: null,
+    extra: has('cts') ? [{ name: 'cts', types: TIMES, enums: false }] : [],
+  };
+}
+
+/** Extensions that Aidbox keeps as elements of their own, by rows of `attribute`, cannot be told from elements of FHIR. */
+function ownExtensions({ schema, table }: FoundTable): Preflight {
+  const from = `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
+  return {
+    sql: `SELECT id FROM ${from} WHERE resource ? 'extensionUrl' ORDER BY 1 LIMIT 1`,
+    problem: ([found]) =>
+      found &&
+      `Aidbox keeps an extension as an element of its own (${schema}.attribute ${found[0] ?? ''}), which Headwater would not turn back into FHIR; remove its extensionUrl`,
+  };
+}
