@@ -12,10 +12,14 @@ export type Element =
 /** Types whose elements are those of Quantity. */
 const QUANTITIES = new Set(['Age', 'Count', 'Distance', 'Duration', 'MoneyQuantity', 'SimpleQuantity']);
 
-/** Made by `scripts/fhir-types.mjs` from R4's StructureDefinitions (FHIR 4.0.1). */
-const TABLE = JSON.parse(readFileSync(new URL('./types-r4.json', import.meta.url), 'utf8')) as Readonly<
-  Record<string, string>
->;
+type Table = Readonly<Record<string, string>>;
+/** Read at its first use, since few need it. */
+let table: Table | undefined;
+
+/** Made by `search/generate.mjs` from R4's StructureDefinitions (FHIR 4.0.1). */
+function readTable(): Table {
+  return JSON.parse(readFileSync(new URL('./types-r4.json', import.meta.url), 'utf8')) as Table;
+}
 
 const parsed = new Map<string, ReadonlyMap<string, Element>>();
 
@@ -26,9 +30,10 @@ const parsed = new Map<string, ReadonlyMap<string, Element>>();
 export function elementsOf(type: string): ReadonlyMap<string, Element> {
   const known = parsed.get(type);
   if (known) return known;
-  const words = TABLE[QUANTITIES.has(type) ? 'Quantity' : type]?.split(' ') ?? [];
-  const elements = new Map(words.map(elementIn));
-  if (TABLE[type] !== undefined) parsed.set(type, elements);
+  table ??= readTable();
+  const row = table[QUANTITIES.has(type) ? 'Quantity' : type];
+  const elements = new Map(row?.split(' ').map(elementIn));
+  if (row !== undefined) parsed.set(type, elements);
   return elements;
 }
 

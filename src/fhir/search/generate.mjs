@@ -1,4 +1,4 @@
-// Writes search-parameters-r4.json and ../elements-r4.json from the definitions of FHIR R4 (4.0.1); and, for the tests, the expressions
+// Writes search-parameters-r4.json, ../elements-r4.json and ../types-r4.json from the definitions of FHIR R4 (4.0.1); and, for the tests, the expressions
 // as they are of the types in the sample data, with the types of the elements on their way.
 //   node generate.mjs <folder org/hl7/fhir/r4/model of the unpacked jar>
 // The jar is Maven's ca.uhn.hapi.fhir:hapi-fhir-validation-resources-r4:7.0.0, which has R4's definitions unchanged, most of them as
@@ -262,3 +262,32 @@ const all = Object.values(table).flatMap((own) => Object.values(own));
 console.log(
   `${Object.keys(table).length} types, ${all.length} parameters, of which ${all.filter(({ paths }) => paths).length} can be evaluated`,
 );
+
+/** A choice of more types is one of all of them. */
+const ANY = 30;
+
+/** One word for an element that is not primitive, as `types.ts` reads it. */
+function typeWord({ path, type, contentReference }) {
+  const name = path.slice(path.lastIndexOf('.') + 1);
+  const codes = type.map(({ code }) => code);
+  const [code] = codes;
+  if (contentReference) return `${name}>${contentReference.slice(1)}`;
+  if (name.endsWith('[x]')) return `${name.slice(0, -3)}[${codes.length > ANY ? '*' : codes.join('|')}]`;
+  if (code === 'Resource') return `${name}>*`;
+  if (code === 'BackboneElement' || code === 'Element') return `${name}>${path}`;
+  return /^[A-Z]/.test(code ?? '') ? `${name}>${code}` : undefined;
+}
+
+const typeRows = {};
+for (const { type, elements } of structures.values()) {
+  if (/^[a-z]/.test(type) || /^(Domain|Metadata)?Resource$/.test(type)) continue;
+  for (const [path, element] of elements) {
+    const parent = path.slice(0, Math.max(0, path.lastIndexOf('.')));
+    const word = parent === '' ? undefined : typeWord(element);
+    if (parent !== '') (typeRows[parent] ??= []).push(...(word ? [word] : []));
+  }
+}
+const typeLines = Object.keys(typeRows)
+  .sort()
+  .map((parent) => `  ${JSON.stringify(parent)}: ${JSON.stringify(typeRows[parent].join(' '))}`);
+writeFileSync(new URL('../types-r4.json', import.meta.url), `{\n${typeLines.join(',\n')}\n}\n`);
