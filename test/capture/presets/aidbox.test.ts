@@ -80,6 +80,20 @@ const CASES: readonly [rule: string, type: string, stored: object, given: object
     { _birthDate: { extension: [{ url: 'a', valueDateTime: '2020' }] } },
   ],
   [
+    'an extension of a primitive value of several types',
+    'Observation',
+    {
+      effective: { dateTime: '2020' },
+      _effective: { dateTime: { extension: [{ url: 'a', value: { code: 'c' } }] } },
+      _valueDateTime: { extension: [{ url: 'a', valueCode: 'c' }] },
+    },
+    {
+      effectiveDateTime: '2020',
+      _effectiveDateTime: { extension: [{ url: 'a', valueCode: 'c' }] },
+      _valueDateTime: { extension: [{ url: 'a', valueCode: 'c' }] },
+    },
+  ],
+  [
     'resources within resources',
     'Bundle',
     {
@@ -154,7 +168,9 @@ describe("a body in Aidbox's form", () => {
   it('is refused where the rules do not tell what it means', () => {
     const refused = (stored: object, line: RegExp): void =>
       assert.throws(() => fhir(stored, 'Observation'), { code: 'corrupt', message: line });
-    refused({ subject: { id: 'p1' } }, /an id and no resourceType/);
+    refused({ subject: { id: 'p1' } }, /only one of id and resourceType/);
+    refused({ subject: { resourceType: 'Patient', identifier: {} } }, /only one of id and resourceType/);
+    refused({ _value: { extension: [] } }, /element _value/);
     refused({ value: { string: 's', Quantity: {} } }, /element value is no object with its type/);
     refused({ value: 's' }, /element value/);
     refused({ value: { Address: {} } }, /element value/);
@@ -166,6 +182,34 @@ describe("a body in Aidbox's form", () => {
   it('of FHIRbase may have the text of a reference as its id', () => {
     assert.deepEqual(fhir({ subject: { id: 'urn:uuid:1' } }, 'Observation', 'fhirbase'), {
       subject: { reference: 'urn:uuid:1' },
+    });
+  });
+
+  // Aidbox's documentation, $dump: the same patients with and without fhir=true.
+  it('becomes what $dump?fhir=true of the documentation answers', () => {
+    const rendering = { kind: 'aidbox', dialect: 'aidbox', createdAtUrl: 'ex:createdAt' } as const;
+    const columns = { lastUpdated: 0, body: null, deleted: false };
+    const time = '2021-06-10 08:26:10.707454+00';
+    const instant = '2021-06-10T08:26:10.707454Z';
+    const row = {
+      ...columns,
+      type: 'Patient',
+      id: 'pt-3',
+      version: '483',
+      updated: time,
+      extra: { cts: time },
+    };
+    const body = Buffer.from('{"name": [{"given": ["Charles"]}], "citizenship": [{"code": {"text": "ru"}}]}');
+    assert.deepEqual(JSON.parse(render(row, body, rendering).toString()), {
+      id: 'pt-3',
+      meta: {
+        versionId: '483',
+        lastUpdated: instant,
+        extension: [{ url: 'ex:createdAt', valueInstant: instant }],
+      },
+      name: [{ given: ['Charles'] }],
+      citizenship: [{ code: { text: 'ru' } }],
+      resourceType: 'Patient',
     });
   });
 

@@ -43,7 +43,9 @@ class Conversion {
     const elements = elementsOf(type);
     this.#members(members, (member) => {
       const element = elements.get(member.name) ?? chosen(elements, member.name);
+      const base = member.name.startsWith('_') ? elements.get(member.name.slice(1)) : undefined;
       if (element?.of === 'choice') this.#choice(member, element, depth);
+      else if (base?.of === 'choice') this.#choice(member, base, depth);
       else this.#member(member, element ?? siblingOf(member.name), depth);
     });
   }
@@ -76,19 +78,19 @@ class Conversion {
     else this.#splice.copy(value);
   }
 
-  /** `"value":{"Quantity":{…}}` becomes `"valueQuantity":{…}`. */
+  /** `"value":{"Quantity":{…}}` becomes `"valueQuantity":{…}`; `_value`, with the extensions of a primitive value, likewise. */
   #choice({ name, value }: Member, { types }: Extract<Element, { of: 'choice' }>, depth: number): void {
     const [only, ...more] = isObjectAt(this.#bytes, value) ? membersOf(this.#bytes, value) : [];
     if (!only || more.length > 0 || (types !== 'any' && !types.has(only.name)))
       throw new HeadwaterError('corrupt', `its element ${name} is no object with its type as the one key`);
     this.#splice.insert(`"${name}${only.name.charAt(0).toUpperCase()}${only.name.slice(1)}":`);
-    this.#value(only.value, { of: 'type', type: only.name }, depth);
+    this.#value(only.value, siblingOf(name) ?? { of: 'type', type: only.name }, depth);
   }
 
   /** FHIR's own form of references is in extensions that are stored as they came. */
   #isOwnReference(members: readonly Member[]): boolean {
     const has = (name: string): boolean => members.some((member) => member.name === name);
-    return !has('reference') && (has('id') || has('uri') || has('localRef'));
+    return !has('reference') && (has('id') || has('uri') || has('localRef') || has('resourceType'));
   }
 
   #reference(members: readonly Member[], depth: number): void {
@@ -104,7 +106,7 @@ class Conversion {
       (type === undefined || id === undefined ? undefined : `${type}/${id}`) ??
       (this.#dialect === 'fhirbase' ? id : undefined);
     if (target === undefined)
-      throw new HeadwaterError('corrupt', 'a reference in it has an id and no resourceType');
+      throw new HeadwaterError('corrupt', 'a reference in it has only one of id and resourceType');
     const own = new Set(['uri', 'localRef', 'resourceType', 'id']);
     const rest = members.filter(({ name }) => !own.has(name));
     this.#splice.insert(`{"reference":${asciiJson(target)}`);
