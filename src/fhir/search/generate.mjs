@@ -1,4 +1,4 @@
-// Writes search-parameters-r4.json, ../elements-r4.json and ../types-r4.json from the definitions of FHIR R4 (4.0.1); and, for the tests, the expressions
+// Writes search-parameters-r4.json, ../elements-r4.json, ../types-r4.json and ../primitives-r4.json from the definitions of FHIR R4 (4.0.1); and, for the tests, the expressions
 // as they are of the types in the sample data, with the types of the elements on their way.
 //   node generate.mjs <folder org/hl7/fhir/r4/model of the unpacked jar>
 // The jar is Maven's ca.uhn.hapi.fhir:hapi-fhir-validation-resources-r4:7.0.0, which has R4's definitions unchanged, most of them as
@@ -291,3 +291,27 @@ const typeLines = Object.keys(typeRows)
   .sort()
   .map((parent) => `  ${JSON.stringify(parent)}: ${JSON.stringify(typeRows[parent].join(' '))}`);
 writeFileSync(new URL('../types-r4.json', import.meta.url), `{\n${typeLines.join(',\n')}\n}\n`);
+
+/** One word for a primitive element, as `primitives.ts` reads it: `birthDate:date`. Strings are the default: `city`. */
+function primitiveWord({ path, type, contentReference }, isResource) {
+  const name = path.slice(path.lastIndexOf('.') + 1);
+  const [code] = type.map((one) => one.code);
+  if (contentReference || name.endsWith('[x]') || code === undefined || /^[A-Z]/.test(code)) return [];
+  if (code.startsWith('http://hl7.org/fhirpath/'))
+    return name === 'id' && isResource ? ['id:id'] : name === 'url' ? ['url:uri'] : [name];
+  return code === 'string' ? [name] : [`${name}:${code}`];
+}
+
+const primitiveRows = {};
+for (const { type, isResource, elements } of structures.values()) {
+  if (/^[a-z]/.test(type) || /^(Domain|Metadata)?Resource$/.test(type)) continue;
+  for (const [path, element] of elements) {
+    const parent = path.slice(0, Math.max(0, path.lastIndexOf('.')));
+    const own = isResource && parent === type;
+    if (parent !== '') (primitiveRows[parent] ??= []).push(...primitiveWord(element, own));
+  }
+}
+const primitiveLines = Object.keys(primitiveRows)
+  .sort()
+  .map((parent) => `  ${JSON.stringify(parent)}: ${JSON.stringify(primitiveRows[parent].join(' '))}`);
+writeFileSync(new URL('../primitives-r4.json', import.meta.url), `{\n${primitiveLines.join(',\n')}\n}\n`);
