@@ -8,6 +8,9 @@ export interface Resource {
   readonly [name: string]: unknown;
 }
 
+/** A secret in the tables of the server's own types. */
+export const CANARY = 'canary-secret-2f6c';
+
 /**
  * Writes to a database as one kind of FHIR server does, by the SQL that its documentation or source shows. It knows what the server's API
  * would answer.

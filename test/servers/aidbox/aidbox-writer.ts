@@ -1,6 +1,7 @@
+import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { Random } from '../../e2e/random.ts';
-import { randomResource } from '../preset-writer.ts';
+import { CANARY, randomResource } from '../preset-writer.ts';
 import type { PresetWriter, Resource } from '../preset-writer.ts';
 import { toAidbox } from './aidbox-form.ts';
 
@@ -44,10 +45,18 @@ export class AidboxWriter implements PresetWriter {
       await client.query(`CREATE TABLE "${table}" (id text PRIMARY KEY, ${columns})`);
       await client.query(`CREATE TABLE "${table}_history" (id text, ${columns}, PRIMARY KEY (id, txid))`);
     }
-    await client.query(
-      `INSERT INTO client (id, txid, ts, ${this.#hasCreated ? 'cts,' : ''} resource_type, status, resource)
-       VALUES ('c', 1, now(), ${this.#hasCreated ? 'now(),' : ''} 'Client', 'created', '{"secret": "canary-secret-2f6c"}')`,
-    );
+    await this.writeSecrets(client);
+  }
+
+  /** Writes a row with the secret into each of Aidbox's own tables. */
+  async writeSecrets(client: pg.ClientBase): Promise<void> {
+    const created = this.#hasCreated ? ['cts,', 'now(),'] : ['', ''];
+    for (const table of OWN_TABLES)
+      await client.query(
+        `INSERT INTO "${table}" (id, txid, ts, ${created[0]} resource_type, status, resource)
+         VALUES ($1, $2, now(), ${created[1]} initcap($3), 'created', $4)`,
+        [randomUUID(), ++this.#txid, table, JSON.stringify({ secret: CANARY })],
+      );
   }
 
   async step(client: pg.ClientBase, random: Random): Promise<void> {

@@ -1,13 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type pg from 'pg';
 import type { Random } from '../../e2e/random.ts';
-import { randomResource } from '../preset-writer.ts';
+import { CANARY, randomResource } from '../preset-writer.ts';
 import type { PresetWriter, Resource } from '../preset-writer.ts';
 
 const OURS = '11111111-0000-4000-8000-000000000001';
 const OTHER = '22222222-0000-4000-8000-000000000002';
-/** A secret in the tables of the server's own types. */
-const CANARY = 'canary-secret-2f6c';
 const OWN_TABLES = ['Login', 'User', 'ClientApplication', 'JsonWebKey', 'ProjectMembership'];
 
 /** Observations come more often. */
@@ -51,6 +49,11 @@ export class MedplumWriter implements PresetWriter {
         `CREATE TABLE "${type}_History" ("versionId" uuid PRIMARY KEY, id uuid NOT NULL, content text NOT NULL, "lastUpdated" timestamptz NOT NULL)`,
       );
     }
+    await this.writeSecrets(client);
+  }
+
+  /** Writes a row with the secret into each table of the server's own types. */
+  async writeSecrets(client: pg.ClientBase): Promise<void> {
     for (const type of OWN_TABLES) {
       const id = randomUUID();
       const content = JSON.stringify({ resourceType: type, id, secret: CANARY });
@@ -89,6 +92,14 @@ export class MedplumWriter implements PresetWriter {
         return this.#write(client, this.#versioned(random, type, name, project), project);
       }
     }
+  }
+
+  /** Writes the rows of all living resources again, as a reindex or a data migration does: with other compartments, the same version. */
+  async reindex(client: pg.ClientBase): Promise<number> {
+    const living = [...this.#rows.values()].filter(({ deleted, project }) => !deleted && project === OURS);
+    for (const { resource, project } of living)
+      await this.#upsert(client, compartmented(resource), { project });
+    return living.length;
   }
 
   /** Medplum's ids are UUIDs. */
