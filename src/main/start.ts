@@ -79,7 +79,7 @@ async function requireFreePort({ httpHost, httpPort }: Settings): Promise<void> 
 }
 
 async function loadSample(settings: Settings, signal: AbortSignal): Promise<void> {
-  if (await hasResources(settings)) return;
+  if (settings.sourcePreset !== 'headwater' || (await hasResources(settings))) return;
   say('The source database is empty: loading ten patients …');
   const progress = loadProgress();
   const { sourceUrl, sourceTable: table } = settings;
