@@ -29,6 +29,8 @@ export interface CaptureOptions {
   readonly resources: ResourceLog;
   readonly requests: Requests;
   readonly rows: RowRules;
+  /** The connections by which a load reads a large table. */
+  readonly loadConnections: number;
   /** Lives as long as the process, so that a capture that starts again does not repeat its reports. */
   readonly problems: ProblemLog;
   readonly metrics: CaptureMetrics;
@@ -99,7 +101,7 @@ export class Capture implements Service {
 
   /** Loads if a load is needed. Returns the position from which to follow the stream. */
   async #begin(destination: FollowingOptions['destination'], signal: AbortSignal): Promise<Position> {
-    const { source, requests, rows, newId, logger, onLoad } = this.#options;
+    const { source, requests, rows, newId, logger, onLoad, loadConnections: connections } = this.#options;
     const facts = await this.#admitted(signal); // again: the fenced capture may have stored another position
     const { stored, catalog } = facts;
     const timelines = await source.timelines();
@@ -110,7 +112,7 @@ export class Capture implements Service {
     const origin = { systemId: catalog.systemId, timeline: timelines.current, coverage };
     if (mode === 'stream' && stored) return { ...stored, ...origin };
     const how = { mode: mode === 'stream' ? 'reload' : mode, stored, origin } as const;
-    return load({ source, destination, requests, rows, newId, logger, onLoad }, how, signal);
+    return load({ source, destination, requests, rows, connections, newId, logger, onLoad }, how, signal);
   }
 
   /** Throws `blocked`, before anything is changed, unless log, position and source belong together. */

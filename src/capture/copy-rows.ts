@@ -53,7 +53,7 @@ function* lastRows(data: Buffer, query: LoadQuery, fields: number): Iterable<Sou
   if (rows.length > 0) yield rows;
   const rest = data.subarray(at);
   if (rest.length !== 2 || rest.readInt16BE(0) !== -1)
-    throw new HeadwaterError('corrupt', `COPY of ${query.table} ended in the middle of a row`);
+    throw new HeadwaterError('corrupt', `COPY of ${query.from.table} ended in the middle of a row`);
 }
 
 /** Returns the end of the row that begins at `from`; -1 if the row is incomplete, or is the trailer. */

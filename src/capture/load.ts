@@ -11,6 +11,7 @@ import { ChangeWriter } from './change-writer.ts';
 import type { ChangeDestination } from './change-writer.ts';
 import { CommandWriter } from './command-writer.ts';
 import { copyRows } from './copy-rows.ts';
+import { dividedQueries, merged } from './load-ranges.ts';
 import { deleteLive } from './live-keys.ts';
 import type { LiveKey, Writing } from './live-keys.ts';
 import { LogSender } from './log-sender.ts';
@@ -29,6 +30,8 @@ export interface LoadOptions {
   readonly destination: LoadDestination;
   readonly requests: Requests;
   readonly rows: RowRules;
+  /** The connections that read a large table together. */
+  readonly connections: number;
   /** Returns a random id. */
   readonly newId: () => string;
   readonly logger: Logger;
@@ -70,13 +73,16 @@ export async function load(options: LoadOptions, start: LoadStart, signal: Abort
   const slot = await source.createSlot();
   try {
     const client = await source.atSnapshot(slot.snapshot);
+    const clients = [client];
     try {
-      const loaded = await loadAt({ client, lsn: slot.consistentPoint }, options, start, signal);
+      while (clients.length < options.connections) clients.push(await source.atSnapshot(slot.snapshot));
+      const snapshot = { client, clients, lsn: slot.consistentPoint };
+      const loaded = await loadAt(snapshot, options, start, signal);
       const position = { ...EMPTY_POSITION, ...origin, ...loaded, slot: slotName };
       await storePosition(destination, position);
       return position;
     } finally {
-      await client.end();
+      await Promise.all(clients.map((one) => one.end()));
     }
   } finally {
     await slot.release();
@@ -86,16 +92,19 @@ export async function load(options: LoadOptions, start: LoadStart, signal: Abort
 /** The source as it was at one point of its log. */
 interface Snapshot {
   readonly client: pg.Client;
+  /** The same client and others, for parts of a table. */
+  readonly clients: readonly pg.Client[];
   readonly lsn: Lsn;
 }
 
 async function loadAt(
-  { client, lsn: at }: Snapshot,
+  snapshot: Snapshot,
   options: LoadOptions,
   { mode, stored }: LoadStart,
   signal: AbortSignal,
 ): Promise<Omit<Position, 'slot' | 'systemId' | 'timeline' | 'coverage' | 'pending'>> {
   const { destination } = options;
+  const { client, lsn: at } = snapshot;
   const now = await databaseTime(client);
   const stamps = new StampClock(stored?.stamp ?? stamp(now));
   const point = { stamp: stamps.change(now), lsn: at };
@@ -112,7 +121,7 @@ async function loadAt(
   const before = await endsBefore(destination.resources, writer);
   const sender = new LogSender(destination.log, { ready: () => undefined }); // capture is ready when it follows
   const writing = { writer, sender, point };
-  await copyTables(options, client, { ...writing, mode }, signal);
+  await copyTables(options, snapshot, { ...writing, mode }, signal);
   if (isReload) {
     await deleteGhosts(destination.resources, writing, before, signal);
     await writeAllMovedAway(destination, writing, withInterrupted(before, stored), signal);
@@ -136,7 +145,7 @@ async function endsBefore({ topics }: ResourceLog, writer: ChangeWriter): Promis
 
 async function copyTables(
   { source, destination, rows: rules, logger, onLoad }: LoadOptions,
-  client: pg.Client,
+  { client, clients }: Snapshot,
   { writer, sender, point, mode }: Writing & Pick<LoadStart, 'mode'>,
   signal: AbortSignal,
 ): Promise<void> {
@@ -147,7 +156,9 @@ async function copyTables(
   try {
     const { followed } = await source.catalogOver(client);
     for (const query of source.preset.loads(followed)) {
-      for await (const rows of sender.each(copyRows(client, query))) {
+      const queries = await dividedQueries(client, query, clients.length);
+      const parts = queries.map((part, i) => copyRows(clients[i] ?? client, part));
+      for await (const rows of sender.each(merged(parts))) {
         signal.throwIfAborted();
         for (const row of rows) {
           if (row.deleted) continue;

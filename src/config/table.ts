@@ -151,6 +151,12 @@ export const TABLE = {
     'Base URLs of the FHIR server: an absolute reference below one is to a resource of the source.',
     { default: '' },
   ),
+  loadConnections: setting(
+    'LOAD_CONNECTIONS',
+    wholeNumber(1, 32),
+    'Connections by which a load reads a large table, of PostgreSQL 14 or newer.',
+    { default: '2' },
+  ),
   slot: setting('SLOT', NAME, 'Replication slot to create and follow.', { default: 'headwater' }),
   publication: setting('PUBLICATION', NAME, 'Publication to create and follow.', { default: 'headwater' }),
 

@@ -140,6 +140,7 @@ async function capture(
       references: new References(settings.sourceBaseUrls),
       rendering: source.preset.rendering,
     },
+    loadConnections: settings.loadConnections,
     problems,
     metrics: metrics.capture,
     clock: systemClock,

@@ -202,6 +202,7 @@ describe('capture, with a Kafka transaction timeout of 2 s', function () {
         maxExportMs: 3_600_000,
       },
       rows: { maxBytes: 1 << 20 },
+      loadConnections: 1,
       problems: new ProblemLog(SILENT, systemClock),
       metrics: {
         change: () => onChange(),

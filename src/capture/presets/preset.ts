@@ -62,9 +62,12 @@ export interface FoundTable {
 
 /** A query of the first load. It returns type, id, version, lastUpdated, body, then the extra columns, all as text. */
 export interface LoadQuery {
-  /** For messages. */
-  readonly table: string;
+  /** The table whose rows it returns; others are joined to it. */
+  readonly from: { readonly schema: string; readonly table: string };
+  /** Ends with the conditions of a WHERE clause. */
   readonly sql: string;
+  /** In `sql`, the place of a row of `from`: its ctid. */
+  readonly place: string;
   readonly extra: readonly string[];
   /** Makes the row of a resource from its columns; `deleted` is false unless the row is left out. */
   readonly read: (columns: LoadedColumns) => SourceRow;

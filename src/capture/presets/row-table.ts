@@ -69,9 +69,10 @@ export function loadQuery(mapping: TableMapping, follows: TypeChoice): LoadQuery
     ...where.map(({ column: name, value }) => `${column(name)} = ${pg.escapeLiteral(value)}`),
   ];
   const from = `${pg.escapeIdentifier(mapping.schema)}.${pg.escapeIdentifier(mapping.table)}`;
-  const live = conditions.length > 0 ? ` WHERE ${conditions.join(' AND ')}` : '';
+  const live = ` WHERE ${conditions.length > 0 ? conditions.join(' AND ') : 'true'}`;
   return {
-    table: `${mapping.schema}.${mapping.table}`,
+    from: { schema: mapping.schema, table: mapping.table },
+    place: 'ctid',
     sql: `SELECT ${columns.join(', ')} FROM ${from}${live}`,
     extra: extra.map(({ name }) => name),
     read: (loaded: LoadedColumns): SourceRow => ({

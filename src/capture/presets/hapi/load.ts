@@ -27,7 +27,8 @@ export function hapiLoad(
     : 'NULL::text';
   const where = partition === undefined ? '' : ` AND ${partitionIs('r.partition_id', partition)}`;
   return {
-    table: `${schema}.hfj_resource`,
+    from: { schema, table: 'hfj_resource' },
+    place: 'r.ctid',
     sql: `SELECT r.res_type::text, rtrim(r.fhir_id)::text, r.res_ver::text, v.res_updated::text, v.res_text_vc::text,
       r.partition_id::text, v.res_encoding::text,
       CASE WHEN v.res_text IS NOT NULL THEN encode(lo_get(v.res_text), 'base64') END,
