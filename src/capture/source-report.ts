@@ -47,7 +47,7 @@ export async function preparationFor(source: Reported, role: string): Promise<st
   const client = await source.readingSession();
   try {
     const { rowCount } = await client.query('SELECT FROM pg_roles WHERE rolname = $1', [role]);
-    const { alsoReads } = source.preset;
+    const alsoReads = source.preset.alsoReads(catalog.found);
     return preparationSql(catalog, source.problemsOf(catalog), { role, exists: rowCount !== 0, alsoReads });
   } finally {
     await client.end();

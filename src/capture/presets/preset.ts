@@ -125,7 +125,10 @@ export interface Preset {
   loads(tables: readonly FollowedTable[]): readonly LoadQuery[];
   /** @param found as for `tables` */
   preflights(tables: readonly FollowedTable[], found: readonly FoundTable[]): readonly Preflight[];
-  /** Tables that are read beside the followed ones. */
-  readonly alsoReads: readonly { readonly schema: string; readonly table: string }[];
+  /**
+   * Returns the tables that are read beside the followed ones.
+   * @param found as for `tables`
+   */
+  alsoReads(found: readonly FoundTable[]): readonly { readonly schema: string; readonly table: string }[];
   fold(): TransactionFold;
 }

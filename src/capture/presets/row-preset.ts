@@ -10,16 +10,17 @@ export interface RowPreset extends Pick<Preset, 'name' | 'fingerprint' | 'settin
     mappings: readonly TableMapping[],
     found: readonly FoundTable[],
   ) => readonly Preflight[];
+  readonly alsoReads?: Preset['alsoReads'];
 }
 
 /** A preset of a server that keeps the current version of each resource in one row. */
-export function rowPreset({ follows, mappings, preflights, ...rest }: RowPreset): Preset {
+export function rowPreset({ follows, mappings, preflights, alsoReads, ...rest }: RowPreset): Preset {
   return {
     ...rest,
     tables: (found) => mappings(found).map(followedTable),
     loads: (tables) => tables.map((table) => loadQuery(mappingOf(table), follows)),
     preflights: (tables, found) => preflights?.(tables.map(mappingOf), found) ?? [],
-    alsoReads: [],
+    alsoReads: (found) => alsoReads?.(found) ?? [],
     fold: () => new RowFold(follows),
   };
 }

@@ -29,7 +29,8 @@ export function aidboxPreset(dialect: Dialect, settings: PresetSettings): Preset
     follows,
     mappings: (found) =>
       found.flatMap((table) => mapping(table) ?? []).filter(({ type }) => follows(type.constant)),
-    preflights: (_, found) => found.filter(({ table }) => table === 'attribute').map(ownExtensions),
+    preflights: (_, found) => found.filter(isAttribute).map(ownExtensions),
+    alsoReads: (found) => found.filter(isAttribute),
   });
 }
 
@@ -39,8 +40,7 @@ function mapping({
   columns,
 }: FoundTable): (TableMapping & { type: { constant: string } }) | undefined {
   const type = TYPES.get(table);
-  const has = (name: string): boolean => columns.some((column) => column.name === name);
-  if (type === undefined || !COLUMNS.every(has)) return undefined;
+  if (type === undefined || !isOfResources(columns)) return undefined;
   return {
     schema,
     table,
@@ -50,8 +50,16 @@ function mapping({
     lastUpdated: 'ts',
     body: 'resource',
     deleted: null,
-    extra: has('cts') ? [{ name: 'cts', types: TIMES, enums: false }] : [],
+    extra: columns.some(({ name }) => name === 'cts') ? [{ name: 'cts', types: TIMES, enums: false }] : [],
   };
+}
+
+function isOfResources(columns: FoundTable['columns']): boolean {
+  return COLUMNS.every((name) => columns.some((column) => column.name === name));
+}
+
+function isAttribute({ table, columns }: FoundTable): boolean {
+  return table === 'attribute' && isOfResources(columns);
 }
 
 /** Extensions that Aidbox keeps as elements of their own, by rows of `attribute`, cannot be told from elements of FHIR. */
