@@ -125,6 +125,22 @@ export default {
       to: { path: '^src/stack/' },
     },
     {
+      name: 'presets-open-nothing',
+      comment:
+        'a preset is data and pure functions: it may unpack and quote, and reads no file, socket or database',
+      severity: 'error',
+      from: { path: '^src/capture/presets/' },
+      to: {
+        path: '.',
+        pathNot: [
+          '^src/capture/(presets/|pgoutput\\.ts$)',
+          '^src/(base|fhir|config)/',
+          '^(node:)?zlib$',
+          '^node_modules/(@types/)?pg/',
+        ],
+      },
+    },
+    {
       name: 'main-is-last',
       severity: 'error',
       from: { path: '^src/', pathNot: '^src/main/' },
