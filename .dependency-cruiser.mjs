@@ -136,7 +136,7 @@ export default {
           '^src/capture/(presets/|pgoutput\\.ts$)',
           '^src/(base|fhir|config)/',
           '^(node:)?zlib$',
-          '^node_modules/(@types/)?pg/',
+          'node_modules/(@types/)?pg/',
         ],
       },
     },
