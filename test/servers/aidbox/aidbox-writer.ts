@@ -19,13 +19,14 @@ interface Stored {
 
 /**
  * Writes as Aidbox does: docs/database/database-schema.md of HealthSamurai/aidbox-docs. A table for each type with `_history` beside it,
- * bodies in Aidbox's form, a deleted resource has no row. FHIRbase has the same without `cts`.
+ * bodies in Aidbox's form, a deleted resource has no row. FHIRbase has the same without `cts` (init/functions.sql of fhirbase/fhirbase).
  */
 export class AidboxWriter implements PresetWriter {
   readonly settings: Readonly<Record<string, string>>;
   readonly tables = ['observation', 'patient'];
   readonly #hasCreated: boolean;
   readonly #rows = new Map<string, Stored>();
+  readonly #deleted = new Set<string>();
   #txid = 0;
 
   constructor(preset: 'aidbox' | 'fhirbase') {
@@ -68,9 +69,7 @@ export class AidboxWriter implements PresetWriter {
       case 'put':
         return this.#write(client, randomResource(random, type, id), random);
       case 'delete':
-        await client.query(`DELETE FROM ${type.toLowerCase()} WHERE id = $1`, [id]);
-        this.#rows.delete(key);
-        return;
+        return this.#delete(client, type.toLowerCase(), id);
       case 'again': // the row is written once more, as a migration does
         if (stored)
           await client.query(`UPDATE ${type.toLowerCase()} SET resource = resource WHERE id = $1`, [id]);
@@ -81,14 +80,30 @@ export class AidboxWriter implements PresetWriter {
     }
   }
 
+  /** The last version and a marker go to the history. FHIRbase's marker keeps the status of that version. */
+  async #delete(client: pg.ClientBase, table: string, id: string): Promise<void> {
+    const status = this.#hasCreated ? `'deleted'` : 'status';
+    const created = this.#hasCreated ? 'cts,' : '';
+    await client.query(`INSERT INTO ${table}_history SELECT * FROM ${table} WHERE id = $1`, [id]);
+    await client.query(
+      `INSERT INTO ${table}_history SELECT id, $2, now(), ${created} resource_type, ${status}, resource FROM ${table} WHERE id = $1`,
+      [id, ++this.#txid],
+    );
+    await client.query(`DELETE FROM ${table} WHERE id = $1`, [id]);
+    const key = `${table === 'patient' ? 'Patient' : 'Observation'}/${id}`;
+    if (this.#rows.delete(key)) this.#deleted.add(key);
+  }
+
   async #write(client: pg.ClientBase, resource: Resource, random: Random): Promise<void> {
     const key = `${resource.resourceType}/${resource.id}`;
     const { resourceType, id, ...rest } = resource;
+    // FHIRbase leaves the type in the body.
+    const stored = this.#hasCreated ? rest : { resourceType, ...rest };
     const before = this.#rows.get(key);
     const micros = String(random.int(0, 999_999)).padStart(6, '0');
     const updated = `2026-11-27T01:02:03.${micros}Z`;
-    const stored = { resource, txid: ++this.#txid, updated, created: before?.created ?? updated };
-    const body = JSON.stringify(toAidbox(rest, random.chance(0.5)));
+    const row = { resource, txid: ++this.#txid, updated, created: before?.created ?? updated };
+    const body = JSON.stringify(toAidbox(stored, this.#hasCreated && random.chance(0.5)));
     const columns = [
       'id',
       'txid',
@@ -100,11 +115,11 @@ export class AidboxWriter implements PresetWriter {
     ];
     const values = [
       id,
-      stored.txid,
+      row.txid,
       updated,
-      ...(this.#hasCreated ? [stored.created] : []),
+      ...(this.#hasCreated ? [row.created] : []),
       resourceType,
-      before ? 'updated' : 'created',
+      before ? 'updated' : this.#deleted.has(key) ? 'recreated' : 'created',
       body,
     ];
     const table = resourceType.toLowerCase();
@@ -114,7 +129,7 @@ export class AidboxWriter implements PresetWriter {
        ON CONFLICT (id) DO UPDATE SET ${columns.map((name) => `${name} = EXCLUDED.${name}`).join(', ')}`,
       values,
     );
-    this.#rows.set(key, stored);
+    this.#rows.set(key, row);
   }
 
   #answer({ resource, txid, updated, created }: Stored): Resource {
