@@ -20,6 +20,8 @@ export interface SourceNames {
   readonly prefix: string;
   /** The setting that tells where the tables are. */
   readonly setting: string;
+  /** Standbys are to keep the slot. */
+  readonly slotFailover: boolean;
 }
 
 /**
@@ -32,7 +34,7 @@ export function problemsOf(catalog: Catalog, names: SourceNames): readonly Probl
     return table ? [{ followed: one, table }] : [];
   });
   const found = [
-    ...databaseProblems(catalog),
+    ...databaseProblems(catalog, names),
     ...slotProblems(catalog, names),
     ...tables.flatMap(({ followed: one, table }) => [
       ...tableProblems(one, table, names),
@@ -49,8 +51,15 @@ export function publicationComment(prefix: string): string {
   return `Made by Headwater, HEADWATER_TOPIC_PREFIX=${prefix}`;
 }
 
-function databaseProblems({ walLevel, encoding, database }: Catalog): Problem[] {
+function databaseProblems(
+  { walLevel, encoding, database, version }: Catalog,
+  { slotFailover }: SourceNames,
+): Problem[] {
   const found: Problem[] = [];
+  if (slotFailover && version < 170_000)
+    found.push({
+      text: 'HEADWATER_SLOT_FAILOVER needs PostgreSQL 17 or newer, and the source is older; unset it',
+    });
   if (walLevel !== 'logical')
     found.push(
       problem(

@@ -34,10 +34,17 @@ export class Source {
   readonly #names: SourceNames;
   readonly preset: Preset;
 
-  constructor(options: Omit<SourceNames, 'setting'> & { url: string; preset: Preset }) {
-    const { slot, publication, prefix, preset } = options;
+  /** @param options.slotFailover whether standbys keep the slot that is made (PostgreSQL 17, `FAILOVER`) */
+  constructor(
+    options: Omit<SourceNames, 'setting' | 'slotFailover'> & {
+      url: string;
+      preset: Preset;
+      slotFailover?: boolean;
+    },
+  ) {
+    const { slot, publication, prefix, preset, slotFailover = false } = options;
     this.#url = options.url;
-    this.#names = { slot, publication, prefix, setting: preset.setting };
+    this.#names = { slot, publication, prefix, setting: preset.setting, slotFailover };
     this.preset = preset;
   }
 
@@ -181,7 +188,7 @@ export class Source {
     const client = await openSession(this.#url, 'stream');
     try {
       const { rows } = await client.query<{ consistent_point: string; snapshot_name: string }>(
-        `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(this.slot)} LOGICAL pgoutput (SNAPSHOT 'export')`,
+        `CREATE_REPLICATION_SLOT ${pg.escapeIdentifier(this.slot)} LOGICAL pgoutput (SNAPSHOT 'export'${this.#names.slotFailover ? ', FAILOVER true' : ''})`,
       );
       const created = rows[0];
       if (!created) throw new HeadwaterError('internal', 'PostgreSQL created a slot and says nothing of it');

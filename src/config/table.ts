@@ -158,6 +158,12 @@ export const TABLE = {
     { default: '2' },
   ),
   slot: setting('SLOT', NAME, 'Replication slot to create and follow.', { default: 'headwater' }),
+  slotFailover: setting(
+    'SLOT_FAILOVER',
+    switched,
+    'PostgreSQL 17 and newer: standbys with `sync_replication_slots` keep a slot that is made.',
+    { default: 'false' },
+  ),
   publication: setting('PUBLICATION', NAME, 'Publication to create and follow.', { default: 'headwater' }),
 
   kafkaBrokers: setting('KAFKA_BROKERS', brokerList, 'Kafka brokers to begin with.', { neededBy: LOG_ROLES }),

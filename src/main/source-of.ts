@@ -8,6 +8,7 @@ export function sourceOf(settings: Settings): Source {
   return new Source({
     url: settings.sourceUrl,
     slot: settings.slot,
+    slotFailover: settings.slotFailover,
     publication: settings.publication,
     prefix: settings.topicPrefix,
     preset: presetOf(presetSettings(settings)),

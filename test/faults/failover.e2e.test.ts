@@ -66,6 +66,67 @@ describe('a source that fails over', function () {
   });
 });
 
+describe('a source whose standby keeps the slot', function () {
+  this.timeout(300_000);
+  let pair: PostgresPair;
+  let headwater: Deployment;
+
+  before(async () => {
+    pair = await PostgresPair.create();
+    headwater = await Deployment.create(
+      { ...sharedStack(), postgresUrl: pair.primary.url },
+      { HEADWATER_SLOT_FAILOVER: 'true' },
+    );
+  });
+
+  after(async () => {
+    await headwater?.remove().catch(() => undefined); // its database may be gone
+    await pair?.remove();
+  });
+
+  it('is followed on after a failover, without a reload, and nothing is lost or repeated', async () => {
+    const database = new URL(headwater.databaseUrl).pathname.slice(1);
+    const promotedUrl = `postgresql://headwater@127.0.0.1:${String(pair.standby.port)}/${database}`;
+    await headwater.query(`CREATE TABLE resource (type text, id text, version bigint, last_updated timestamptz, body text,
+      deleted boolean DEFAULT false, PRIMARY KEY (type, id))`);
+    await headwater.query(insert('loaded'));
+    const capture = headwater.start(['capture']);
+    await capture.logged(/first-load: 1 resources/, 120_000);
+    await pair.startStandby(true);
+    const topic = headwater.log.names.resource('Patient');
+    const before = await headwater.writtenTo(topic);
+    await headwater.query(insert('streamed'));
+    await until('the log to have it', async () => (await headwater.writtenTo(topic)) > before, {
+      timeoutMs: 90_000,
+    });
+    await until(
+      'the standby to keep the slot',
+      async () => {
+        const [slot] = await pair.standby.query<{ kept: boolean }>(
+          'SELECT synced AND NOT temporary AS kept FROM pg_replication_slots WHERE slot_type = $$logical$$',
+        );
+        return slot?.kept;
+      },
+      { timeoutMs: 120_000 },
+    );
+    await capture.kill();
+    await pair.primary.kill();
+
+    await pair.standby.query('SELECT pg_promote()');
+    await ask(promotedUrl, insert('later'));
+    const env = { HEADWATER_SOURCE_URL: promotedUrl };
+    const again = headwater.start(['capture'], env);
+    await again.logged(/capture starts: stream/, 120_000);
+    headwater.start(OTHERS, env);
+    const exported = await exportNow({ server: headwater.server });
+    assert.deepEqual([...exported.output.keys()].sort(), [
+      'Patient/later',
+      'Patient/loaded',
+      'Patient/streamed',
+    ]);
+  });
+});
+
 function insert(id: string): string {
   return `INSERT INTO resource VALUES ('Patient', '${id}', 1, now(), '{"resourceType":"Patient","id":"${id}"}')`;
 }

@@ -101,8 +101,11 @@ export class PostgresPair {
     return new PostgresPair(folder, primary, standby);
   }
 
-  /** Copies the primary and starts the copy as a standby that has caught up. */
-  async startStandby(): Promise<void> {
+  /**
+   * Copies the primary and starts the copy as a standby that has caught up.
+   * @param keepsSlots whether it keeps the primary's failover slots, which then give nothing out that it lacks
+   */
+  async startStandby(keepsSlots = false): Promise<void> {
     const account = postgresAccount();
     const client = new pg.Client({ connectionString: this.primary.url });
     await client.connect();
@@ -121,8 +124,19 @@ export class PostgresPair {
     await writeFile(join(this.standby.folder, 'standby.signal'), '');
     await writeFile(
       join(this.standby.folder, 'postgresql.auto.conf'),
-      `primary_conninfo = 'host=127.0.0.1 port=${String(this.primary.port)} user=headwater'\n`,
+      [
+        `primary_conninfo = 'host=127.0.0.1 port=${String(this.primary.port)} user=headwater dbname=postgres'`,
+        ...(keepsSlots
+          ? [`primary_slot_name = 'standby'`, 'hot_standby_feedback = on', 'sync_replication_slots = on']
+          : []),
+        '',
+      ].join('\n'),
     );
+    if (keepsSlots) {
+      await this.primary.query(`SELECT pg_create_physical_replication_slot('standby', true)`);
+      await this.primary.query(`ALTER SYSTEM SET synchronized_standby_slots = 'standby'`);
+      await this.primary.query('SELECT pg_reload_conf()');
+    }
     await chmod(this.standby.folder, 0o700);
     if (account)
       await runOnce(
