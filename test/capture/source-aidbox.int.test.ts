@@ -14,11 +14,12 @@ describe('a source of preset aidbox', function () {
   let deployment: Deployment;
   let client: pg.Client;
 
-  const source = (user?: string): Source => {
+  const source = (user?: string, excludeTypes: readonly string[] = []): Source => {
     const url = new URL(deployment.databaseUrl);
     if (user !== undefined) [url.username, url.password] = [user, 'p'];
     const { slot, publication, topicPrefix: prefix } = deployment.settings;
-    return new Source({ url: url.href, slot, publication, prefix, preset: presetOf({ preset: 'aidbox' }) });
+    const preset = presetOf({ preset: 'aidbox', excludeTypes });
+    return new Source({ url: url.href, slot, publication, prefix, preset });
   };
 
   before(async () => {
@@ -50,6 +51,25 @@ describe('a source of preset aidbox', function () {
       rows.map(({ relname }) => relname),
       ['attribute', 'observation', 'patient'],
     );
+  });
+
+  it('is refused when a table of another name holds a type that is followed', async () => {
+    const columns = `(id, txid, ts, cts, resource_type, status, resource)`;
+    await client.query(`CREATE TABLE big_patients (LIKE patient INCLUDING ALL)`);
+    assert.deepEqual((await checkSource(source())).problems, [], 'it is empty');
+    await client.query(
+      `INSERT INTO big_patients ${columns} VALUES ('p', 1, now(), now(), 'Patient', 'created', '{}')`,
+    );
+    const line = /table "public"\."big_patients" holds Patient, which is followed in table patient only/;
+    assert.match((await checkSource(source())).problems.join('\n'), line);
+    await assert.rejects(source().prepare(), { code: 'blocked', message: line });
+    assert.deepEqual((await checkSource(source(undefined, ['Patient']))).problems, []);
+    assert.deepEqual(
+      (await checkSource(source(role))).problems,
+      [],
+      'a role that may not read it sees nothing',
+    );
+    await client.query('DROP TABLE big_patients');
   });
 
   it('is refused by name when an attribute keeps an extension as an element of its own', async () => {

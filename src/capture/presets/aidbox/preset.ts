@@ -8,6 +8,7 @@ import { fingerprintOf } from '../settings.ts';
 import type { PresetSettings } from '../settings.ts';
 import { typeChoice } from '../type-choice.ts';
 import type { Dialect } from './convert.ts';
+import { otherStorages } from './storages.ts';
 
 const COLUMNS = ['id', 'txid', 'ts', 'resource_type', 'resource'];
 const TYPES = new Map(RESOURCE_TYPES.map((type) => [type.toLowerCase(), type]));
@@ -29,7 +30,10 @@ export function aidboxPreset(dialect: Dialect, settings: PresetSettings): Preset
     follows,
     mappings: (found) =>
       found.flatMap((table) => mapping(table) ?? []).filter(({ type }) => follows(type.constant)),
-    preflights: (_, found) => found.filter(isAttribute).map(ownExtensions),
+    preflights: (_, found) => [
+      ...found.filter(isAttribute).map(ownExtensions),
+      otherStorages(found.filter(isOfOtherName), follows),
+    ],
     alsoReads: (found) => found.filter(isAttribute),
   });
 }
@@ -56,6 +60,11 @@ function mapping({
 
 function isOfResources(columns: FoundTable['columns']): boolean {
   return COLUMNS.every((name) => columns.some((column) => column.name === name));
+}
+
+/** Versions of the past are in tables of the same columns. */
+function isOfOtherName({ table, columns }: FoundTable): boolean {
+  return !TYPES.has(table) && !table.endsWith('_history') && isOfResources(columns);
 }
 
 function isAttribute({ table, columns }: FoundTable): boolean {
