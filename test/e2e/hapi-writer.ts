@@ -5,7 +5,17 @@ import type { Random } from './random.ts';
 const PATIENTS = ['p1', 'p2', 'p3'] as const;
 const TAGS = ['a', 'b', 'c'] as const;
 /** How often each operation is done. */
-const WEIGHTS = { put: 5, post: 2, delete: 3, repeat: 1, bundle: 2, meta: 2, reindex: 1, expunge: 1 };
+const WEIGHTS = {
+  put: 5,
+  post: 2,
+  delete: 3,
+  repeat: 1,
+  bundle: 2,
+  meta: 2,
+  reindex: 1,
+  expunge: 1,
+  rewrite: 1,
+};
 const tag = (code: string): object => ({ system: 'http://tags', code });
 
 /** Changes a HAPI server at random through its API. */
@@ -42,6 +52,8 @@ export class HapiWriter {
         return this.#send('POST', `${this.#path()}/$reindex`, { resourceType: 'Parameters' });
       case 'expunge':
         return this.#expunge();
+      case 'rewrite':
+        return this.#rewrite();
     }
   }
 
@@ -70,7 +82,10 @@ export class HapiWriter {
 
   #meta(): Promise<void> {
     const operation = this.#random.chance(0.5) ? '$meta-add' : '$meta-delete';
-    const valueMeta = { tag: [tag(this.#random.pick(TAGS))] };
+    const valueMeta = {
+      tag: [tag(this.#random.pick(TAGS))],
+      ...(this.#random.chance(0.3) && { profile: ['http://profiles/one'] }),
+    };
     return this.#send('POST', `${this.#path()}/${operation}`, {
       resourceType: 'Parameters',
       parameter: [{ name: 'meta', valueMeta }],
@@ -83,6 +98,13 @@ export class HapiWriter {
       resourceType: 'Parameters',
       parameter: names.map((name) => ({ name, valueBoolean: true })),
     });
+  }
+
+  /** Changes the content of a version, most often an older one or none. */
+  #rewrite(): Promise<void> {
+    const id = this.#id();
+    const path = `Observation/${id}/_history/${this.#random.int(1, 8)}`;
+    return this.#send('PUT', path, { ...this.#observation(), id }, { 'X-Rewrite-History': 'true' });
   }
 
   #observation(): object {
@@ -113,15 +135,33 @@ export class HapiWriter {
   }
 
   /** The server may refuse a change of a resource that it does not have. */
-  async #send(method: string, path: string, resource?: unknown): Promise<void> {
-    const { status, body } = await this.#server.request(method, path, resource);
+  async #send(
+    method: string,
+    path: string,
+    resource?: unknown,
+    headers?: Readonly<Record<string, string>>,
+  ): Promise<void> {
+    const { status, body } = await this.#server.request(method, path, resource, headers);
+    // HAPI 8.8.0 fails so when an older version is rewritten with other tags. It changes nothing then.
+    if (body.includes('ResourceHistoryTable cannot be cast')) return;
     assert.ok(status < 500, `${method} ${path}: ${status} ${body.slice(0, 400)}`);
   }
 }
 
-/** Returns every resource of a type as the server's own search gives it, by key. */
+/** Returns every resource of a type as a read of the server gives it, by key. A search may give older tags. */
 export async function resourcesOf(server: HapiServer, type: string): Promise<Map<string, unknown>> {
   const found = new Map<string, unknown>();
+  for (const key of await keysOf(server, type)) {
+    const { status, body } = await server.request('GET', key);
+    assert.equal(status, 200, body.slice(0, 400));
+    found.set(key, JSON.parse(body));
+  }
+  return found;
+}
+
+/** Searches for all resources of a type. */
+async function keysOf(server: HapiServer, type: string): Promise<string[]> {
+  const found: string[] = [];
   let path: string | undefined = `${type}?_count=200`;
   while (path !== undefined) {
     const { status, body } = await server.request('GET', path, undefined, { 'cache-control': 'no-cache' });
@@ -130,8 +170,7 @@ export async function resourcesOf(server: HapiServer, type: string): Promise<Map
       entry?: { resource: { resourceType: string; id: string } }[];
       link?: { relation: string; url: string }[];
     };
-    for (const { resource } of bundle.entry ?? [])
-      found.set(`${resource.resourceType}/${resource.id}`, resource);
+    for (const { resource } of bundle.entry ?? []) found.push(`${resource.resourceType}/${resource.id}`);
     const next = bundle.link?.find(({ relation }) => relation === 'next')?.url;
     path = next?.slice(server.url.length).replace(/^\//, '');
   }

@@ -5,11 +5,13 @@ import type { FollowedTable, Lookup, RowChange, TransactionFold } from '../prese
 import type { SourceRow } from '../source-row.ts';
 import { versionKey } from './lookups.ts';
 import type { HapiLookups } from './lookups.ts';
-import { resourceRow, tagRow, tagDefinition, TupleReader, versionRow } from './rows.ts';
-import type { ResourceRow, TagRow, VersionRow } from './rows.ts';
+import { resourceRow, resourceTag, tagDefinition, tagRow, TupleReader, versionRow } from './rows.ts';
+import type { ResourceRow, VersionRow } from './rows.ts';
 import { TABLES } from './tables.ts';
 import type { TableName } from './tables.ts';
 import type { TagDefinitions } from './tag-definitions.ts';
+import { LABELS_IN_BODY, TransactionTags } from './transaction-tags.ts';
+import type { Labels } from './transaction-tags.ts';
 import { lostRow, versionAsRow } from './versions.ts';
 import type { HapiReading } from './versions.ts';
 
@@ -44,7 +46,7 @@ interface FoldParts {
  * | 3 | a version updated from a large object to a text                | nothing: the same body in another place   |
  * | 4 | the resource deleted (expunged) that was alive                 | delete                                    |
  * | 5 | a version deleted                                              | nothing                                   |
- * | 6 | tags of a version that the transaction did not write           | other labels, if it is the current one    |
+ * | 6 | tags, or the time, of a resource without a version             | other meta of the current version         |
  * | 7 | anything else of the resource (flags of an index)              | nothing                                   |
  */
 export class HapiFold implements TransactionFold {
@@ -54,14 +56,14 @@ export class HapiFold implements TransactionFold {
   /** The versions by pid, in the order of their first row. */
   #versions = new Map<string, WrittenVersion>();
   #removed = new Map<string, VersionRow>();
-  #tagsAdded: TagRow[] = [];
-  #tagsRemoved: TagRow[] = [];
-  /** Versions of this transaction whose changes are out already, by pid. */
+  readonly #tags: TransactionTags;
+  /** Resources of this transaction with a version whose changes are out already, by res_id. */
   #done = new Set<string>();
   #held = 0;
 
   constructor(parts: FoldParts) {
     this.#parts = parts;
+    this.#tags = new TransactionTags(parts.lookups, parts.definitions);
   }
 
   get held(): number {
@@ -88,9 +90,11 @@ export class HapiFold implements TransactionFold {
           after && row && versionRow(after, reader.body(row, old)),
         );
         break;
+      case 'hfj_res_tag':
+        this.#tags.changeOfResource(before && resourceTag(before), after && resourceTag(after));
+        break;
       case 'hfj_history_tag':
-        if (before) this.#tagsRemoved.push(tagRow(before));
-        if (after) this.#tagsAdded.push(tagRow(after));
+        this.#tags.changeOfVersion(before && tagRow(before), after && tagRow(after));
         break;
       case 'hfj_tag_def':
         if (after) this.#parts.definitions.add(tagDefinition(after));
@@ -99,15 +103,17 @@ export class HapiFold implements TransactionFold {
   }
 
   async complete(lookup: Lookup, isEnd: boolean): Promise<readonly RowChange[]> {
-    const changes = [...(await this.#written(lookup, isEnd)), ...(await this.#relabelled(lookup))];
+    const written = await this.#written(lookup, isEnd);
+    for (const { row } of this.#versions.values()) this.#done.add(row.resId);
+    const changes = [...written, ...(await this.#relabelled(lookup, isEnd))];
     // Deletes come first: the id of an expunged resource may belong to a new one in the same transaction.
     const all = [...(await this.#expunged(lookup)), ...changes];
-    for (const pid of this.#versions.keys()) this.#done.add(pid);
+    // Tags of a resource may come before its version.
+    this.#tags.keep(({ resId }) => !isEnd && !this.#done.has(resId));
     if (isEnd) this.#done = new Set();
     this.#resources = new Map();
     this.#versions = new Map();
     this.#removed = new Map();
-    [this.#tagsAdded, this.#tagsRemoved] = [[], []];
     this.#held = 0;
     return all;
   }
@@ -144,11 +150,12 @@ export class HapiFold implements TransactionFold {
     for (const { old, row } of written) {
       const resource = resources.get(row.resId);
       if (!resource) continue; // expunged meanwhile, which its own transaction says
-      const after = versionAsRow(resource, row, labels.get(row.pid) ?? null, reading);
+      const { now, before: labelsBefore } = labels.get(row.pid) ?? LABELS_IN_BODY;
+      const after = versionAsRow(resource, row, now, reading);
       if (!isNewVersion(old, row)) {
         if (resource.version !== row.version || !old) continue; // 2: of an older version
-        const was = versionAsRow(resource, old, labels.get(row.pid) ?? null, reading);
-        changes.push({ old: was, row: after });
+        const was = this.#resources.get(row.resId)?.before ?? resource;
+        changes.push({ old: versionAsRow(was, old, labelsBefore, reading), row: after });
         continue;
       }
       const before = last.get(row.resId) ?? this.#before({ old, row }, resource, previous);
@@ -210,33 +217,34 @@ export class HapiFold implements TransactionFold {
   }
 
   /** Row 6. */
-  async #relabelled(lookup: Lookup): Promise<RowChange[]> {
-    const { lookups, reading, definitions } = this.#parts;
-    const own = new Set([...this.#versions.keys(), ...this.#done]);
+  async #relabelled(lookup: Lookup, isEnd: boolean): Promise<RowChange[]> {
     const removed = new Set([...this.#removed.values()].map(({ pid }) => pid));
-    const [added, taken] = [this.#tagsAdded, this.#tagsRemoved].map((tags) =>
-      tags.filter(({ versionPid }) => !own.has(versionPid) && !removed.has(versionPid)),
-    ) as [TagRow[], TagRow[]];
-    const pids = [...new Set([...added, ...taken].map(({ versionPid }) => versionPid))];
-    if (pids.length === 0) return [];
-    const versions = await lookups.versionsByPid(lookup, pids);
-    const resources = await this.#identities(
-      lookup,
-      versions.map(({ resId }) => resId),
-    );
-    const now = groupByVersion(await lookups.tags(lookup, pids));
-    const [addedTo, takenFrom] = [groupByVersion(added), groupByVersion(taken)];
-    await definitions.require(lookup, [...now.values(), ...takenFrom.values()].flat());
-    return versions.flatMap((version) => {
-      const resource = resources.get(version.resId);
-      if (resource?.version !== version.version) return [];
-      const tags = now.get(version.pid) ?? [];
-      const before = [
-        ...tags.filter((tag) => !addedTo.get(version.pid)?.includes(tag)),
-        ...(takenFrom.get(version.pid) ?? []),
+    this.#tags.keep(({ versionPid = '' }) => !removed.has(versionPid));
+    const touched = isEnd ? this.#tags.touched() : new Map<string, Set<string>>();
+    for (const [resId, { before, after }] of this.#resources) {
+      if (!after) touched.delete(resId);
+      else if (before?.version === after.version && before.updated !== after.updated && !touched.has(resId))
+        touched.set(resId, new Set());
+    }
+    const resIds = [...touched.keys()].filter((resId) => !this.#done.has(resId));
+    if (resIds.length === 0) return [];
+    const { lookups, reading, hasTags } = this.#parts;
+    const resources = await this.#identities(lookup, resIds);
+    const current = resIds.flatMap((resId) => resources.get(resId) ?? []);
+    const versions = await lookups.versions(lookup, current);
+    const labels = hasTags ? await this.#tags.ofResources(lookup, resIds) : new Map<string, Labels>();
+    return current.flatMap((resource) => {
+      const version = versions.get(versionKey(resource));
+      const pids = touched.get(resource.resId);
+      if (!version || (pids?.size && !pids.has(version.pid))) return []; // tags of an older version
+      const { before, now } = labels.get(resource.resId) ?? LABELS_IN_BODY;
+      const was = this.#resources.get(resource.resId)?.before ?? resource;
+      return [
+        {
+          old: versionAsRow(was, version, before, reading),
+          row: versionAsRow(resource, version, now, reading),
+        },
       ];
-      const old = versionAsRow(resource, version, definitions.labels(before), reading);
-      return [{ old, row: { ...old, extra: { ...old.extra, labels: definitions.labels(tags) } } }];
     });
   }
 
@@ -252,26 +260,22 @@ export class HapiFold implements TransactionFold {
     return new Map([...known, ...(await this.#parts.lookups.resources(lookup, unknown))]);
   }
 
-  /** Returns the labels of versions that the transaction wrote. All tags of an inserted version are in its own transaction. */
+  /** Returns the labels of versions that the transaction wrote, by pid. */
   async #labels(
     lookup: Lookup,
     versions: readonly WrittenVersion[],
     isEnd: boolean,
-  ): Promise<Map<string, string>> {
-    const { definitions, hasTags, lookups } = this.#parts;
-    if (!hasTags) return new Map();
-    const pids = versions.map(({ row }) => row.pid);
-    const asked = versions.filter(({ old }) => old !== undefined || !isEnd).map(({ row }) => row.pid);
-    const tags = groupByVersion(isEnd ? this.#tagsAdded : []);
-    for (const [pid, taken] of groupByVersion(isEnd ? this.#tagsRemoved : []))
-      tags.set(
-        pid,
-        (tags.get(pid) ?? []).filter((tag) => !taken.includes(tag)),
-      );
-    if (asked.length > 0)
-      for (const [pid, ids] of groupByVersion(await lookups.tags(lookup, asked))) tags.set(pid, ids);
-    await definitions.require(lookup, [...tags.values()].flat());
-    return new Map(pids.map((pid) => [pid, definitions.labels(tags.get(pid) ?? [])]));
+  ): Promise<Map<string, Labels>> {
+    if (!this.#parts.hasTags) return new Map();
+    const inserted = versions.filter(({ old }) => !old).map(({ row }) => row.pid);
+    const updated = versions.filter(({ old }) => old).map(({ row }) => row);
+    const ofInserted = await this.#tags.ofInserted(lookup, inserted, isEnd);
+    const resIds = [...new Set(updated.map(({ resId }) => resId))];
+    const ofResources = await this.#tags.ofResources(lookup, resIds);
+    return new Map([
+      ...[...ofInserted].map(([pid, now]) => [pid, { now, before: now }] as const),
+      ...updated.map(({ pid, resId }) => [pid, ofResources.get(resId) ?? LABELS_IN_BODY] as const),
+    ]);
   }
 }
 
@@ -282,15 +286,4 @@ function isNewVersion(old: VersionRow | undefined, row: VersionRow): boolean {
 /** Its body, which was in a large object, is a text now: the same one. */
 function isMoved(old: VersionRow | undefined, row: VersionRow): boolean {
   return old?.version === row.version && old.body === null && row.body !== null;
-}
-
-/** Returns ids of tags by pid of their version. */
-function groupByVersion(tags: readonly TagRow[]): Map<string, string[]> {
-  const grouped = new Map<string, string[]>();
-  for (const { versionPid, tagId } of tags) {
-    const ids = grouped.get(versionPid);
-    if (ids) ids.push(tagId);
-    else grouped.set(versionPid, [tagId]);
-  }
-  return grouped;
 }

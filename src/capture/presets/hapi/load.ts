@@ -22,14 +22,14 @@ export function hapiLoad(
     .map((name) => `'${name}', d.${name}::text`)
     .join(', ');
   const tags = hasTags
-    ? `CASE WHEN r.has_tags THEN (SELECT json_agg(json_build_object(${members}))::text FROM ${of}.hfj_history_tag t
-        JOIN ${of}.hfj_tag_def d ON d.tag_id = t.tag_id WHERE t.res_ver_pid = v.pid) END`
+    ? `CASE WHEN r.has_tags THEN (SELECT json_agg(json_build_object(${members}))::text FROM ${of}.hfj_res_tag t
+        JOIN ${of}.hfj_tag_def d ON d.tag_id = t.tag_id WHERE t.res_id = r.res_id) END`
     : 'NULL::text';
   const where = partition === undefined ? '' : ` AND ${partitionIs('r.partition_id', partition)}`;
   return {
     from: { schema, table: 'hfj_resource' },
     place: 'r.ctid',
-    sql: `SELECT r.res_type::text, rtrim(r.fhir_id)::text, r.res_ver::text, v.res_updated::text, v.res_text_vc::text,
+    sql: `SELECT r.res_type::text, rtrim(r.fhir_id)::text, r.res_ver::text, r.res_updated::text, v.res_text_vc::text,
       r.partition_id::text, v.res_encoding::text,
       CASE WHEN v.res_text IS NOT NULL THEN encode(lo_get(v.res_text), 'base64') END,
       v.source_uri::text, v.request_id::text, ${tags}
@@ -50,7 +50,7 @@ function loadedRow(
   reading: HapiReading,
   hasTags: boolean,
 ): ReturnType<LoadQuery['read']> {
-  const resource = { type, id, partition: extra['partition_id'] ?? null };
+  const resource = { type, id, version: version ?? '', updated, partition: extra['partition_id'] ?? null };
   const found = versionRow({ ...extra, res_ver: version, res_updated: updated }, body);
   const labels = hasTags ? labelsOf(tagsIn(extra['tags'] ?? null)) : null;
   return versionAsRow(resource, found, labels, reading);

@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { Lookup } from '../preset.ts';
-import { resourceRow, tagDefinition, tagRow, versionRow } from './rows.ts';
-import type { ResourceRow, TagDefinition, TagRow, Texts, VersionRow } from './rows.ts';
+import { resourceRow, resourceTag, tagDefinition, tagRow, versionRow } from './rows.ts';
+import type { ResourceRow, ResourceTag, TagDefinition, TagRow, Texts, VersionRow } from './rows.ts';
 import { RESOURCE, TAG_DEFINITION } from './tables.ts';
 
 /** Keys of one query. */
@@ -39,19 +39,16 @@ export class HapiLookups {
 
   /** Returns versions by `res_id/res_ver`. */
   async versions(lookup: Lookup, keys: readonly VersionKey[]): Promise<Map<string, VersionRow>> {
-    const found = await this.#versions(lookup, keys, {
-      join: `unnest($1::bigint[], $2::bigint[]) AS k (res_id, res_ver)
-        JOIN ${this.#schema}.hfj_res_ver v ON v.res_id = k.res_id AND v.res_ver = k.res_ver`,
-      values: (some) => [some.map(({ resId }) => resId), some.map(({ version }) => version)],
+    const columns = VERSION_COLUMNS.map((name) => `v.${name}`).join(', ');
+    const sql = `SELECT ${columns}, ${LARGE_OBJECT} FROM unnest($1::bigint[], $2::bigint[]) AS k (res_id, res_ver)
+      JOIN ${this.#schema}.hfj_res_ver v ON v.res_id = k.res_id AND v.res_ver = k.res_ver`;
+    const names = [...VERSION_COLUMNS, 'large_object'];
+    const rows = await inParts(keys, (some) => {
+      const values = [some.map(({ resId }) => resId), some.map(({ version }) => version)];
+      return asTexts(lookup, sql, values, names);
     });
+    const found = rows.map((of) => versionRow(of, of['res_text_vc'] ? Buffer.from(of['res_text_vc']) : null));
     return new Map(found.map((row) => [versionKey(row), row]));
-  }
-
-  async versionsByPid(lookup: Lookup, pids: readonly string[]): Promise<VersionRow[]> {
-    return this.#versions(lookup, pids, {
-      join: `${this.#schema}.hfj_res_ver v WHERE v.pid = ANY ($1::bigint[])`,
-      values: (some) => [some],
-    });
   }
 
   /** Returns resources by res_id, as they are now. */
@@ -60,6 +57,13 @@ export class HapiLookups {
     const sql = `SELECT ${names.join(', ')} FROM ${this.#schema}.hfj_resource WHERE res_id = ANY ($1::bigint[])`;
     const rows = await inParts(resIds, (some) => asTexts(lookup, sql, [some], names));
     return new Map(rows.map(resourceRow).map((row) => [row.resId, row]));
+  }
+
+  /** Returns the tags of resources, as they are now. */
+  async resourceTags(lookup: Lookup, resIds: readonly string[]): Promise<ResourceTag[]> {
+    const names = ['res_id', 'tag_id'];
+    const sql = `SELECT ${names.join(', ')} FROM ${this.#schema}.hfj_res_tag WHERE res_id = ANY ($1::bigint[])`;
+    return (await inParts(resIds, (some) => asTexts(lookup, sql, [some], names))).map(resourceTag);
   }
 
   async tags(lookup: Lookup, versionPids: readonly string[]): Promise<TagRow[]> {
@@ -72,18 +76,6 @@ export class HapiLookups {
     const names = Object.keys(TAG_DEFINITION);
     const sql = `SELECT ${names.join(', ')} FROM ${this.#schema}.hfj_tag_def WHERE tag_id = ANY ($1::bigint[])`;
     return (await inParts(tagIds, (some) => asTexts(lookup, sql, [some], names))).map(tagDefinition);
-  }
-
-  async #versions<K>(
-    lookup: Lookup,
-    keys: readonly K[],
-    { join, values }: { readonly join: string; readonly values: (keys: readonly K[]) => unknown[] },
-  ): Promise<VersionRow[]> {
-    const columns = VERSION_COLUMNS.map((name) => `v.${name}`).join(', ');
-    const sql = `SELECT ${columns}, ${LARGE_OBJECT} FROM ${join}`;
-    const names = [...VERSION_COLUMNS, 'large_object'];
-    const rows = await inParts(keys, (some) => asTexts(lookup, sql, values(some), names));
-    return rows.map((of) => versionRow(of, of['res_text_vc'] ? Buffer.from(of['res_text_vc']) : null));
   }
 }
 

@@ -43,7 +43,7 @@ export function hapiPreset(settings: PresetSettings): Preset {
     tables: () => followedTables(schema, hasTags),
     loads: () => [hapiLoad(schema, { reading, hasTags, partition })],
     preflights: () => preflights(schema, { hasTags, anyPartition: partition === undefined }),
-    alsoReads: () => (hasTags ? [{ schema, table: 'hfj_res_tag' }] : []),
+    alsoReads: () => [],
     fold: () => new HapiFold({ lookups, definitions: new TagDefinitions(lookups), reading, hasTags }),
   };
 }

@@ -14,6 +14,7 @@ export interface ResourceRow {
   readonly type: string;
   readonly id: string;
   readonly version: string;
+  readonly updated: string | null;
   readonly deleted: boolean;
   readonly partition: string | null;
 }
@@ -34,11 +35,15 @@ export interface VersionRow {
   readonly requestId: string | null;
 }
 
-/** A row of hfj_history_tag: one tag of one version. */
-export interface TagRow {
-  readonly versionPid: string;
-  readonly tagId: string;
+/** A row of hfj_res_tag: one tag of a resource as it is now. */
+export interface ResourceTag {
   readonly resId: string;
+  readonly tagId: string;
+}
+
+/** A row of hfj_history_tag: one tag of one version. */
+export interface TagRow extends ResourceTag {
+  readonly versionPid: string;
 }
 
 /** A row of hfj_tag_def. */
@@ -59,6 +64,7 @@ export function resourceRow(of: Texts): ResourceRow {
     type: of['res_type'] ?? '',
     id: (of['fhir_id'] ?? '').trimEnd(), // an early migration of HAPI padded it with spaces
     version: of['res_ver'] ?? '',
+    updated: of['res_updated'] ?? null,
     deleted: (of['res_deleted_at'] ?? null) !== null,
     partition: of['partition_id'] ?? null,
   };
@@ -80,8 +86,12 @@ export function versionRow(of: Texts, body: Buffer | null): VersionRow {
   };
 }
 
+export function resourceTag(of: Texts): ResourceTag {
+  return { resId: of['res_id'] ?? '', tagId: of['tag_id'] ?? '' };
+}
+
 export function tagRow(of: Texts): TagRow {
-  return { versionPid: of['res_ver_pid'] ?? '', tagId: of['tag_id'] ?? '', resId: of['res_id'] ?? '' };
+  return { ...resourceTag(of), versionPid: of['res_ver_pid'] ?? '' };
 }
 
 export function tagDefinition(of: Texts): TagDefinition {

@@ -36,6 +36,8 @@ export const VERSION = {
   request_id: TEXT,
 } satisfies Columns;
 
+export const RESOURCE_TAG = { res_id: NUMBER, tag_id: NUMBER } satisfies Columns;
+
 export const HISTORY_TAG = { res_ver_pid: NUMBER, tag_id: NUMBER, res_id: NUMBER } satisfies Columns;
 
 export const TAG_DEFINITION = {
@@ -57,6 +59,7 @@ interface Table {
 export const TABLES = {
   hfj_resource: { columns: RESOURCE, key: ['res_id', 'partition_id'] },
   hfj_res_ver: { columns: VERSION, key: ['pid', 'partition_id'] },
+  hfj_res_tag: { columns: RESOURCE_TAG, key: ['pid', 'partition_id', 'res_id', 'tag_id'] },
   hfj_history_tag: { columns: HISTORY_TAG, key: ['pid', 'partition_id', 'res_ver_pid', 'tag_id'] },
   hfj_tag_def: { columns: TAG_DEFINITION, key: ['tag_id'] },
 } as const satisfies Record<string, Table>;
@@ -66,7 +69,7 @@ export type TableName = keyof typeof TABLES;
 /** @param withTags whether tags are in tables of their own */
 export function followedTables(schema: string, withTags: boolean): FollowedTable[] {
   const names: readonly TableName[] = withTags
-    ? ['hfj_resource', 'hfj_res_ver', 'hfj_history_tag', 'hfj_tag_def']
+    ? ['hfj_resource', 'hfj_res_ver', 'hfj_res_tag', 'hfj_history_tag', 'hfj_tag_def']
     : ['hfj_resource', 'hfj_res_ver'];
   return names.map((table) => ({
     schema,

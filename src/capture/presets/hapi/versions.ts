@@ -9,24 +9,26 @@ import type { ResourceRow, VersionRow } from './rows.ts';
 /** HAPI writes the files of its own export as Binary resources with this extension in their meta. */
 const OWN_EXPORT = 'bulk-export-job-id';
 
-/** A version that a resource had, and no table keeps any more: its patients are unknown. */
-export type LostVersion = 'lost';
-
 /** How rows of HAPI become rows of resources. */
 export interface HapiReading {
   readonly clock: ZoneClock;
   readonly follows: (resource: Pick<ResourceRow, 'type' | 'partition'>) => boolean;
 }
 
-/** @param labels the labels of the version as JSON; null if the body holds them */
+/**
+ * The time of a current version is the resource's: a rewrite of history changes no other.
+ *
+ * @param labels the labels of the version as JSON; null if the body holds them
+ */
 export function versionAsRow(
-  resource: Pick<ResourceRow, 'type' | 'id' | 'partition'>,
+  resource: Pick<ResourceRow, 'type' | 'id' | 'partition' | 'version' | 'updated'>,
   version: VersionRow,
   labels: string | null,
   { clock, follows }: HapiReading,
 ): SourceRow {
   const body = bodyOf(version);
-  const at = version.updated === null ? undefined : clock.read(version.updated);
+  const updated = resource.version === version.version ? resource.updated : version.updated;
+  const at = updated === null ? undefined : clock.read(updated);
   const extra: HapiExtra = {
     instant: at?.instant ?? null,
     source: sourceOf(version.sourceUri, version.requestId),
