@@ -94,6 +94,14 @@ const CASES: readonly [rule: string, type: string, stored: object, given: object
     },
   ],
   [
+    'data that is kept elsewhere, as the extension that tells where',
+    'DocumentReference',
+    {
+      content: [{ attachment: { _data: { extension: [{ url: 'offloaded', value: { url: 'gs://b/o' } }] } } }],
+    },
+    { content: [{ attachment: { _data: { extension: [{ url: 'offloaded', valueUrl: 'gs://b/o' }] } } }] },
+  ],
+  [
     'resources within resources',
     'Bundle',
     {
