@@ -185,6 +185,8 @@ describe("a body in Aidbox's form", () => {
     refused({ contained: [{ id: 'x' }] }, /no resourceType/);
     const deep = `${'{"extension":['.repeat(200)}${']}'.repeat(200)}`;
     assert.throws(() => fhir(deep, 'Observation'), { code: 'corrupt', message: /nested/ });
+    const arrays = `{"extension":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;
+    assert.throws(() => fhir(arrays, 'Observation'), { code: 'corrupt', message: /nested/ });
   });
 
   it('of FHIRbase may have the text of a reference as its id', () => {

@@ -7,8 +7,8 @@ import { elementsOf } from '../../../fhir/types.ts';
 import type { Element } from '../../../fhir/types.ts';
 import { asciiJson } from '../meta.ts';
 
-/** Deeper bodies are refused: each level is a call. */
-const MAX_DEPTH = 100;
+/** Objects and arrays within each other. Deeper bodies are refused: each level is a call. */
+const MAX_DEPTH = 200;
 
 /** Two servers keep FHIR in this form; FHIRbase loses the type of a reference that it does not understand. */
 export type Dialect = 'aidbox' | 'fhirbase';
@@ -36,8 +36,6 @@ class Conversion {
   }
 
   object(span: Span, type: string, depth: number): void {
-    if (depth > MAX_DEPTH)
-      throw new HeadwaterError('corrupt', `its body is nested more than ${MAX_DEPTH} deep`);
     const members = membersOf(this.#bytes, span);
     if (type === 'Reference' && this.#isOwnReference(members)) return this.#reference(members, depth);
     const elements = elementsOf(type);
@@ -67,10 +65,12 @@ class Conversion {
   }
 
   #value(value: Span, element: Element | undefined, depth: number): void {
+    if (depth > MAX_DEPTH)
+      throw new HeadwaterError('corrupt', `its body is nested more than ${MAX_DEPTH} deep`);
     if (!element) this.#splice.copy(value);
     else if (isArrayAt(this.#bytes, value))
       copyParts(this.#splice, value, itemsOf(this.#bytes, value), (item) =>
-        this.#value(item, element, depth),
+        this.#value(item, element, depth + 1),
       );
     else if (!isObjectAt(this.#bytes, value)) this.#splice.copy(value);
     else if (element.of === 'resource') this.object(value, this.#typeOf(value), depth + 1);
