@@ -3,6 +3,7 @@ import { systemClock } from '../base/clock.ts';
 import { Supervisor } from '../base/service.ts';
 import type { HealthReporter, Logger, Service, ServiceHealth } from '../base/service.ts';
 import { Capture } from '../capture/capture.ts';
+import type { Source } from '../capture/source.ts';
 import { ProblemLog } from '../capture/problem-log.ts';
 import type { Role } from '../config/roles.ts';
 import type { Settings } from '../config/settings.ts';
@@ -79,7 +80,10 @@ function services(shared: Shared): [name: string, start: Start][] {
     gateway: () => gateway(shared),
     capture: () => {
       const problems = new ProblemLog(shared.logger, systemClock);
-      return [['capture', deferred('capture', shared, (_, health) => capture(shared, problems, health))]];
+      const source = sourceOf(shared.settings); // wrong settings end the process before anything is started
+      const make = (_: Shared, health: HealthReporter): Promise<Service> =>
+        capture(shared, { source, problems }, health);
+      return [['capture', deferred('capture', shared, make)]];
     },
     planner: () => [['planner', deferred('planner', shared, planner)]],
     worker: () => worker(shared),
@@ -118,11 +122,10 @@ function probes(shared: Shared): [string, Start][] {
 
 async function capture(
   { settings, log, metrics, logger }: Shared,
-  problems: ProblemLog,
+  { source, problems }: { readonly source: Source; readonly problems: ProblemLog },
   health: HealthReporter,
 ): Promise<Service> {
   const codecs = await log.codecs();
-  const source = sourceOf(settings);
   return new Capture({
     prefix: settings.topicPrefix,
     source,

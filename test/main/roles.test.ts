@@ -50,4 +50,28 @@ describe('a process of one role', () => {
     };
     await untilLogged(/schema registry .* does not answer/, 'worker', env);
   });
+
+  const wrong: readonly [name: string, env: Readonly<Record<string, string>>][] = [
+    ['HEADWATER_SOURCE_COLUMNS', { HEADWATER_SOURCE_PRESET: 'columns', HEADWATER_SOURCE_COLUMNS: 'id=a' }],
+    ['HEADWATER_SOURCE_TIME_ZONE', { HEADWATER_SOURCE_PRESET: 'hapi', HEADWATER_SOURCE_TIME_ZONE: 'Mars' }],
+    ['HEADWATER_SOURCE_TENANT', { HEADWATER_SOURCE_PRESET: 'hapi', HEADWATER_SOURCE_TENANT: '1,2' }],
+    ['HEADWATER_SOURCE_TYPES', { HEADWATER_SOURCE_TYPES: 'Patientt' }],
+  ];
+  for (const [name, env] of wrong) {
+    it(`that captures ends at once when ${name} is wrong, though no server answers`, async () => {
+      const settings = parseSettings(
+        {
+          HEADWATER_SOURCE_URL: 'postgresql://nobody@127.0.0.1:1/none',
+          HEADWATER_KAFKA_BROKERS: '127.0.0.1:1',
+          HEADWATER_REGISTRY_URL: nowhere,
+          HEADWATER_URL_SECRET: 'x'.repeat(32),
+          ...env,
+        },
+        ['capture'],
+      );
+      const quiet: Logger = { debug() {}, info() {}, warn() {}, error() {} };
+      const running = runRoles(settings, { logger: quiet, signal: AbortSignal.timeout(5_000) });
+      await assert.rejects(running, { code: 'bad-config', message: new RegExp(`^${name}`) });
+    });
+  }
 });
