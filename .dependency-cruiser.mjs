@@ -26,12 +26,13 @@ const MAY_IMPORT = {
   // A thread cannot be handed a reader of the log, so the body of a replay thread makes one.
   replay: [
     ...VOCABULARY,
+    '^src/deidentify/',
     ...PORTS,
     '^src/cohort/',
     '^src/files/',
     '^src/log/kafka/(read/range-reader|wire/cluster)\\.ts$',
   ],
-  access: [...VOCABULARY, '^src/config/', '^src/database/'],
+  access: [...VOCABULARY, '^src/deidentify/', '^src/config/', '^src/database/'],
   jobs: [...VOCABULARY, ...PORTS, '^src/database/'],
   manifest: [...VOCABULARY, ...PORTS, '^src/jobs/'],
   http: [...VOCABULARY, ...PORTS, '^src/jobs/', '^src/manifest/', '^src/access/', '^src/cohort/'],

@@ -38,6 +38,12 @@ export const exportParametersSchema: AvroSchema = {
     { name: 'separateStatus', type: 'boolean', default: false },
     { name: 'container', type: ['null', 'string'], default: null },
     { name: 'warnings', type: strings, default: [], doc: 'What was ignored, a sentence each' },
+    {
+      name: 'deidentify',
+      type: ['null', 'string'],
+      default: null,
+      doc: 'Name of the configuration that de-identifies',
+    },
     { name: 'binary', type: 'boolean', default: true, doc: 'Without types, whether Binary is one of them' },
   ],
 };

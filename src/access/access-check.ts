@@ -21,7 +21,14 @@ export function checkPolicy(policy: AccessPolicy): string[] {
       external.map(({ issuer }) => issuer),
     ),
   );
-  for (const [name, role] of roles) problems.push(...checkRole(`roles.${name}`, role));
+  for (const [name, role] of roles) {
+    problems.push(...checkRole(`roles.${name}`, role));
+    for (const one of role.export.deidentify ?? [])
+      if (!policy.deidentification?.has(one))
+        problems.push(`roles.${name}.export.deidentify: there is no deidentification "${one}"`);
+    if (role.export.requireDeidentify && (role.export.deidentify ?? []).length === 0)
+      problems.push(`roles.${name}.export.requireDeidentify: name a deidentification in deidentify`);
+  }
   return problems;
 }
 

@@ -7,6 +7,8 @@ import { checkPolicy } from './access-check.ts';
 import { fileSchema } from './access-schema.ts';
 import type { AccessFile, FileClient, FileIssuer, FileRule } from './access-schema.ts';
 import { publicKeys } from './key-source.ts';
+import { compileSource } from '../deidentify/source.ts';
+import type { DeidentifierSource } from '../deidentify/source.ts';
 import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from './policy.ts';
 
 /**
@@ -29,7 +31,9 @@ export async function readAccessFile(path: string): Promise<AccessPolicy> {
   const clients = new Map<string, Client>();
   for (const [id, client] of Object.entries(file.clients)) clients.set(id, await clientOf(id, client, named));
   const roles = new Map(Object.entries(file.roles).map(([name, role]) => [name, roleOf(role)]));
-  const policy = { hash: hash.digest('hex'), embedded: file.issuers.embedded, external, clients, roles };
+  const deidentification = await deidentificationOf(file, named);
+  const { embedded } = file.issuers;
+  const policy = { hash: hash.digest('hex'), embedded, external, clients, roles, deidentification };
   const problems = checkPolicy(policy);
   if (problems.length > 0) throw wrong(path, problems);
   return policy;
@@ -88,6 +92,34 @@ async function externalOf(issuer: FileIssuer, named: Named): Promise<ExternalIss
   const place = `issuers.external.${issuer.name}.validate.introspection.clientSecretFile`;
   const clientSecret = (await named(clientSecretFile, place)).trim();
   return { ...others, roles: mapped, validate: { ...introspection, clientSecret } };
+}
+
+/** Reads and checks the configurations that de-identify, with their keys. */
+async function deidentificationOf(
+  { deidentification }: AccessFile,
+  named: Named,
+): Promise<ReadonlyMap<string, DeidentifierSource>> {
+  const sources = new Map<string, DeidentifierSource>();
+  for (const [name, { config, keys, dateShiftScope: scope }] of Object.entries(deidentification)) {
+    const place = `deidentification.${name}`;
+    const keyOf = async (key: keyof typeof keys): Promise<Buffer | undefined> => {
+      const file = keys[key];
+      return file === undefined ? undefined : Buffer.from((await named(file, `${place}.keys.${key}`)).trim());
+    };
+    const source: DeidentifierSource = {
+      name,
+      config: await named(config, `${place}.config`),
+      keys: {
+        cryptoHash: await keyOf('cryptoHash'),
+        dateShift: await keyOf('dateShift'),
+        encrypt: await keyOf('encrypt'),
+      },
+      scope,
+    };
+    await compileSource(source);
+    sources.set(name, source);
+  }
+  return sources;
 }
 
 function roleOf(role: AccessFile['roles'][string]): Role {

@@ -44,6 +44,8 @@ const role = z.strictObject({
     groups: z.union([z.literal('*'), z.array(groupId), claim]).default([]),
     maxUnfinished: z.int().min(1).optional(),
     withheld: z.enum(['told', 'silent']).default('told'),
+    deidentify: z.array(name).default([]),
+    requireDeidentify: z.boolean().default(false),
   }),
   rules: z.array(rule).min(1),
 });
@@ -102,6 +104,20 @@ const external = z.strictObject({
   allowedJwksHosts: hosts,
 });
 
+const fileName = z.string().min(1);
+
+const deidentification = z.strictObject({
+  config: fileName,
+  keys: z
+    .strictObject({
+      cryptoHash: fileName.optional(),
+      dateShift: fileName.optional(),
+      encrypt: fileName.optional(),
+    })
+    .default({}),
+  dateShiftScope: z.enum(['resource', 'folder', 'patient']).optional(),
+});
+
 /** The schema of the access file as an operator writes it. */
 export const fileSchema = z.strictObject({
   version: z.literal(1),
@@ -110,6 +126,7 @@ export const fileSchema = z.strictObject({
     .prefault({}),
   clients: z.record(name, client).default({}),
   roles: z.record(name, role),
+  deidentification: z.record(name, deidentification).default({}),
 });
 
 /** Returns the JSON Schema (2020-12) of the access file, which docs/api publishes. */

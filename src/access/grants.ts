@@ -5,6 +5,7 @@ import type { Grant, GrantRule } from '../events/grant.ts';
 import type { ExportLevel, ExportParameters } from '../events/request.ts';
 import { canonicalJson } from '../events/request-seal.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
+import { deidentificationFor } from './deidentification.ts';
 import type { Identity } from './identity.ts';
 import type { AccessPolicy } from './policy.ts';
 import { refuseRedactedFilters } from './redacted-filters.ts';
@@ -39,6 +40,7 @@ const MAX_GRANT = 64 << 10;
  * | 6    | scopes cover the level's own types (Patient, Group), and each type asked for                          | insufficient-scope  |
  * | 7    | a rule allows some of each type asked for                                                             | forbidden           |
  * | 8    | no search of `_typeFilter` looks at an element that is redacted                                       | forbidden           |
+ * | 9    | a role permits the configuration that de-identifies; see `deidentificationFor`                        | forbidden           |
  *
  * With lenient handling, steps 6 and 7 turn a type into a warning, as long as another type stays. Without `_type`, the export holds every
  * permitted type.
@@ -64,6 +66,7 @@ export function resolveGrant(
   const rules = rulesOf(roles, identity);
   refuseRedactedFilters(asked.typeFilters, rules); // 8
   const { types, warnings } = typesOf({ roles, rules, identity, context }, asked, lenient);
+  const deidentify = deidentificationFor(policy, roles, asked); // 9
   const grant: Grant = {
     policy: policy.hash,
     issuer: identity.issuer,
@@ -72,6 +75,7 @@ export function resolveGrant(
     roles: roles.map(({ name }) => name),
     types: [...types].sort(),
     rules,
+    ...(deidentify && { deidentify }),
   };
   if (Buffer.byteLength(canonicalJson(grant)) > MAX_GRANT)
     throw forbidden(
@@ -83,6 +87,8 @@ export function resolveGrant(
     grant,
     parameters: {
       ...asked,
+      deidentify: deidentify?.name,
+      ...(asked.deidentifyEtag !== undefined && { deidentifyEtag: undefined }),
       patients,
       types: asked.types.filter((type) => types.has(type)),
       warnings: [...asked.warnings, ...warnings],

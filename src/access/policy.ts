@@ -1,3 +1,4 @@
+import type { DeidentifierSource } from '../deidentify/source.ts';
 import type { JSONWebKeySet } from 'jose';
 import type { Redaction } from '../fhir/redaction.ts';
 import type { ExportLevel } from '../events/request.ts';
@@ -12,6 +13,8 @@ export interface AccessPolicy {
   /** Clients of the embedded issuer, by id. */
   readonly clients: ReadonlyMap<string, Client>;
   readonly roles: ReadonlyMap<string, Role>;
+  /** The configurations that de-identify, by their names. */
+  readonly deidentification?: ReadonlyMap<string, DeidentifierSource>;
 }
 
 export type AssertionAlgorithm = 'RS384' | 'ES384';
@@ -79,6 +82,10 @@ export interface Role {
     readonly maxUnfinished?: number | undefined;
     /** Whether a lenient export reports to the client the types that its role withholds. */
     readonly withheld: 'told' | 'silent';
+    /** Names of the configurations that de-identify an export on request. */
+    readonly deidentify?: readonly string[];
+    /** Whether every export is de-identified. */
+    readonly requireDeidentify?: boolean;
   };
   readonly rules: readonly Rule[];
 }

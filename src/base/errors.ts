@@ -10,6 +10,7 @@ export type ErrorCode =
   | 'expired-token'
   | 'insufficient-scope' // the subject is the scope that the token lacks
   | 'forbidden' // the client's role does not permit it; the message names the parameter, never whether something exists
+  | 'precondition' // something is not as the client says it expects
   | 'too-many' // a limit was reached; try again later
   | 'bad-config' // a setting is missing or wrong
   | 'refused' // a server refuses the credentials, or a right is missing; the message names the setting or the right
@@ -39,6 +40,7 @@ const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
   'expired-token': 'fail',
   'insufficient-scope': 'fail',
   forbidden: 'fail',
+  precondition: 'fail',
   'too-many': 'retry',
   'bad-config': 'stop',
   refused: 'stop',

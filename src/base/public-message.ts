@@ -2,7 +2,7 @@ import { HeadwaterError, messageOf } from './errors.ts';
 
 /** Codes whose messages are written for clients. */
 const FOR_CLIENTS: ReadonlySet<string> = new Set([
-  ...['bad-request', 'not-found', 'too-many', 'limit'],
+  ...['bad-request', 'not-found', 'precondition', 'too-many', 'limit'],
   ...['no-token', 'insufficient-scope', 'forbidden'],
   ...['deadline', 'max-export'], // of jobs that the janitor ends
 ]);

@@ -90,6 +90,15 @@ export class Deidentifier {
     }
   }
 
+  /** Returns the key of a resource, as `Type/id`, after de-identification; undefined if the id is removed. */
+  keyOf(key: string, at: number): string | undefined {
+    const [resourceType = '', id = ''] = key.split('/');
+    const named = JSON.parse(this.apply(JSON.stringify({ resourceType, id }), { at, patients: [] })) as {
+      readonly id?: unknown;
+    };
+    return typeof named.id === 'string' ? `${resourceType}/${named.id}` : undefined;
+  }
+
   #applied(resource: unknown, { at, patients }: DeidentifyContext): unknown {
     const { root, hasUnknown } = treeOf(resource);
     const id = idOf(root);

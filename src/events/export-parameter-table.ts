@@ -50,7 +50,7 @@ interface Row<Field extends keyof ExportParameters> {
   readonly read: (given: GivenParameter, context: ParameterContext) => ExportParameters[Field];
 }
 
-export type ExportParameter = { [F in keyof ExportParameters]: Row<F> }[keyof ExportParameters];
+export type ExportParameter = { [F in keyof ExportParameters]-?: Row<F> }[keyof ExportParameters];
 
 export const FORMATS: ReadonlyMap<string, OutputFormat> = new Map([
   ['application/fhir+ndjson', 'ndjson'],
@@ -206,6 +206,26 @@ export const EXPORT_PARAMETERS = [
     field: 'container',
     read: readContainer,
   },
+  {
+    name: '_anonymizationConfig',
+    type: 'string',
+    max: '1',
+    levels: EVERY,
+    documentation:
+      'Name of a configuration under `deidentification` of the access file, by which resources are de-identified. The role of the client has to permit it.',
+    field: 'deidentify',
+    read: (given) => given.once(),
+  },
+  {
+    name: '_anonymizationConfigEtag',
+    type: 'string',
+    max: '1',
+    levels: EVERY,
+    documentation:
+      'sha256 of that configuration in hex, with or without quotes. If it has another, the answer is 412.',
+    field: 'deidentifyEtag',
+    read: readEtag,
+  },
 ] as const satisfies readonly ExportParameter[];
 
 /** The fields of a request that a client can set by a parameter. */
@@ -344,4 +364,12 @@ function readContainer(given: GivenParameter, { containers }: ParameterContext):
   const name = given.once();
   if (name === undefined || containers.includes(name)) return name;
   throw bad(given.name, `_container: ${quoted(name)} is none that this server is configured to write to`);
+}
+
+function readEtag(given: GivenParameter): string | undefined {
+  const etag = given.once();
+  if (etag === undefined) return undefined;
+  const [, hash] = /^"?([0-9a-f]{64})"?$/i.exec(etag) ?? [];
+  if (hash === undefined) throw bad(given.name, `${given.name}: ${quoted(etag)} is not a sha256 in hex`);
+  return hash.toLowerCase();
 }

@@ -31,6 +31,18 @@ export interface Grant {
   /** Types that may be exported, sorted. */
   readonly types: readonly string[];
   readonly rules: readonly GrantRule[];
+  /** undefined = resources keep what identifies their subjects. */
+  readonly deidentify?: GrantDeidentification | undefined;
+}
+
+/** The configuration that de-identifies the resources of an export. It holds no secret: workers have the keys. */
+export interface GrantDeidentification {
+  readonly name: string;
+  /** sha256 of the configuration, in hex. */
+  readonly hash: string;
+  readonly scope: string;
+  /** Fingerprints of the keys, by the names of the keys. */
+  readonly fingerprints: Readonly<Record<string, string>>;
 }
 
 /** Whether a rule is about a type. A rule for every type does not include Binary. */

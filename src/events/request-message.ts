@@ -41,6 +41,14 @@ const grant = z.strictObject({
       ),
     }),
   ),
+  deidentify: z
+    .strictObject({
+      name: z.string(),
+      hash: z.string(),
+      scope: z.string(),
+      fingerprints: z.record(z.string(), z.string()),
+    })
+    .optional(),
 });
 
 const requested = z.object({
@@ -65,6 +73,7 @@ const requested = z.object({
     partialManifests: z.boolean().default(false),
     separateStatus: z.boolean().default(false),
     container: optional,
+    deidentify: optional,
     warnings: strings,
   }),
   grant: grant.nullish().transform((value) => value ?? undefined),

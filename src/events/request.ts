@@ -38,6 +38,10 @@ export interface ExportParameters {
   readonly separateStatus: boolean;
   /** The configured folder, bucket or container in which the folder of the job is created. */
   readonly container: string | undefined;
+  /** Name of the configuration of the access file that de-identifies the resources. */
+  readonly deidentify: string | undefined;
+  /** sha256 that the client expects of that configuration. Only the kick-off needs it. */
+  readonly deidentifyEtag?: string | undefined;
   /** One sentence for each thing that lenient handling ignored. */
   readonly warnings: readonly string[];
 }
@@ -59,5 +63,6 @@ export const EVERYTHING: ExportParameters = {
   partialManifests: false,
   separateStatus: false,
   container: undefined,
+  deidentify: undefined,
   warnings: [],
 };

@@ -36,6 +36,7 @@ const KINDS: Partial<Record<ErrorCode, Kind>> = {
     authenticate: ({ subject = '' }) => `Bearer error="insufficient_scope", scope="${subject}"`,
   },
   forbidden: { status: 403, issue: 'forbidden' },
+  precondition: { status: 412, issue: 'invalid' },
   'too-many': { status: 429, issue: 'throttled', retryAfter: 10 },
   unavailable: { status: 503, issue: 'transient', retryAfter: 5 },
 };

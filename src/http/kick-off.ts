@@ -34,13 +34,23 @@ export async function kickOff(
   if (settings.requirePrefer) checkPrefer(preferences);
   const separateStatus = preferences.has('separate-export-status');
   const lenient = preferences.has('handling=lenient');
-  const parsed = parseExportParameters([...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)], target, {
-    lenient,
-    binary: settings.exportBinary,
-    containers: settings.containers,
-    references: new References(settings.sourceBaseUrls),
-  });
-  const granted = grantTo(client, { ...parsed, separateStatus }, lenient);
+  const { deidentifyEtag, ...parsed } = parseExportParameters(
+    [...parametersOfQuery(ctx.querystring), ...bodyOf(ctx)],
+    target,
+    {
+      lenient,
+      binary: settings.exportBinary,
+      containers: settings.containers,
+      references: new References(settings.sourceBaseUrls),
+    },
+  );
+  const expected = deidentifyEtag === undefined ? {} : { deidentifyEtag };
+  const granted = grantTo(client, { ...parsed, ...expected, separateStatus }, lenient);
+  if (!granted && (parsed.deidentify ?? deidentifyEtag) !== undefined)
+    throw bad(
+      '_anonymizationConfig',
+      '_anonymizationConfig: this server has no access file that defines one',
+    );
   const asked = granted?.parameters ?? { ...parsed, separateStatus };
   const changed = await rightsChanged(jobs, client.id, granted);
   const parameters = changed === undefined ? asked : { ...asked, warnings: [...asked.warnings, changed] };

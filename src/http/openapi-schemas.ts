@@ -129,8 +129,12 @@ const MANIFEST = record(
           type: 'string',
           description: 'Of the log; _since completes only an export of the same epoch.',
         },
+        access: {
+          ...record({ deidentified: { type: 'string' } }),
+          description: 'Name of the configuration that de-identified the resources.',
+        },
       },
-      ['typeFilters', 'epoch'],
+      ['typeFilters', 'epoch', 'access'],
     ),
   },
   ['outputOrganizedBy', 'deleted', 'link', 'extension'],

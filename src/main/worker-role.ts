@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { systemClock } from '../base/clock.ts';
 import type { HealthReporter, Service } from '../base/service.ts';
+import type { DeidentifierSource } from '../deidentify/source.ts';
 import type { Lane } from '../events/tasks.ts';
 import { EndedJobs } from '../jobs/ended-jobs.ts';
 import { ReplayPool } from '../replay/replay-pool.ts';
@@ -39,7 +40,9 @@ export function worker(shared: Shared): [string, Start][] {
         const { fileBytes, topicPrefix, sourceBaseUrls: baseUrls } = settings;
         const storage = storageSettings(settings);
         await checkStorage(await orAborted(shared.store(), signal), topicPrefix);
-        const options = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls, storage, fileBytes };
+        const deidentification = await orAborted(deidentifications(settings.accessFile), signal);
+        const cluster = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls };
+        const options = { ...cluster, storage, fileBytes, deidentification };
         const runner = name === 'bulk' ? new ReplayPool(options, threads) : new LocalRunner(options);
         const jobs = await orAborted(ended(), signal);
         const service = new Worker({
@@ -68,6 +71,13 @@ export function worker(shared: Shared): [string, Start][] {
     }),
   ];
   return [lane('quick', 1), lane('bulk', settings.replayThreads)];
+}
+
+/** Reads the configurations that de-identify, with their keys. The access file is loaded only here, so that a worker without one saves its libraries. */
+async function deidentifications(accessFile: string | undefined): Promise<DeidentifierSource[]> {
+  if (accessFile === undefined) return [];
+  const { readAccessFile } = await import('../access/access-file.ts');
+  return [...((await readAccessFile(accessFile)).deidentification?.values() ?? [])];
 }
 
 /** Runs a service together with its companion. The service starts when the companion is ready. When one ends, the other ends too. */

@@ -30,6 +30,8 @@ export interface Manifest {
     readonly typeFilters?: readonly string[];
     /** The log's epoch. An increment completes only an export of the same epoch. */
     readonly epoch?: string;
+    /** `deidentified`: name of the configuration that de-identified the resources. */
+    readonly access?: { readonly deidentified: string };
   };
 }
 
@@ -92,9 +94,14 @@ function allPages(job: JobView): readonly (readonly ExportFile[])[] {
   return job.state === 'completed' ? [job.files] : [];
 }
 
-function extensionOf({ epoch = '', parameters: { typeFilters } }: JobView): Pick<Manifest, 'extension'> {
-  if (epoch === '' && typeFilters.length === 0) return {};
-  return { extension: { ...(typeFilters.length > 0 && { typeFilters }), ...(epoch !== '' && { epoch }) } };
+function extensionOf({ epoch = '', parameters }: JobView): Pick<Manifest, 'extension'> {
+  const { typeFilters, deidentify } = parameters;
+  const extension = {
+    ...(typeFilters.length > 0 && { typeFilters }),
+    ...(epoch !== '' && { epoch }),
+    ...(deidentify !== undefined && { access: { deidentified: deidentify } }),
+  };
+  return Object.keys(extension).length === 0 ? {} : { extension };
 }
 
 /** The manifest of a completed job, on one page. */

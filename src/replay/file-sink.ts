@@ -1,15 +1,19 @@
 import type { ChangePeek } from '../events/resource-change-codec.ts';
 import type { FileSet } from '../files/file-set.ts';
+import type { Rename } from './deidentified.ts';
 import { problemOf } from './problem.ts';
 import type { LeftOut, Sink } from './replay-range.ts';
 import type { Lines, Shape } from './shape.ts';
 
 /** Returns a sink that writes into the files of a type: returned resources in their shape, reported lines as they are. */
-export function fileSink(files: FileSet, shape: Shape): Sink {
+export function fileSink(files: FileSet, shape: Shape, rename?: Rename): Sink {
   return {
     returned: (change) => shaped(shape, files.of('output'), change),
     returns: (change) => shaped(shape, NOWHERE, change) === undefined,
-    reported: (kind, _, resource) => report(files, kind, resource),
+    reported: (kind, key, resource) => {
+      const renamed = rename ? rename(kind, key, resource) : resource;
+      if (renamed !== undefined) report(files, kind, renamed);
+    },
     drain: () => files.drain(),
   };
 }

@@ -33,7 +33,7 @@ export async function replayRelated(run: TaskRun, related: Related): Promise<Exp
       filtered: isFiltered(run.task, type) || rights?.exact === false,
       restricted: rights !== undefined,
     });
-    const sink = fileSink(files, run.shapeOf(type));
+    const sink = fileSink(files, run.shapeOf(type), run.rename);
     await replayRanges(run, ranges, () => ({ selection, sink, byPatients: true }));
     written.push(...(await files.finish()));
   }

@@ -5,6 +5,7 @@ import { offsetsOf } from '../events/task-range.ts';
 import type { Scope, Task, TaskRange } from '../events/tasks.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { requireTopics } from '../log/require-topics.ts';
+import { deidentifiedRun } from './deidentified.ts';
 import { fileSink, report } from './file-sink.ts';
 import { replayOrganized } from './organized.ts';
 import { RangesReader } from './ranges-reader.ts';
@@ -15,6 +16,7 @@ import { isByPatients, selectionOf } from './task-run.ts';
 import type { TaskRun, TaskTools } from './task-run.ts';
 import { TaskFiles } from './task-files.ts';
 import { shapesOf } from './shape.ts';
+import type { Shape } from './shape.ts';
 
 /** Types whose files may still be ending while the next type is replayed. */
 const MAX_ENDING = 8;
@@ -61,9 +63,21 @@ async function begin(task: Task, tools: TaskTools, { signal, onProgress }: TaskC
   const total = ranges.reduce((sum, range) => sum + offsetsOf(range), 0);
   let passed = 0;
   const onBatch = (offsets: number): void => onProgress(Math.min(1, (passed += offsets) / total));
-  const shapeOf = shapesOf(filter, codec, references, rights);
+  const deidentified = await deidentifiedRun(task, tools);
+  const shapes = shapesOf(filter, codec, references, rights);
+  const shapeOf = (type: string): Shape => deidentified?.shape(shapes(type)) ?? shapes(type);
   const files = new TaskFiles(task, tools);
-  return { task, population: { cohort, rights }, log, references, files, shapeOf, onBatch, signal };
+  return {
+    task,
+    population: { cohort, rights },
+    log,
+    references,
+    files,
+    shapeOf,
+    rename: deidentified?.rename,
+    onBatch,
+    signal,
+  };
 }
 
 /** A scope with all patients that the request names, which may stand in its command. */
@@ -103,7 +117,7 @@ async function replayTypes(run: TaskRun): Promise<ExportFile[]> {
         codec: log.codec,
         selection: selectionOf(run, type),
         byPatients: isByPatients(population, type),
-        sink: fileSink(files, run.shapeOf(type)),
+        sink: fileSink(files, run.shapeOf(type), run.rename),
         onBatch: run.onBatch,
       };
       for (const range of ranges) {

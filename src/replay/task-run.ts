@@ -1,8 +1,10 @@
 import type { ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import type { DeidentifierSource } from '../deidentify/source.ts';
 import type { CommandPlace, Task } from '../events/tasks.ts';
 import type { References } from '../fhir/reference.ts';
 import type { LogReader } from '../log/log.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
+import type { Rename } from './deidentified.ts';
 import { Selection } from './selection.ts';
 import type { Population } from './selection.ts';
 import type { Shape } from './shape.ts';
@@ -28,6 +30,8 @@ export interface TaskTools {
   ) => Promise<readonly string[]>;
   /** Raw bytes of a file. */
   readonly fileBytes: number;
+  /** The configurations that de-identify, with their keys. */
+  readonly deidentification?: readonly DeidentifierSource[] | undefined;
   /** Memory for organized output, in bytes. */
   readonly blockBytes?: number;
 }
@@ -41,6 +45,8 @@ export interface TaskRun {
   readonly files: TaskFiles;
   /** Returns how to shape the returned resources of a type. */
   readonly shapeOf: (type: string) => Shape;
+  /** De-identifies the lines that report a resource, with its key; undefined if they stay as they are. */
+  readonly rename: Rename | undefined;
   /** Called with the number of offsets that were passed. */
   readonly onBatch: (offsets: number) => void;
   readonly signal: AbortSignal;

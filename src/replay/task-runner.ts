@@ -1,6 +1,7 @@
 import { controlCodecs } from '../events/control-codec.ts';
 import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { StorageSettings } from '../config/settings.ts';
+import type { DeidentifierSource } from '../deidentify/source.ts';
 import type { SchemaIds } from '../events/schema-ids.ts';
 import type { ExportFile } from '../events/status.ts';
 import type { Task } from '../events/tasks.ts';
@@ -22,6 +23,7 @@ export interface TaskRunnerOptions {
   readonly baseUrls: readonly string[];
   readonly storage: StorageSettings;
   readonly fileBytes: number;
+  readonly deidentification?: readonly DeidentifierSource[] | undefined;
 }
 
 export interface TaskRunner {
@@ -41,7 +43,7 @@ export class LocalRunner implements TaskRunner {
   readonly #storage: StorageSettings;
   #store: Promise<ObjectStore> | undefined;
 
-  constructor({ kafka, schemaIds, topicPrefix, baseUrls, storage, fileBytes }: TaskRunnerOptions) {
+  constructor({ kafka, schemaIds, topicPrefix, baseUrls, storage, ...options }: TaskRunnerOptions) {
     this.#storage = storage;
     const reader = (this.#reader = new RangeReader(kafka));
     const references = new References(baseUrls);
@@ -53,7 +55,8 @@ export class LocalRunner implements TaskRunner {
       log: { reader, topicOf, codec },
       references,
       patientsOf: (jobId, place, signal) => named.of(jobId, place, signal),
-      fileBytes,
+      fileBytes: options.fileBytes,
+      deidentification: options.deidentification,
     };
   }
 

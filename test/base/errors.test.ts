@@ -9,7 +9,14 @@ describe('remedyFor', () => {
     stop: ['bad-config', 'refused', 'blocked', 'conflict'],
     fail: [
       ...(['bad-request', 'not-found', 'corrupt', 'gone', 'unsupported', 'limit', 'internal'] as const),
-      ...(['no-token', 'invalid-token', 'expired-token', 'insufficient-scope', 'forbidden'] as const),
+      ...([
+        'no-token',
+        'invalid-token',
+        'expired-token',
+        'insufficient-scope',
+        'forbidden',
+        'precondition',
+      ] as const),
     ],
   } as const satisfies Record<Remedy, readonly ErrorCode[]>;
   // Does not compile if EXPECTED lacks a code.

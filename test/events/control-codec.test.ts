@@ -51,6 +51,7 @@ const parameters: fc.Arbitrary<ExportParameters> = record({
   separateStatus: fc.boolean(),
   binary: fc.boolean(),
   container: optional(text),
+  deidentify: optional(text),
   warnings: fc.array(text),
 });
 const file: fc.Arbitrary<ExportFile> = record({

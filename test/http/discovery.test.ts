@@ -195,10 +195,13 @@ describe('GET /fhir/OperationDefinition', () => {
       for (const name of all) {
         const own = parameters.find((one) => one.name === name);
         const once = await gateway.ask(`${path}?${name}=${EXAMPLES[name] ?? ''}`);
-        assert.equal(once.status, own ? 202 : 400, `${id} ${name} ${await once.text()}`);
+        // Without an access file there is no configuration to name.
+        const unusable = name.startsWith('_anonymizationConfig');
+        assert.equal(once.status, own && !unusable ? 202 : 400, `${id} ${name} ${await once.text()}`);
         if (!own) continue;
         documented.add(name);
         assert.equal(own.min, 0);
+        if (unusable) continue;
         const twice = await gateway.ask(
           `${path}?${name}=${EXAMPLES[name] ?? ''}&${name}=${EXAMPLES[name] ?? ''}`,
         );
