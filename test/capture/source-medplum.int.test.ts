@@ -62,4 +62,33 @@ describe('a source of preset medplum', function () {
     assert.ok(took < PATIENCE, `it took ${took} ms`);
     assert.deepEqual((await checkSource(source)).mends, []);
   });
+
+  it('is refused with the projects it holds until one is named, and then shows the rows of that project', async () => {
+    const [one, two] = ['11111111-0000-4000-8000-000000000001', '22222222-0000-4000-8000-000000000002'];
+    for (const project of [one, two])
+      await client.query(
+        `INSERT INTO ${name}."Patient" VALUES ($1, '{}', now(), false, $2, 3), ($3, '', now(), true, $2, -1)`,
+        [project.replace('0-4000', '1-4000'), project, project.replace('0-4000', '2-4000')],
+      );
+    const { postgresUrl: url } = sharedStack();
+    const source = (tenants: readonly string[]): Source =>
+      new Source({
+        url,
+        slot: name,
+        publication: name,
+        prefix: 'hw',
+        preset: presetOf({ preset: 'medplum', schema: name, tenants }),
+      });
+    const line = new RegExp(`tenants ${one}, ${two}; name one in HEADWATER_SOURCE_TENANT`);
+    await assert.rejects(source([]).prepare(), { code: 'blocked', message: line });
+    const { followed } = await source([one]).prepare();
+    const patients = source([one])
+      .preset.loads(followed)
+      .find(({ sql }) => sql.includes('"Patient"'));
+    const { rows } = await client.query<{ id: string }>(patients?.sql ?? '');
+    assert.deepEqual(
+      rows.map(({ id }) => id),
+      [one.replace('0-4000', '1-4000')],
+    );
+  });
 });
