@@ -9,14 +9,17 @@ import type { AccessFile, FileClient, FileIssuer, FileRule } from './access-sche
 import { publicKeys } from './key-source.ts';
 import { compileSource } from '../deidentify/source.ts';
 import type { DeidentifierSource } from '../deidentify/source.ts';
+import { readRedactionKey } from '../config/redaction-keys.ts';
+import type { RedactionKey } from '../fhir/redaction.ts';
 import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from './policy.ts';
 
 /**
  * Reads and checks the access file and the files that it names.
  * @param path YAML or JSON; paths in it are relative to its folder
+ * @param keysFolder the folder of keys for redactions
  * @throws bad-config with one line for each problem; the line names the place in the file
  */
-export async function readAccessFile(path: string): Promise<AccessPolicy> {
+export async function readAccessFile(path: string, keysFolder?: string): Promise<AccessPolicy> {
   const bytes = await readOr(path, 'HEADWATER_ACCESS_FILE');
   const file = parse(bytes.toString('utf8'), path);
   const hash = createHash('sha256').update(bytes);
@@ -30,7 +33,8 @@ export async function readAccessFile(path: string): Promise<AccessPolicy> {
   for (const issuer of file.issuers.external) external.push(await externalOf(issuer, named));
   const clients = new Map<string, Client>();
   for (const [id, client] of Object.entries(file.clients)) clients.set(id, await clientOf(id, client, named));
-  const roles = new Map(Object.entries(file.roles).map(([name, role]) => [name, roleOf(role)]));
+  const keys = await keysOf(file, keysFolder);
+  const roles = new Map(Object.entries(file.roles).map(([name, role]) => [name, roleOf(role, keys)]));
   const deidentification = await deidentificationOf(file, named);
   const { embedded } = file.issuers;
   const policy = { hash: hash.digest('hex'), embedded, external, clients, roles, deidentification };
@@ -73,10 +77,10 @@ async function clientOf(id: string, client: FileClient, named: Named): Promise<C
   if (jwksUrl !== undefined) return { ...others, keys: { url: jwksUrl } };
   const text =
     jwks === undefined ? await named(jwksFile ?? '', `clients.${id}.jwksFile`) : JSON.stringify(jwks);
-  return { ...others, keys: { set: keysOf(text, `clients.${id}`) } };
+  return { ...others, keys: { set: publicKeysOf(text, `clients.${id}`) } };
 }
 
-function keysOf(text: string, place: string): ReturnType<typeof publicKeys> {
+function publicKeysOf(text: string, place: string): ReturnType<typeof publicKeys> {
   try {
     return publicKeys(text, place);
   } catch (error) {
@@ -122,12 +126,29 @@ async function deidentificationOf(
   return sources;
 }
 
-function roleOf(role: AccessFile['roles'][string]): Role {
-  return { export: role.export, rules: role.rules.map(ruleOf) };
+/** Returns the keys that rules name. The secrets stay in their files: a grant has fingerprints only. */
+async function keysOf(file: AccessFile, folder: string | undefined): Promise<Keys> {
+  const redactions = Object.values(file.roles).flatMap(({ rules }) => rules.flatMap(({ redact }) => redact));
+  const keys = new Map<string, RedactionKey>();
+  for (const name of new Set(redactions.flatMap(({ key }) => key ?? []))) {
+    const { fingerprint } = await readRedactionKey(folder, name);
+    keys.set(name, { name, fingerprint });
+  }
+  return keys;
 }
 
-function ruleOf({ where, redact, ...rule }: FileRule): Rule {
-  return { ...rule, where: conditionOf(where), redact };
+type Keys = ReadonlyMap<string, RedactionKey>;
+
+function roleOf(role: AccessFile['roles'][string], keys: Keys): Role {
+  return { export: role.export, rules: role.rules.map((rule) => ruleOf(rule, keys)) };
+}
+
+function ruleOf({ where, redact, ...rule }: FileRule, keys: Keys): Rule {
+  const redactions = redact.map(({ key, ...others }) => ({
+    ...others,
+    ...(key === undefined ? {} : { key: keys.get(key) }),
+  }));
+  return { ...rule, where: conditionOf(where), redact: redactions };
 }
 
 function conditionOf(where: FileRule['where']): Condition {

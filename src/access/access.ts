@@ -23,6 +23,8 @@ import { issuerOf } from './token.ts';
 export interface AccessOptions {
   /** Path of the access file. */
   readonly file: string;
+  /** The setting HEADWATER_KEYS_FOLDER. */
+  readonly keysFolder?: string | undefined;
   /** The base URL, such as `https://export.example.org/fhir`: the issuer of our tokens and their audience. */
   readonly baseUrl: string;
   /** The setting HEADWATER_URL_SECRET. */
@@ -56,7 +58,7 @@ export class Access {
 
   /** Throws `bad-config` for a file that is missing or wrong. */
   static async open(options: AccessOptions): Promise<Access> {
-    return new Access(options, await readAccessFile(options.file));
+    return new Access(options, await readAccessFile(options.file, options.keysFolder));
   }
 
   /** The reason why the present file is not in force; undefined if it is. */
@@ -141,9 +143,9 @@ export class Access {
   }
 
   async reload(): Promise<void> {
-    const { file, clock, logger } = this.#options;
+    const { file, keysFolder, clock, logger } = this.#options;
     try {
-      const policy = await readAccessFile(file);
+      const policy = await readAccessFile(file, keysFolder);
       if (policy.hash !== this.#policy.hash) {
         logger.info({ policy: policy.hash }, 'the access file has changed and is in force');
         this.#policy = policy;

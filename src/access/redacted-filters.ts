@@ -1,8 +1,10 @@
 import { isAbout } from '../events/grant.ts';
 import type { GrantRule } from '../events/grant.ts';
-import { rootElementOf } from '../fhir/elements.ts';
+import { partOf } from '../fhir/parts.ts';
+import type { Part } from '../fhir/parts.ts';
+import { isDisplays, stepsOf } from '../fhir/redaction.ts';
 import type { Redaction } from '../fhir/redaction.ts';
-import { elementsOf } from '../fhir/search/search-parameters.ts';
+import { searchedPaths } from '../fhir/search/search-parameters.ts';
 import { forbidden } from './refusals.ts';
 
 /**
@@ -16,8 +18,8 @@ export function refuseRedactedFilters(queries: readonly string[], rules: readonl
     const redactions = rules.filter((rule) => isAbout(rule, type)).flatMap(({ redact }) => redact);
     for (const part of search.split('&')) {
       const [code = ''] = decodeURIComponent(part.split('=')[0] ?? '').split(':');
-      const elements = elementsOf(type, code);
-      const redaction = redactions.find((one) => isAmong(elements, type, one));
+      const paths = searchedPaths(type, code).map((path) => path.split('.'));
+      const redaction = redactions.find((one) => paths.some((path) => looksAt(path, type, one)));
       if (redaction)
         throw forbidden(
           '_typeFilter',
@@ -27,8 +29,21 @@ export function refuseRedactedFilters(queries: readonly string[], rules: readonl
   }
 }
 
-function isAmong(elements: readonly string[], type: string, { path }: Redaction): boolean {
-  const name = path.replace('[x]', '');
-  const keys = rootElementOf(type, name)?.keys ?? [];
-  return elements.some((element) => element === name || keys.includes(element));
+/** Whether a searched element is a redacted one, a part of it, or has it as a part. */
+function looksAt(searched: readonly string[], type: string, redaction: Redaction): boolean {
+  const steps = isDisplays(redaction) ? undefined : stepsOf(redaction);
+  if (!steps || steps.extension !== undefined) return false;
+  if (searched[0] === '$deceased') return steps.names[0]?.startsWith('deceased') === true;
+  let at = type;
+  for (const [i, name] of steps.names.entries()) {
+    const element = searched[i];
+    if (element === undefined) return true;
+    const keys: Part['keys'] = partOf(at, name)?.keys ?? [];
+    const key = keys.find((one) => one.key === element);
+    if (!key) return false;
+    at = key.type;
+  }
+  const below = searched[steps.names.length];
+  const kept = redaction.keep?.flatMap((name) => partOf(at, name)?.keys ?? []);
+  return below === undefined || !kept?.some(({ key }) => key === below);
 }

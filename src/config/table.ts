@@ -333,6 +333,11 @@ export const TABLE = {
     text,
     'YAML or JSON file that says who may export what. Without one, everybody who reaches the server may export everything.',
   ),
+  keysFolder: setting(
+    'KEYS_FOLDER',
+    text,
+    'Folder with one file for each key that rules of ACCESS_FILE use to hash or to invent values; the same for gateways and workers.',
+  ),
   access: setting(
     'ACCESS',
     oneOf('open'),

@@ -46,8 +46,7 @@ export function isPrimitive(type: string): boolean {
 }
 
 function parsePart(text: string): Part {
-  const [, name = '', choice, list, mandatory, types = ''] =
-    /^(\w+)(\[x\])?(\+?)(!?):(.*)$/.exec(text) ?? [];
+  const [, name = '', choice, list, mandatory, types = ''] = /^(\w+)(\[x\])?(\+?)(!?):(.*)$/.exec(text) ?? [];
   const keys = types.split('|').map((type) => ({
     key: choice === undefined ? name : name + type.charAt(0).toUpperCase() + type.slice(1),
     type,

@@ -38,12 +38,7 @@ export interface Kept {
 }
 
 /** Returns the members of an object that stay, with their redacted values. */
-export function keptMembers(
-  source: Source,
-  members: readonly Member[],
-  plan: Plan,
-  depth: number,
-): Kept[] {
+export function keptMembers(source: Source, members: readonly Member[], plan: Plan, depth: number): Kept[] {
   checkDepth(depth);
   /** Mandatory elements, by their masked members: those that stay, and then those that are masked already. */
   const present = new Set<string>();

@@ -39,7 +39,13 @@ export function compileRedactions(
   return (bytes, start, end) => {
     const splice = new Splice(bytes);
     const root = membersOf(bytes, { start, end });
-    const source: Source = { bytes, splice, planFor, place: placeOf(type, bytes, root), invented: { count: 0 } };
+    const source: Source = {
+      bytes,
+      splice,
+      planFor,
+      place: placeOf(type, bytes, root),
+      invented: { count: 0 },
+    };
     const kept = new Map<Member, Kept>(
       keptMembers(source, root, plan, 0).map((one) => [one.member, one] as const),
     );

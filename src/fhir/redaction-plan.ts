@@ -4,9 +4,9 @@ import { hasYear, isDisplays, isText, stepsOf } from './redaction.ts';
 import type { Redaction, RedactionKey } from './redaction.ts';
 import { hashed, hashedReference, MASKED } from './replacement.ts';
 
-/** What becomes of the members of an object. A member without a change stays as it is. */
+/** The changes of an object's members. A member without a change stays as it is. */
 export interface Plan {
-  /** By names in JSON. */
+  /** Keys are names in JSON. */
   readonly changes: ReadonlyMap<string, Change>;
   /** The only members that stay; undefined = all. */
   readonly kept: ReadonlySet<string> | undefined;
@@ -16,7 +16,7 @@ export interface Plan {
   readonly displays: boolean;
 }
 
-/** What becomes of one member. `masked` is the member to write if nothing of a mandatory element is left. */
+/** The change of one member. `masked` is the member to write if nothing of a mandatory element is left. */
 export type Change = (
   | { readonly do: 'remove' }
   /** Replaces each text; if it returns undefined, the text does not stay. */
@@ -89,7 +89,11 @@ function enter(way: readonly Node[], name: string): Node[] {
     const before = node.changes.get(member);
     if (before) return before.do === 'enter' ? [before.plan as Node] : [];
     const inner = way.find(({ at }) => at === type) ?? nodeOf(primitive ? 'Element' : type, node.displays);
-    node.changes.set(member, { do: 'enter', plan: inner, masked: part.mandatory ? maskedOf(key, type, part) : undefined });
+    node.changes.set(member, {
+      do: 'enter',
+      plan: inner,
+      masked: part.mandatory ? maskedOf(key, type, part) : undefined,
+    });
     if (!primitive) put(node, `_${key}`, { do: 'remove' });
     if (type.includes('.')) enterLoops([...way, inner], type);
     return [inner];
@@ -130,7 +134,8 @@ function change(node: Node, part: Part | undefined, redaction: Redaction): void 
       hashParts(node, part, key, redaction);
       continue;
     }
-    const masked = redaction.do === 'mask' || part?.mandatory === true ? maskedOf(key, type, part) : undefined;
+    const masked =
+      redaction.do === 'mask' || part?.mandatory === true ? maskedOf(key, type, part) : undefined;
     const made = changeOf(type, part?.list === true, redaction);
     if (!made) continue;
     put(node, key, { ...made, masked });
@@ -141,13 +146,15 @@ function change(node: Node, part: Part | undefined, redaction: Redaction): void 
 /** Returns undefined if a value of the type stays: a boolean of a choice holds no date. */
 function changeOf(type: string, list: boolean, { do: how, key }: Redaction): Change | undefined {
   if (how === 'year' && type === 'boolean') return undefined;
-  if (how === 'year' && hasYear(type)) return { do: 'rewrite', list, rewrite: (text) => YEAR.exec(text)?.[0] };
-  if (how === 'hash' && key && isText(type)) return { do: 'rewrite', list, rewrite: (text) => hashed(text, key) };
+  if (how === 'year' && hasYear(type))
+    return { do: 'rewrite', list, rewrite: (text) => YEAR.exec(text)?.[0] };
+  if (how === 'hash' && key && isText(type))
+    return { do: 'rewrite', list, rewrite: (text) => hashed(text, key) };
   if (how === 'random' && key) return { do: 'invent', type, key };
   return { do: 'remove' };
 }
 
-/** Of an Identifier the value is hashed, and of a Reference the id. */
+/** Hashes the value of an Identifier, and the id of a Reference. */
 function hashParts(node: Node, part: Part, key: string, { key: secret }: Redaction): void {
   const type = part.keys.find((one) => one.key === key)?.type;
   if ((type !== 'Identifier' && type !== 'Reference') || !secret)

@@ -105,7 +105,9 @@ function endsOf(type: string, names: readonly string[]): End[] {
     ends = ends.flatMap(({ at, label }) =>
       at.flatMap((one) => {
         const part = one === 'Extension' || one === 'Resource' ? undefined : partOf(one, name);
-        return part ? [{ at: part.keys.map(({ type: inner }) => inner), label: `${label}.${name}`, part }] : [];
+        return part
+          ? [{ at: part.keys.map(({ type: inner }) => inner), label: `${label}.${name}`, part }]
+          : [];
       }),
     );
   return ends.flatMap(({ label, part }) => (part ? [{ label, part }] : []));
@@ -117,8 +119,12 @@ const mandatoryPartsOf = (type: string): string[] =>
 
 const PROBLEMS: Readonly<Record<Redaction['do'], (end: End) => string | undefined>> = {
   remove: ({ label, part }) =>
-    part.mandatory ? `${label} is mandatory, so it cannot be removed; mask it or redact its parts` : undefined,
+    part.mandatory
+      ? `${label} is mandatory, so it cannot be removed; mask it or redact its parts`
+      : undefined,
   mask: (end) => {
+    // R4 requires a code of its value set wherever the element is.
+    if (typesOf(end).includes('code')) return `${end.label} is a code, which has no masked form`;
     const [inner] = typesOf(end).flatMap(mandatoryPartsOf);
     return inner && `${end.label} cannot be masked, because its part ${inner} is mandatory: redact its parts`;
   },

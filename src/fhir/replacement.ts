@@ -4,14 +4,16 @@ import type { RedactionKey } from './redaction.ts';
 
 /** An element whose value is withheld (http://hl7.org/fhir/StructureDefinition/data-absent-reason). */
 export const MASKED = JSON.stringify({
-  extension: [
-    { url: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason', valueCode: 'masked' },
-  ],
+  extension: [{ url: 'http://hl7.org/fhir/StructureDefinition/data-absent-reason', valueCode: 'masked' }],
 });
 
 const REFERENCE = /^((?:.*\/)?[A-Z][A-Za-z]*\/|urn:(?:uuid|oid):)([^/?#]+)((?:\/_history\/.*)?)$/;
-const FAMILIES = 'Adler Brook Castle Dale Ember Field Grove Harbor Ivory Juniper Keel Linden Marsh North Orchard Pine'.split(' ');
-const GIVEN = 'Alex Blake Casey Drew Elis Finley Gray Harper Indigo Jules Kim Lee Morgan Noel Quinn Robin'.split(' ');
+const FAMILIES =
+  'Adler Brook Castle Dale Ember Field Grove Harbor Ivory Juniper Keel Linden Marsh North Orchard Pine'.split(
+    ' ',
+  );
+const GIVEN =
+  'Alex Blake Casey Drew Elis Finley Gray Harper Indigo Jules Kim Lee Morgan Noel Quinn Robin'.split(' ');
 
 /** Returns the HMAC-SHA256 of a text, in lower hex. */
 export function hashed(text: string, key: RedactionKey): string {

@@ -20,7 +20,10 @@ interface Json {
 
 /** `headwater access check FILE`: the checks of a start. */
 export async function accessCheck(file: string, options: Json): Promise<number> {
-  const { hash, clients, external, roles } = await readAccessFile(file);
+  const { hash, clients, external, roles } = await readAccessFile(
+    file,
+    readSettings([], await localSettings()).keysFolder,
+  );
   const found = {
     sha256: hash,
     clients: [...clients.keys()],
@@ -81,7 +84,12 @@ export async function accessExplain(file: string, options: Json & ExplainOptions
   const settings = readSettings([], await localSettings());
   const log = new LogAccess(settings, pino({ level: 'warn' }, process.stderr));
   try {
-    const found = await explain(file, options, await log.resources(), stopSignal());
+    const found = await explain(
+      { file, keysFolder: settings.keysFolder },
+      options,
+      await log.resources(),
+      stopSignal(),
+    );
     if (options.json) print(JSON.stringify(found));
     else printExplained(options.resource, found);
     return found.by === undefined ? 1 : 0;

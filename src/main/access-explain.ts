@@ -17,6 +17,7 @@ import { compileRedactions } from '../fhir/redact.ts';
 import type { Redaction } from '../fhir/redaction.ts';
 import { isId } from '../fhir/reference.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
+import { withSecrets } from '../replay/redaction-keys.ts';
 
 export interface ExplainOptions {
   /** Id of a client of the access file. */
@@ -38,28 +39,26 @@ export interface Explained {
 
 /** Returns what the rules say of a resource as the log has it now. Throws as a kick-off of this client would be refused. */
 export async function explain(
-  file: string,
+  { file, keysFolder }: { readonly file: string; readonly keysFolder: string | undefined },
   { as, level, group, resource }: ExplainOptions,
   log: GroupLog,
   signal: AbortSignal,
 ): Promise<Explained> {
-  const policy = await readAccessFile(file);
+  const policy = await readAccessFile(file, keysFolder);
   const [type = '', id = ''] = resource.split('/');
   if (!isResourceType(type) || !isId(id))
     throw new HeadwaterError('bad-request', `--resource ${resource}: write Type/id`);
-  const { grant } = resolveGrant(
-    policy,
-    identityOf(policy, as),
-    { ...EVERYTHING, level, group },
-    { lenient: false },
-  );
+  const asked = { ...EVERYTHING, level, group };
+  const granted = resolveGrant(policy, identityOf(policy, as), asked, { lenient: false });
   const ends = await log.reader.ends(log.topicOf(type));
   const version = (await versionsOf(log, { type, ids: [id], ends, before: undefined }, signal)).get(id)?.now;
   if (version === undefined || version.operation === 'delete')
     throw new HeadwaterError('not-found', `there is no ${resource} in the log`);
   const { patients } = version;
   const groupEnds = await log.reader.ends(log.topicOf('Group'));
-  const judged = await judge({ type, patients }, { grant, groupEnds, time: stamp(Date.now()) }, log, signal);
+  const rights = await withSecrets({ grant: granted.grant, groupEnds, time: stamp(Date.now()) }, keysFolder);
+  const { grant } = rights;
+  const judged = await judge({ type, patients }, rights, log, signal);
   const denied = judged.some(({ rule, holds }) => holds === true && rule.effect === 'deny');
   const allowing = judged.find(({ rule, holds }) => holds === true && rule.effect === 'allow');
   const by = grant.types.includes(type) && !denied ? allowing?.rule : undefined;

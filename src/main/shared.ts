@@ -54,7 +54,7 @@ export class Shared {
 
   /** Opens the access file when the gateway starts; undefined in an open server. */
   access(): Promise<Access> | undefined {
-    const { accessFile: file, publicUrl, urlSecret: secret } = this.settings;
+    const { accessFile: file, keysFolder, publicUrl, urlSecret: secret } = this.settings;
     if (file === undefined) return undefined;
     const open = async (): Promise<Access> => {
       // Loaded here, so that other roles save the memory of its libraries.
@@ -63,7 +63,7 @@ export class Shared {
         import('../access/issuer/used-assertions.ts'),
       ]);
       return Access.open({
-        ...{ file, secret, clock: systemClock, logger: this.logger },
+        ...{ file, keysFolder, secret, clock: systemClock, logger: this.logger },
         baseUrl: `${publicUrl}/fhir`,
         used: new UsedAssertions(this.pool, this.tables.usedAssertion),
       });

@@ -26,7 +26,7 @@ export async function start(): Promise<number> {
   const signal = stopSignal();
   const given = readSettings(undefined, await localSettings());
   if (given.accessFile !== undefined)
-    await (await import('../access/access-file.ts')).readAccessFile(given.accessFile);
+    await (await import('../access/access-file.ts')).readAccessFile(given.accessFile, given.keysFolder);
   await requireFreePort(given);
   signal.addEventListener('abort', () => say('Stopping …'), { once: true });
   const stack = await stackUntil(signal);

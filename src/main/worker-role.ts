@@ -37,12 +37,12 @@ export function worker(shared: Shared): [string, Start][] {
       name: `worker-${name}`,
       run: async (signal) => {
         const { ids, control } = await orAborted(log.codecs(), signal);
-        const { fileBytes, topicPrefix, sourceBaseUrls: baseUrls } = settings;
+        const { fileBytes, keysFolder, topicPrefix, sourceBaseUrls: baseUrls } = settings;
         const storage = storageSettings(settings);
         await checkStorage(await orAborted(shared.store(), signal), topicPrefix);
-        const deidentification = await orAborted(deidentifications(settings.accessFile), signal);
+        const deidentification = await orAborted(deidentifications(settings), signal);
         const cluster = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls };
-        const options = { ...cluster, storage, fileBytes, deidentification };
+        const options = { ...cluster, storage, fileBytes, keysFolder, deidentification };
         const runner = name === 'bulk' ? new ReplayPool(options, threads) : new LocalRunner(options);
         const jobs = await orAborted(ended(), signal);
         const service = new Worker({
@@ -74,10 +74,13 @@ export function worker(shared: Shared): [string, Start][] {
 }
 
 /** Reads the configurations that de-identify, with their keys. The access file is loaded only here, so that a worker without one saves its libraries. */
-async function deidentifications(accessFile: string | undefined): Promise<DeidentifierSource[]> {
+async function deidentifications({
+  accessFile,
+  keysFolder,
+}: Shared['settings']): Promise<DeidentifierSource[]> {
   if (accessFile === undefined) return [];
   const { readAccessFile } = await import('../access/access-file.ts');
-  return [...((await readAccessFile(accessFile)).deidentification?.values() ?? [])];
+  return [...((await readAccessFile(accessFile, keysFolder)).deidentification?.values() ?? [])];
 }
 
 /** Runs a service together with its companion. The service starts when the companion is ready. When one ends, the other ends too. */

@@ -12,6 +12,7 @@ import { RangesReader } from './ranges-reader.ts';
 import { replayRelated } from './related.ts';
 import { replayRange } from './replay-range.ts';
 import { resolveRights } from '../cohort/rights.ts';
+import { withSecrets } from './redaction-keys.ts';
 import { isByPatients, selectionOf } from './task-run.ts';
 import type { TaskRun, TaskTools } from './task-run.ts';
 import { TaskFiles } from './task-files.ts';
@@ -51,14 +52,15 @@ export async function runTask(task: Task, tools: TaskTools, control: TaskControl
 }
 
 async function begin(task: Task, tools: TaskTools, { signal, onProgress }: TaskControl): Promise<TaskRun> {
-  const { log, references, patientsOf } = tools;
+  const { log, references, patientsOf, keysFolder } = tools;
   const { jobId, filter } = task;
   const { reader, topicOf, codec } = log;
   const scope = filter.scope && (await withPatients(filter.scope, jobId, patientsOf, signal));
   const decodeChange = (value: Buffer): ReturnType<typeof codec.decode> => codec.decode(value);
   const resources = { reader, topicOf, references, decodeChange };
   const cohort = scope && (await resolveCohort(scope, filter.since, resources, signal));
-  const rights = await resolveRights(filter.rights, filter.since, resources, signal);
+  const granted = filter.rights && (await withSecrets(filter.rights, keysFolder));
+  const rights = await resolveRights(granted, filter.since, resources, signal);
   const ranges = [...task.ranges, ...(task.related?.ranges ?? [])];
   const total = ranges.reduce((sum, range) => sum + offsetsOf(range), 0);
   let passed = 0;

@@ -32,6 +32,8 @@ export interface TaskTools {
   readonly fileBytes: number;
   /** The configurations that de-identify, with their keys. */
   readonly deidentification?: readonly DeidentifierSource[] | undefined;
+  /** The folder of keys for redactions; undefined if there is none. */
+  readonly keysFolder?: string | undefined;
   /** Memory for organized output, in bytes. */
   readonly blockBytes?: number;
 }

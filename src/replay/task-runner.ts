@@ -24,6 +24,8 @@ export interface TaskRunnerOptions {
   readonly storage: StorageSettings;
   readonly fileBytes: number;
   readonly deidentification?: readonly DeidentifierSource[] | undefined;
+  /** The folder of keys for redactions. */
+  readonly keysFolder?: string | undefined;
 }
 
 export interface TaskRunner {
@@ -57,6 +59,7 @@ export class LocalRunner implements TaskRunner {
       patientsOf: (jobId, place, signal) => named.of(jobId, place, signal),
       fileBytes: options.fileBytes,
       deidentification: options.deidentification,
+      keysFolder: options.keysFolder,
     };
   }
 

@@ -76,6 +76,29 @@ describe('the access file', () => {
     assert.notEqual((await read(content)).hash, hash);
   });
 
+  it('has keys by name and fingerprint only', async () => {
+    const keys = await mkdtemp(join(tmpdir(), 'headwater-keys-'));
+    const secret = 'a secret of at least thirty-two bytes';
+    await writeFile(join(keys, 'k'), `${secret}\n`);
+    await writeFile(join(keys, 'short'), 'abc\n');
+    const path = join(folder, 'access.yaml');
+    const hashing = (key: string): object =>
+      withRule({ types: ['Patient'], redact: [{ path: 'identifier', do: 'hash', key }] });
+    await writeFile(path, JSON.stringify(hashing('k')));
+    const policy = await readAccessFile(path, keys);
+    const key = policy.roles.get('service')?.rules[0]?.redact[0]?.key;
+    assert.match(key?.fingerprint ?? '', /^[0-9a-f]{16}$/);
+    assert(!JSON.stringify(key).includes(secret));
+    for (const [name, says] of [
+      ['short', /shorter than 32 bytes/],
+      ['none', /cannot read/],
+    ] as const) {
+      await writeFile(path, JSON.stringify(hashing(name)));
+      await assert.rejects(readAccessFile(path, keys), says);
+    }
+    await rm(keys, { recursive: true });
+  });
+
   for (const [what, content, says] of [
     ['unknown key', { ...GOOD, colour: 'blue' }, /the file: .*colour/],
     ['unknown key in a rule', withRule({ colour: 'blue' }), /roles\.service\.rules\.0: .*colour/],
@@ -160,9 +183,14 @@ describe('the access file', () => {
     ],
     ['id', withRule({ redact: [{ path: 'id', do: 'remove' }] }), /id cannot be redacted/],
     [
-      'nested element',
-      withRule({ types: ['Patient'], redact: [{ path: 'address.line', do: 'remove' }] }),
-      /only root elements/,
+      'mandatory nested element',
+      withRule({ types: ['Patient'], redact: [{ path: 'link.other', do: 'remove' }] }),
+      /Patient\.link\.other is mandatory/,
+    ],
+    [
+      'key without a folder',
+      withRule({ types: ['Patient'], redact: [{ path: 'identifier', do: 'hash', key: 'k' }] }),
+      /HEADWATER_KEYS_FOLDER is not set/,
     ],
     ['lifetime', { ...GOOD, issuers: { embedded: { expiresIn: 3600 } } }, /expiresIn/],
     ['tolerance', { ...GOOD, issuers: { embedded: { tolerance: 121 } } }, /tolerance/],

@@ -297,7 +297,12 @@ for (const fileTokens of [false, true])
       const file = join(folder, 'access.json');
       const log = await headwater.log.resources();
       const of = (as: string, level: 'patient' | 'group', resource: string, groupId?: string) =>
-        explain(file, { as, level, group: groupId, resource }, log, AbortSignal.timeout(20_000));
+        explain(
+          { file, keysFolder: undefined },
+          { as, level, group: groupId, resource },
+          log,
+          AbortSignal.timeout(20_000),
+        );
       const patient = await of('lab', 'patient', 'Patient/p1');
       assert.equal(patient.by, 'research/patients');
       assert.match(patient.line ?? '', /"birthDate":"1970"/);

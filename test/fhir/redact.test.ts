@@ -158,8 +158,8 @@ describe('redaction', () => {
     assert.match(of({ path: 'status', do: 'remove' }), /Observation\.status is mandatory/);
     for (const path of ['id', 'resourceType', 'meta'])
       assert.match(of({ path, do: 'remove' }), /cannot be redacted/);
-    assert.match(of({ path: 'nmae', do: 'remove' }), /nmae is a root element of none/);
-    assert.match(of({ path: 'component.code', do: 'remove' }), /only root elements/);
+    assert.match(of({ path: 'nmae', do: 'remove' }), /nmae is an element of none/);
+    assert.match(of({ path: 'component.code', do: 'remove' }), /Observation\.component\.code is mandatory/);
     assert.match(of({ path: 'issued', do: 'year' }), /instant/);
     assert.equal(of({ path: 'value[x]', do: 'remove' }), '');
     assert.equal(of({ path: 'effective', do: 'year' }), '');

@@ -55,11 +55,15 @@ export function findSearchParameter(type: string, name: string): SearchParameter
   return row && parameterOf(name, row);
 }
 
-/** The root elements that a search parameter looks at, as they are named in JSON. */
-export function elementsOf(type: string, name: string): string[] {
+/** Returns the paths of the elements that a search parameter looks at, such as `name.family`, with their names in JSON. */
+export function searchedPaths(type: string, name: string): string[] {
   const rows = [TABLE[type], TABLE['Resource']].find((own) => own !== undefined && Object.hasOwn(own, name));
-  const paths = rows?.[name]?.paths ?? [];
-  return [...new Set(paths.flatMap((path) => /^\$?(\w+)/.exec(path)?.[1] ?? []))];
+  const { paths = [], parts } = rows?.[name] ?? {};
+  const plain = (path: string): string => path.split(' ')[0]?.replaceAll(/\[.*?\]/g, '') ?? '';
+  if (!parts) return paths.map(plain);
+  const below = (root: string): string[] =>
+    parts.flatMap((part) => part.paths.map((path) => plain(`${root}.${path}`)));
+  return paths.flatMap((root) => below(plain(root))).map((path) => path.replace(/^\./, ''));
 }
 
 /** Can it be evaluated on one resource? Not, for example, `_text`, `near` or `phonetic`. */
