@@ -123,8 +123,10 @@ const PROBLEMS: Readonly<Record<Redaction['do'], (end: End) => string | undefine
       ? `${label} is mandatory, so it cannot be removed; mask it or redact its parts`
       : undefined,
   mask: (end) => {
-    // R4 requires a code of its value set wherever the element is.
-    if (typesOf(end).includes('code')) return `${end.label} is a code, which has no masked form`;
+    // R4 requires a code of its value set wherever the element is, and its rules ask for booleans.
+    const bare =
+      end.part.keys.length === 1 && typesOf(end).find((type) => type === 'code' || type === 'boolean');
+    if (bare) return `${end.label} is a ${bare}, which has no masked form`;
     const [inner] = typesOf(end).flatMap(mandatoryPartsOf);
     return inner && `${end.label} cannot be masked, because its part ${inner} is mandatory: redact its parts`;
   },

@@ -9,7 +9,7 @@ const TYPES =
   'AdverseEvent AllergyIntolerance CarePlan Claim Communication Composition Condition Coverage Device DiagnosticReport DocumentReference Encounter ' +
   'ExplanationOfBenefit Immunization MedicationRequest Observation Patient Practitioner Procedure QuestionnaireResponse';
 const PLANTED = 'Ann Planted';
-const ESCAPED = [...PLANTED].map((one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`).join('');
+const ESCAPED = PLANTED.replaceAll(/./g, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, '0')}`);
 const BASE64 = Buffer.from(PLANTED).toString('base64');
 const DEEP = `${'{"a":'.repeat(10_000)}"${PLANTED}"${'}'.repeat(10_000)}`;
 
