@@ -237,7 +237,9 @@ function part({ path, min, max, type, contentReference }) {
 const parts = {};
 for (const { type, elements: own } of structures.values())
   for (const { path } of own.values()) {
-    const inner = [...own.values()].filter((one) => one.path.replace(/\.[^.]*$/, '') === path && one.path !== path);
+    const inner = [...own.values()].filter(
+      (one) => one.path.replace(/\.[^.]*$/, '') === path && one.path !== path,
+    );
     if (/^[A-Z]/.test(type) && inner.length > 0) parts[path] = inner.map(part).join(' ');
   }
 
