@@ -14,12 +14,15 @@ export interface PermittedGroups {
 
 /** Returns the Groups that a client may export, and so read. Throws `forbidden` and `insufficient-scope`. */
 export function permittedGroups(policy: AccessPolicy, identity: Identity): PermittedGroups {
-  const roles = rolesOf(policy, identity).filter(({ role }) => role.export.levels.includes('group'));
+  const own = rolesOf(policy, identity);
+  const roles = own.filter(({ role }) => role.export.levels.includes('group'));
   const scopes = permittedTypes(identity.scopes, contextOf(identity));
   if (scopes !== '*' && !scopes.has('Group'))
     throw insufficientScope('system/Group.rs', 'your token does not let you read Group');
   const rules = rulesOf(roles, identity).filter((rule) => isAbout(rule, 'Group'));
   const [first] = rules;
-  const whole = first?.effect === 'allow' && first.where.kind === 'everything' && first.redact.length === 0;
-  return { may: (id) => permitsGroup(roles, identity, id), whole };
+  // Members are named by the ids that de-identification replaces.
+  const hidden = own.some(({ role }) => role.export.requireDeidentify === true);
+  const plain = first?.effect === 'allow' && first.where.kind === 'everything' && first.redact.length === 0;
+  return { may: (id) => permitsGroup(roles, identity, id), whole: plain && !hidden };
 }

@@ -71,7 +71,7 @@ function addChildren(
   row: string,
   { members, found, depth }: { members: Record<string, unknown>; found: Found; depth: number },
 ): void {
-  if (depth > MAX_DEPTH) throw new HeadwaterError('limit', `elements are nested deeper than ${MAX_DEPTH}`);
+  if (depth > MAX_DEPTH) throw new HeadwaterError('corrupt', `elements are nested deeper than ${MAX_DEPTH}`);
   const keys = new Set(Object.keys(members).map((key) => key.replace(/^_/, '')));
   for (const key of keys) {
     const element = elementAt(row, key);

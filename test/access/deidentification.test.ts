@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { readAccessFile } from '../../src/access/access-file.ts';
 import { resolveGrant } from '../../src/access/grants.ts';
 import type { Granted } from '../../src/access/grants.ts';
+import { permittedGroups } from '../../src/access/permitted-groups.ts';
 import type { AccessPolicy } from '../../src/access/policy.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
 import type { ExportParameters } from '../../src/events/request.ts';
@@ -15,6 +16,10 @@ const CONFIG = JSON.stringify({
   fhirPathRules: [{ path: 'Resource.id', method: 'cryptoHash' }],
 });
 const HASH = createHash('sha256').update(CONFIG).digest('hex');
+const IDENTITY = {
+  ...{ issuer: 'i', client: 'c', subject: undefined, patient: undefined, tokenId: undefined },
+  ...{ roles: ['a'], scopes: ['system/*.rs'], attributes: {} },
+};
 const RULES = [{ id: 'all', types: '*', where: 'everything' }];
 
 describe('de-identification in the access file', () => {
@@ -40,11 +45,7 @@ describe('de-identification in the access file', () => {
   }
 
   function resolve(policy: AccessPolicy, asked: Partial<ExportParameters>): Granted {
-    const identity = {
-      ...{ issuer: 'i', client: 'c', subject: undefined, patient: undefined, tokenId: undefined },
-      ...{ roles: ['a'], scopes: ['system/*.rs'], attributes: {} },
-    };
-    return resolveGrant(policy, identity, { ...EVERYTHING, ...asked }, { lenient: false });
+    return resolveGrant(policy, IDENTITY, { ...EVERYTHING, ...asked }, { lenient: false });
   }
 
   it('gives the grant name, sha256 and fingerprints, and no secret', async () => {
@@ -82,6 +83,14 @@ describe('de-identification in the access file', () => {
       assert.throws(() => resolve(policy, asked), { code });
     });
   }
+
+  it('hides the members of Groups from a client that gets de-identified exports only', async () => {
+    const export_ = { levels: ['group'], groups: '*' };
+    for (const requireDeidentify of [false, true]) {
+      const { whole } = permittedGroups(await read({ ...export_, requireDeidentify }), IDENTITY);
+      assert.equal(whole, !requireDeidentify);
+    }
+  });
 
   it('stops the start for a missing key, a missing file and an unknown name', async () => {
     await assert.rejects(

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { createDecipheriv, createHmac } from 'node:crypto';
+import { createDecipheriv, createHash, createHmac } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseConfig } from '../../src/deidentify/config.ts';
 import { Deidentifier } from '../../src/deidentify/deidentifier.ts';
@@ -290,6 +290,26 @@ describe('Deidentifier', () => {
       assert.ok(Math.abs((await valueOf(proportional, value)) - value) <= value * 0.1 + 0.001);
     }
     assert.deepEqual([...noises].sort(), [-1, 1]);
+  });
+
+  it('gives an attacker who repeats an export a thousand times one value only', async () => {
+    const config = rules({ path: 'Observation.value', method: 'perturb', span: 10, roundTo: 6 });
+    const bytes = Buffer.from(JSON.stringify(config));
+    const deidentifier = await Deidentifier.of(parseConfig(bytes, 'c'), KEYS, { place: 'c' });
+    const text = JSON.stringify({ resourceType: 'Observation', id: 'o', valueQuantity: { value: 70 } });
+    const results = new Set<string>();
+    for (let i = 0; i < 1_000; i++) results.add(deidentifier.apply(text, { at: AT + i, patients: [] }));
+    assert.equal(results.size, 1);
+    assert.ok(![...results][0]?.includes('"value":70}'));
+  });
+
+  it('hashes with a key, so that a dictionary of ids finds none without it', async () => {
+    const dictionary = Array.from({ length: 1_000 }, (_, i) => String(i));
+    const config = rules({ path: 'Resource.id', method: 'cryptoHash' });
+    const { id } = await deidentify(config, { resourceType: 'Patient', id: '17' });
+    const unkeyed = dictionary.map((one) => createHash('sha256').update(one).digest('hex'));
+    const otherKey = dictionary.map((one) => createHmac('sha256', 'other').update(one).digest('hex'));
+    assert.ok(![...unkeyed, ...otherKey].includes(String(id)));
   });
 
   it('substitutes texts and whole elements', async () => {
