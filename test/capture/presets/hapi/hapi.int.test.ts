@@ -17,6 +17,18 @@ const COPIES = 3000;
 const COPY = `jsonb_build_object('res_id', 1000000 + i, 'fhir_id', 'copy' || i, 'pid', 1000000 + i, 'res_ver_pid', 1000000 + i)`;
 const TABLES = ['hfj_resource', 'hfj_res_ver', 'hfj_res_tag', 'hfj_history_tag'];
 
+/** What makes the tables unfit as a source, and the message. */
+const UNFIT: readonly [what: string, sql: string, message: RegExp][] = [
+  ['a resource of another FHIR version', "UPDATE hfj_resource SET res_version = 'R5'", /FHIR R5/],
+  ['a resource without fhir_id', 'UPDATE hfj_resource SET fhir_id = NULL', /HAPI 7\.0 or newer/],
+  ['tags without versions', 'DELETE FROM hfj_history_tag', /without versions/],
+  [
+    'several partitions',
+    "UPDATE hfj_resource SET partition_id = 1 WHERE fhir_id = 'one'",
+    /partitions 1, DEFAULT/,
+  ],
+];
+
 describe('preset hapi on the tables of a HAPI server', function () {
   this.timeout(900_000);
   const preset = presetOf({ preset: 'hapi' });
@@ -44,8 +56,8 @@ describe('preset hapi on the tables of a HAPI server', function () {
   });
 
   /** What the load reads, by key. */
-  async function loaded(): Promise<Map<string, unknown>> {
-    const [load] = preset.loads(preset.tables([]));
+  async function loaded(of = preset): Promise<Map<string, unknown>> {
+    const [load] = of.loads(of.tables([]));
     assert.ok(load);
     const rows = await lookupOver(database.client)(load.sql, []);
     return new Map(
@@ -69,6 +81,40 @@ describe('preset hapi on the tables of a HAPI server', function () {
     const found = await Promise.all(keys.map((key) => server.request('GET', key)));
     return new Map(found.map(({ body }, i) => [keys[i] ?? '', JSON.parse(body) as unknown]));
   }
+
+  /** The problems that the preset finds. */
+  async function problems(): Promise<string[]> {
+    const found: string[] = [];
+    for (const { sql, problem } of preset.preflights(preset.tables([]), []))
+      found.push(
+        ...[problem(await lookupOver(database.client)(sql, []))].filter((line) => line !== undefined),
+      );
+    return found;
+  }
+
+  it('finds no problem', async () => {
+    assert.deepEqual(await problems(), []);
+  });
+
+  for (const [what, sql, message] of UNFIT)
+    it(`refuses ${what}`, async () => {
+      await database.client.query('BEGIN');
+      await database.client.query(sql);
+      const [problem, ...more] = await problems();
+      await database.client.query('ROLLBACK');
+      assert.match(problem ?? '', message);
+      assert.deepEqual(more, []);
+    });
+
+  it('loads one partition when it is named', async () => {
+    await database.client.query('BEGIN');
+    await database.client.query("UPDATE hfj_resource SET partition_id = 1 WHERE fhir_id = 'one'");
+    const named = (tenant: string): Promise<Map<string, unknown>> =>
+      loaded(presetOf({ preset: 'hapi', tenants: [tenant] }));
+    const keys = [[...(await named('1')).keys()], [...(await named('DEFAULT')).keys()]];
+    await database.client.query('ROLLBACK');
+    assert.deepEqual(keys, [['Patient/one'], ['Patient/two']]);
+  });
 
   it('loads what the server answers', async () => {
     assert.deepEqual(await loaded(), await answers());
