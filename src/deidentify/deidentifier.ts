@@ -1,3 +1,5 @@
+import { createSecretKey } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { isObject } from '../base/is-object.ts';
 import type { Config, DateShiftScope, Rule } from './config.ts';
@@ -40,12 +42,15 @@ export class Deidentifier {
   readonly #keys: Keys;
   readonly #scope: DateShiftScope;
   readonly #rules: readonly CompiledRule[];
+  /** Made once, because it takes longer than a hash. */
+  readonly #hashKey: KeyObject;
 
   private constructor(config: Config, keys: Keys, scope: DateShiftScope, rules: readonly CompiledRule[]) {
     this.#config = config;
     this.#keys = keys;
     this.#scope = scope;
     this.#rules = rules;
+    this.#hashKey = createSecretKey(keys.cryptoHash ?? Buffer.alloc(0));
   }
 
   /**
@@ -154,14 +159,14 @@ export class Deidentifier {
     scene: Scene,
   ): Change {
     const { parameters } = this.#config;
-    const { cryptoHash: hashKey = Buffer.alloc(0), encrypt: encryptKey = Buffer.alloc(0) } = this.#keys;
+    const { encrypt: encryptKey = Buffer.alloc(0) } = this.#keys;
     switch (rule.method) {
       case 'redact':
         return redact(node, value, parameters, scene.at);
       case 'dateShift':
         return dateShift(node, value, parameters, scene);
       case 'cryptoHash':
-        return cryptoHash(node, value, hashKey);
+        return cryptoHash(node, value, this.#hashKey);
       case 'encrypt':
         return encrypt(node, value, encryptKey, scene);
       case 'perturb':

@@ -1,4 +1,5 @@
 import { createCipheriv, createHmac } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { Parameters, Rule } from './config.ts';
 import { MAX_AGE, shiftDate, yearOf } from './dates.ts';
 import { noiseKeyOf } from './keys.ts';
@@ -64,7 +65,7 @@ export function dateShift(node: Node, value: Primitive, parameters: Parameters, 
 }
 
 /** HMAC-SHA256 as lower hex. Of a reference only the id changes, so that it still leads to the resource with the hashed id. */
-export function cryptoHash({ name, parent }: Node, value: Primitive, key: Buffer): Change {
+export function cryptoHash({ name, parent }: Node, value: Primitive, key: KeyObject): Change {
   const hash = (text: string): string => createHmac('sha256', key).update(text).digest('hex');
   const isReference = name === 'reference' && parent?.type === 'Reference';
   const text = textOf(value);

@@ -2,6 +2,7 @@ import { HeadwaterError } from '../base/errors.ts';
 import { isR4Type } from '../fhir/primitives.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 import { textOf } from './number-text.ts';
+import { indexOf } from './tree-index.ts';
 import { descendantsOf } from './tree.ts';
 import type { Node } from './tree.ts';
 
@@ -88,9 +89,10 @@ class PathParser {
     this.#expect('(');
     const name = this.#text();
     this.#expect(')');
-    if (word === 'nodesByName') return (nodes) => within(nodes).filter((node) => node.name === name);
+    if (word === 'nodesByName')
+      return (nodes) => nodes.flatMap((node) => indexOf(node).names.get(name) ?? []);
     if (!isR4Type(name)) throw this.#wrong(`FHIR R4 has no type "${name}"`);
-    return (nodes) => within(nodes).filter(({ type }) => type === name);
+    return (nodes) => nodes.flatMap((node) => indexOf(node).types.get(name) ?? []);
   }
 
   #step(): Step {
@@ -191,7 +193,6 @@ class PathParser {
 }
 
 const childrenOf: Step = (nodes) => nodes.flatMap(({ children }) => children);
-const within: Step = (nodes) => nodes.flatMap((node) => [node, ...descendantsOf(node)]);
 
 function ofType(name: string): Step {
   return (nodes) => nodes.filter(({ type }) => type === name);
