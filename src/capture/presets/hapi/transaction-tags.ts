@@ -25,7 +25,8 @@ export class TransactionTags {
   readonly #lookups: HapiLookups;
   readonly #definitions: TagDefinitions;
   #versions: Changed<TagRow> = { added: [], removed: [] };
-  #resources: Changed<ResourceTag> = { added: [], removed: [] };
+  /** In the order of the log. */
+  #resources: (ResourceTag & { readonly added: boolean })[] = [];
 
   constructor(lookups: HapiLookups, definitions: TagDefinitions) {
     this.#lookups = lookups;
@@ -38,15 +39,14 @@ export class TransactionTags {
   }
 
   changeOfResource(old: ResourceTag | undefined, row: ResourceTag | undefined): void {
-    if (old) this.#resources.removed.push(old);
-    if (row) this.#resources.added.push(row);
+    if (old) this.#resources.push({ ...old, added: false });
+    if (row) this.#resources.push({ ...row, added: true });
   }
 
   /** The resources whose tags have changed, each with the versions that are known to have it. */
   touched(): Map<string, Set<string>> {
     const found = new Map<string, Set<string>>();
-    for (const { resId } of [...this.#resources.added, ...this.#resources.removed])
-      found.set(resId, new Set());
+    for (const { resId } of this.#resources) found.set(resId, new Set());
     for (const { resId, versionPid } of [...this.#versions.added, ...this.#versions.removed]) {
       const pids = found.get(resId);
       if (pids) pids.add(versionPid);
@@ -57,12 +57,9 @@ export class TransactionTags {
 
   /** Forgets the tags for which the predicate is false. */
   keep(isWanted: (tag: ResourceTag & Partial<TagRow>) => boolean): void {
-    const only = <T extends ResourceTag>({ added, removed }: Changed<T>): Changed<T> => ({
-      added: added.filter(isWanted),
-      removed: removed.filter(isWanted),
-    });
-    this.#versions = only(this.#versions);
-    this.#resources = only(this.#resources);
+    const { added, removed } = this.#versions;
+    this.#versions = { added: added.filter(isWanted), removed: removed.filter(isWanted) };
+    this.#resources = this.#resources.filter(isWanted);
   }
 
   /** Returns the labels of inserted versions by pid. Before the end of the transaction, tags may be missing, so the source is asked. */
@@ -77,28 +74,37 @@ export class TransactionTags {
     return this.#labels(lookup, new Map(pids.map((pid) => [pid, tags.get(pid) ?? []])));
   }
 
-  /** Returns the labels of resources by res_id, as the source has them now and as they were before the changes of the transaction. */
+  /**
+   * Returns the labels of resources by res_id, before the transaction and after it. A query may not see the transaction yet, since
+   * PostgreSQL streams a commit before it shows it, or may see later ones. So the changes of the transaction are applied to its answer.
+   */
   async ofResources(lookup: Lookup, resIds: readonly string[]): Promise<Map<string, Labels>> {
     if (resIds.length === 0) return new Map();
-    const byResource = ({ resId }: ResourceTag): string => resId;
-    const tags = grouped(await this.#lookups.resourceTags(lookup, resIds), byResource);
-    const added = grouped(this.#resources.added, byResource);
-    const removed = grouped(this.#resources.removed, byResource);
-    const before = new Map(
-      resIds.map((resId) => {
-        const kept = (tags.get(resId) ?? []).filter((tag) => !added.get(resId)?.includes(tag));
-        return [resId, [...kept, ...(removed.get(resId) ?? [])]];
-      }),
-    );
-    const now = await this.#labels(lookup, tags);
+    const rows = await this.#lookups.resourceTags(lookup, resIds);
+    const found = grouped(rows, ({ resId }) => resId);
+    const sets = (): Map<string, Set<string>> =>
+      new Map(resIds.map((resId) => [resId, new Set(found.get(resId))]));
+    const [before, after] = [sets(), sets()];
+    for (const { resId, tagId, added } of this.#resources) put(after.get(resId), tagId, added);
+    for (const { resId, tagId, added } of this.#resources.toReversed()) put(before.get(resId), tagId, !added);
+    const now = await this.#labels(lookup, after);
     const old = await this.#labels(lookup, before);
     return new Map(resIds.map((id) => [id, { now: now.get(id) ?? '', before: old.get(id) ?? '' }]));
   }
 
-  async #labels(lookup: Lookup, tags: ReadonlyMap<string, readonly string[]>): Promise<Map<string, string>> {
-    await this.#definitions.require(lookup, [...tags.values()].flat());
-    return new Map([...tags].map(([key, ids]) => [key, this.#definitions.labels(ids)]));
+  async #labels(lookup: Lookup, tags: ReadonlyMap<string, Iterable<string>>): Promise<Map<string, string>> {
+    const ids = [...tags].map(([key, some]) => [key, [...some]] as const);
+    await this.#definitions.require(
+      lookup,
+      ids.flatMap(([, some]) => some),
+    );
+    return new Map(ids.map(([key, some]) => [key, this.#definitions.labels(some)]));
   }
+}
+
+function put(tags: Set<string> | undefined, tagId: string, isThere: boolean): void {
+  if (isThere) tags?.add(tagId);
+  else tags?.delete(tagId);
 }
 
 /** Returns ids of tags by key. */

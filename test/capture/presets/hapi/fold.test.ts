@@ -15,6 +15,12 @@ const SETTINGS: readonly { readonly setting: Setting; readonly hasTags: boolean 
   { setting: 'inline', hasTags: false },
 ];
 
+const WAYS: readonly [how: string, options: { parts?: boolean; late?: boolean }][] = [
+  ['', {}],
+  [', in parts', { parts: true }],
+  [', if queries do not see its transaction yet', { late: true }],
+];
+
 /** The changes of each recorded operation, with the version and the patients of each. */
 const CHANGES: Readonly<Record<string, readonly string[]>> = {
   create: ['create Patient/abc 1 of abc'],
@@ -59,10 +65,10 @@ const CHANGES: Readonly<Record<string, readonly string[]>> = {
 
 describe('a fold of the rows of HAPI', () => {
   for (const { setting, hasTags } of SETTINGS)
-    for (const parts of [false, true])
-      it(`gives what HAPI answers after each operation, ${setting}${parts ? ', in parts' : ''}`, async () => {
+    for (const [how, options] of WAYS)
+      it(`gives what HAPI answers after each operation, ${setting}${how}`, async () => {
         const live = new Map<string, Buffer>();
-        for (const { recording, changes } of await replay(recordingsOf(setting), { hasTags, parts })) {
+        for (const { recording, changes } of await replay(recordingsOf(setting), { hasTags, ...options })) {
           for (const { old, row } of changes) {
             if (old) live.delete(keyOf(old));
             if (row && !row.deleted && row.body)

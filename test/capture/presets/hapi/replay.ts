@@ -16,10 +16,18 @@ export interface Replayed {
   readonly asked: readonly string[];
 }
 
+export interface ReplayOptions {
+  readonly hasTags: boolean;
+  /** Whether transactions are completed in parts. */
+  readonly parts?: boolean;
+  /** Whether queries see a transaction only after it was folded. */
+  readonly late?: boolean;
+}
+
 /** Gives the transactions of recordings to a fold, one after the other. */
 export async function replay(
   recordings: readonly Recording[],
-  { hasTags, parts = false }: { readonly hasTags: boolean; readonly parts?: boolean },
+  { hasTags, parts = false, late = false }: ReplayOptions,
 ): Promise<Replayed[]> {
   const rows = new RecordedRows();
   const reading = { clock: new ZoneClock('UTC'), follows: () => true };
@@ -33,7 +41,7 @@ export async function replay(
     const changes: RowChange[] = [];
     const before = rows.asked.length;
     for (const transaction of recording.transactions) {
-      for (const change of transaction) rows.apply(change);
+      if (!late) for (const change of transaction) rows.apply(change);
       for (const { table, old, new: row } of transaction) {
         const oid = tables.findIndex((one) => one.table === table);
         if (oid === -1) continue;
@@ -42,6 +50,7 @@ export async function replay(
         if (parts && table === 'hfj_res_ver') changes.push(...(await fold.complete(lookup, false)));
       }
       changes.push(...(await fold.complete(lookup, true)));
+      if (late) for (const change of transaction) rows.apply(change);
     }
     replayed.push({ recording, changes, asked: rows.asked.slice(before) });
   }
