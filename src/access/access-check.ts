@@ -1,3 +1,5 @@
+import { isAbout } from '../events/grant.ts';
+import { criteriaProblems } from './criteria.ts';
 import { redactionProblems } from '../fhir/redaction.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
 import type { AccessPolicy, Role, Rule } from './policy.ts';
@@ -45,6 +47,12 @@ function checkRole(place: string, { export: { levels, groups }, rules }: Role): 
       problems.push(`${at}.redact: a deny rule lets nothing through that could be redacted`);
     const types = rule.types === '*' ? RESOURCE_TYPES : rule.types;
     problems.push(...redactionProblems(rule.redact, types).map((problem) => `${at}.redact: ${problem}`));
+    problems.push(...criteriaProblems(rule, types).map((problem) => `${at}.where.criteria: ${problem}`));
+    const other = rules.find(
+      (one) => one !== rule && one.effect === 'allow' && types.some((type) => isAbout(one, type)),
+    );
+    if (rule.criteria && rule.effect === 'allow' && other)
+      problems.push(`${at}.where.criteria: ${other.id} is about the same type, which criteria do not permit`);
     if (rule.shared === 'exclude' && (rule.where.kind === 'everything' || rule.where.kind === 'any'))
       problems.push(`${at}.shared: exclude is for rules about some patients (patient, group)`);
     const cover = rule.effect === 'allow' && rules.slice(0, i).find((before) => covers(before, rule));
@@ -58,7 +66,7 @@ function checkRole(place: string, { export: { levels, groups }, rules }: Role): 
 
 /** Whether a rule lets through every resource that a later rule is about. */
 function covers(before: Rule, rule: Rule): boolean {
-  if (before.effect !== 'allow' || before.where.kind !== 'everything') return false;
+  if (before.effect !== 'allow' || before.criteria || before.where.kind !== 'everything') return false;
   const { types } = before;
   if (types === '*') return rule.types === '*' || !rule.types.includes('Binary');
   return rule.types !== '*' && rule.types.every((type) => types.includes(type));

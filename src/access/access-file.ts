@@ -148,14 +148,15 @@ function ruleOf({ where, redact, ...rule }: FileRule, keys: Keys): Rule {
     ...others,
     ...(key === undefined ? {} : { key: keys.get(key) }),
   }));
-  return { ...rule, where: conditionOf(where), redact: redactions };
+  const criteria = where === 'everything' ? undefined : where.criteria;
+  return { ...rule, where: conditionOf(where), ...(criteria && { criteria }), redact: redactions };
 }
 
 function conditionOf(where: FileRule['where']): Condition {
   if (where === 'everything') return { kind: 'everything' };
   if ('patient' in where) return { kind: 'own' };
   if ('compartment' in where) return { kind: 'any' };
-  return { kind: 'groups', groups: where.group };
+  return 'group' in where ? { kind: 'groups', groups: where.group } : { kind: 'everything' };
 }
 
 async function readOr(file: string, place: string): Promise<Buffer> {

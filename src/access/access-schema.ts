@@ -21,11 +21,16 @@ const redaction = z
   })
   .transform(({ path, ...rest }) => [path].flat().map((one) => ({ path: one, ...rest })));
 
+const criteria = z
+  .array(z.string().regex(/^(\*|[A-Z]\w*)\?\S+$/, 'write Type?parameter=value or *?parameter=value'))
+  .min(1);
+
 const where = z.union([
   z.literal('everything'),
-  z.strictObject({ patient: z.literal('self') }),
-  z.strictObject({ compartment: z.literal('any') }),
-  z.strictObject({ group: z.union([z.array(groupId).min(1), claim]) }),
+  z.strictObject({ criteria }),
+  z.strictObject({ patient: z.literal('self'), criteria: criteria.optional() }),
+  z.strictObject({ compartment: z.literal('any'), criteria: criteria.optional() }),
+  z.strictObject({ group: z.union([z.array(groupId).min(1), claim]), criteria: criteria.optional() }),
 ]);
 
 const rule = z.strictObject({

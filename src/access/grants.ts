@@ -12,7 +12,8 @@ import { refuseRedactedFilters } from './redacted-filters.ts';
 import { forbidden, insufficientScope } from './refusals.ts';
 import { permitsGroup, rolesOf, rulesOf } from './role-rules.ts';
 import type { NamedRole } from './role-rules.ts';
-import { contextOf, permittedTypes } from './scopes.ts';
+import { limitedFilters } from './criteria.ts';
+import { contextOf, permittedTypes, scopeQueries } from './scopes.ts';
 import type { ScopeContext } from './scopes.ts';
 
 /** The rights of a client for one request, and the request that they permit. */
@@ -63,9 +64,17 @@ export function resolveGrant(
   if (asked.group !== undefined && !permitsGroup(roles, identity, asked.group))
     throw forbidden('group', `your role does not permit Group/${asked.group}`); // 4
   const patients = context === 'patient' ? ownPatient(identity, asked) : asked.patients; // 5
-  const rules = rulesOf(roles, identity);
+  const all = rulesOf(roles, identity);
+  // A criterion of a deny rule is a search of the export, so the rule itself denies no whole type.
+  const rules = all.filter(({ effect, criteria }) => effect === 'allow' || !criteria);
   refuseRedactedFilters(asked.typeFilters, rules); // 8
   const { types, warnings } = typesOf({ roles, rules, identity, context }, asked, lenient);
+  const limit = (asks: readonly string[]): string[] =>
+    [...types].flatMap((type) =>
+      limitedFilters(type, { asked: asks, scopes: scopeQueries(identity.scopes, context, type), rules: all }),
+    );
+  const queries = limit([]);
+  refuseRedactedFilters(queries, rules); // 8
   const deidentify = deidentificationFor(policy, roles, asked); // 9
   const grant: Grant = {
     policy: policy.hash,
@@ -75,6 +84,7 @@ export function resolveGrant(
     roles: roles.map(({ name }) => name),
     types: [...types].sort(),
     rules,
+    ...(queries.length > 0 && { queries }),
     ...(deidentify && { deidentify }),
   };
   if (Buffer.byteLength(canonicalJson(grant)) > MAX_GRANT)
@@ -90,6 +100,7 @@ export function resolveGrant(
       deidentify: deidentify?.name,
       ...(asked.deidentifyEtag !== undefined && { deidentifyEtag: undefined }),
       patients,
+      typeFilters: queries.length === 0 ? asked.typeFilters : limit(asked.typeFilters),
       types: asked.types.filter((type) => types.has(type)),
       warnings: [...asked.warnings, ...warnings],
     },

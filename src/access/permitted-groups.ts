@@ -3,7 +3,7 @@ import type { Identity } from './identity.ts';
 import type { AccessPolicy } from './policy.ts';
 import { insufficientScope } from './refusals.ts';
 import { permitsGroup, rolesOf, rulesOf } from './role-rules.ts';
-import { contextOf, permittedTypes } from './scopes.ts';
+import { contextOf, permittedTypes, scopeQueries } from './scopes.ts';
 
 /** The Groups that a client may read. */
 export interface PermittedGroups {
@@ -23,6 +23,9 @@ export function permittedGroups(policy: AccessPolicy, identity: Identity): Permi
   const [first] = rules;
   // Members are named by the ids that de-identification replaces.
   const hidden = own.some(({ role }) => role.export.requireDeidentify === true);
+  const limited =
+    rules.some(({ criteria }) => criteria) ||
+    scopeQueries(identity.scopes, contextOf(identity), 'Group').length > 0;
   const plain = first?.effect === 'allow' && first.where.kind === 'everything' && first.redact.length === 0;
-  return { may: (id) => permitsGroup(roles, identity, id), whole: plain && !hidden };
+  return { may: (id) => permitsGroup(roles, identity, id), whole: plain && !hidden && !limited };
 }

@@ -95,6 +95,8 @@ export interface Rule {
   readonly effect: 'allow' | 'deny';
   readonly types: '*' | readonly string[];
   readonly where: Condition;
+  /** Searches of which one must hold as well, such as `Observation?category=laboratory`; `*?…` is one of every type. */
+  readonly criteria?: readonly string[] | undefined;
   /** `exclude`: the condition must hold for every patient of a resource, not only for one of them. */
   readonly shared: 'any' | 'exclude';
   readonly redact: readonly Redaction[];

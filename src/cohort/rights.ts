@@ -21,8 +21,10 @@ export interface TypeRights {
   readonly kept: Belongs;
   /** A superset of `before`: it takes a resource with one permitted patient, even if further patients would exclude it. */
   readonly touched: Belongs;
-  /** Whether `touched` equals `before`, because no rule depends on all patients of a resource. */
+  /** Whether `touched` equals `before`, because no rule depends on all patients of a resource, nor on its content. */
   readonly exact: boolean;
+  /** Whether searches of rules or scopes limit the type. */
+  readonly limited: boolean;
   /** undefined if no rule of the grant has redactions. */
   readonly redactions: Redactions | undefined;
 }
@@ -95,7 +97,10 @@ export async function resolveRights(
   const permitted = new Set(rights.grant.types);
   const known = new Map<string, TypeRights | undefined>();
   return (type) => {
-    if (!known.has(type)) known.set(type, permitted.has(type) ? typeRights(resolved, type) : NOTHING);
+    if (!known.has(type)) {
+      const limited = rights.grant.queries?.some((query) => query.startsWith(`${type}?`)) === true;
+      known.set(type, permitted.has(type) ? typeRights(resolved, type, limited) : NOTHING);
+    }
     return known.get(type);
   };
 }
@@ -122,17 +127,24 @@ function setsOf({ where }: GrantRule, members: ReadonlyMap<string, Members>): Me
 
 const NOTHING: TypeRights = {
   ...{ now: () => false, before: () => false, kept: () => false, touched: () => false, exact: true },
+  limited: false,
   redactions: undefined,
 };
 
-function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights | undefined {
+/** @param limited whether searches of rules or scopes limit the type */
+function typeRights(
+  resolved: readonly ResolvedRule[],
+  type: string,
+  limited: boolean,
+): TypeRights | undefined {
   const rules = resolved.filter(({ rule }) => isAbout(rule, type));
   const denying = rules.filter(({ rule }) => rule.effect === 'deny');
   const allowing = rules.filter(({ rule }) => rule.effect === 'allow');
   const never = allowing.length === 0 || denying.some(({ rule }) => rule.where.kind === 'everything');
   if (never) return NOTHING;
   const redacts = resolved.some(({ rule }) => rule.redact.length > 0);
-  if (denying.length === 0 && allowing[0]?.rule.where.kind === 'everything' && !redacts) return undefined;
+  const everything = denying.length === 0 && allowing[0]?.rule.where.kind === 'everything';
+  if (everything && !redacts && !limited) return undefined;
   const at = (when: keyof Members): Belongs => {
     const denied = denying.map((one) => holds(one, when));
     const allowed = allowing.map((one) => holds(one, when));
@@ -147,7 +159,8 @@ function typeRights(resolved: readonly ResolvedRule[], type: string): TypeRights
     before,
     kept: redactions ? (id, patients) => before(id, patients) && redactions.same(id, patients) : before,
     touched: (id, patients) => named.some((holding) => holding(id, patients)),
-    exact: denying.length === 0 && allowing.every(({ rule }) => rule.shared === 'any'),
+    exact: !limited && denying.length === 0 && allowing.every(({ rule }) => rule.shared === 'any'),
+    limited,
     redactions,
   };
 }

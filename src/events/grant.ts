@@ -15,6 +15,8 @@ export interface GrantRule {
   readonly where: GrantCondition;
   readonly shared: 'any' | 'exclude';
   readonly redact: readonly Redaction[];
+  /** Searches of the rule. The filters of the request contain them already. */
+  readonly criteria?: readonly string[] | undefined;
 }
 
 /**
@@ -31,6 +33,8 @@ export interface Grant {
   /** Types that may be exported, sorted. */
   readonly types: readonly string[];
   readonly rules: readonly GrantRule[];
+  /** The searches of each type that rules or scopes limit; a resource must match one of its type. */
+  readonly queries?: readonly string[] | undefined;
   /** undefined = resources keep what identifies their subjects. */
   readonly deidentify?: GrantDeidentification | undefined;
 }

@@ -15,6 +15,7 @@ import type { ExportLevel } from '../events/request.ts';
 import type { ResourceChange } from '../events/resource-change.ts';
 import { compileRedactions } from '../fhir/redact.ts';
 import type { Redaction } from '../fhir/redaction.ts';
+import { compileTypeFilters } from '../fhir/search/type-filter.ts';
 import { isId } from '../fhir/reference.ts';
 import { isResourceType } from '../fhir/resource-types.ts';
 import { withSecrets } from '../replay/redaction-keys.ts';
@@ -61,12 +62,16 @@ export async function explain(
   const judged = await judge({ type, patients }, rights, log, signal);
   const denied = judged.some(({ rule, holds }) => holds === true && rule.effect === 'deny');
   const allowing = judged.find(({ rule, holds }) => holds === true && rule.effect === 'allow');
-  const by = grant.types.includes(type) && !denied ? allowing?.rule : undefined;
+  const allowed = grant.types.includes(type) && !denied ? allowing?.rule : undefined;
+  const seen = allowed && lineOf(version, type, grant, allowed.redact);
+  const limits = compileTypeFilters(grant.queries ?? []);
+  const matching = seen === undefined || limits.matches(type, JSON.parse(seen), version.lastUpdated);
+  const by = matching ? allowed : undefined;
   return {
     patients,
     rules: judged.map(({ rule, holds }) => ({ id: rule.id, says: wordsOf({ rule, holds }) })),
     by: by?.id,
-    line: by && lineOf(version, type, grant, by.redact),
+    line: by && seen,
   };
 }
 

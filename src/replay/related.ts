@@ -32,6 +32,7 @@ export async function replayRelated(run: TaskRun, related: Related): Promise<Exp
       touched: permitted(maybe, rights?.touched),
       filtered: isFiltered(run.task, type) || rights?.exact === false,
       restricted: rights !== undefined,
+      limited: rights?.limited,
     });
     const sink = fileSink(files, run.shapeOf(type), run.rename);
     await replayRanges(run, ranges, () => ({ selection, sink, byPatients: true }));

@@ -117,12 +117,13 @@ class Replay implements Visitor {
 
   /** Whether it is returned. */
   #output(change: ChangePeek, key: string): boolean {
-    const { sink, codec } = this.#options;
+    const { sink, codec, selection } = this.#options;
     const leftOut =
       change.bodyStart < 0
         ? { problem: withoutBody(codec.decode(change.bytes)) }
         : sink.returned(change, key); // 4
-    if (leftOut?.problem) sink.reported('error', key, problemOutcome(key, leftOut.problem)); // 6
+    if (leftOut?.problem)
+      sink.reported('error', key, problemOutcome(selection.limited ? undefined : key, leftOut.problem)); // 6
     return leftOut === undefined;
   }
 

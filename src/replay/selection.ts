@@ -45,6 +45,8 @@ export interface Selector {
   readonly increment?: boolean;
   /** Whether the client must not learn of a resource whose patients are unknown. */
   readonly restricted?: boolean;
+  /** Whether the client must not learn of a resource whose content is unknown. */
+  readonly limited?: boolean;
 }
 
 /**
@@ -73,6 +75,7 @@ export class Selection implements Selector {
   readonly #touched: Belongs;
   readonly #filtered: boolean;
   readonly restricted: boolean;
+  readonly limited: boolean;
 
   /**
    * @param scope.before what was in for certain
@@ -80,6 +83,7 @@ export class Selection implements Selector {
    * @param scope.touched as `maybe`, when not all patients of the resource are known
    * @param scope.filtered whether filters choose among what is in
    * @param scope.restricted whether rights choose among what is in
+   * @param scope.limited whether rights look at the content of what is in
    */
   constructor(
     period: Period,
@@ -90,6 +94,7 @@ export class Selection implements Selector {
       readonly touched?: Belongs;
       readonly filtered?: boolean;
       readonly restricted?: boolean;
+      readonly limited?: boolean | undefined;
     },
   ) {
     this.#period = period;
@@ -99,6 +104,7 @@ export class Selection implements Selector {
     this.#touched = scope.touched ?? this.#maybe;
     this.#filtered = scope.filtered ?? false;
     this.restricted = scope.restricted ?? false;
+    this.limited = scope.limited ?? false;
   }
 
   /** @param type of the resources that are asked about */
@@ -110,6 +116,7 @@ export class Selection implements Selector {
       touched: touchedBefore(type, population),
       filtered: filtered || population.rights(type)?.exact === false,
       restricted: population.rights(type) !== undefined,
+      limited: population.rights(type)?.limited,
     });
   }
 

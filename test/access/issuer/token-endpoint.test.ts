@@ -225,7 +225,7 @@ for (const algorithm of ALGORITHMS)
         'system/*.write',
         'user/*.rs',
         'patient/*.rs',
-        'system/Observation.rs?category=laboratory',
+        'system/Observation.rs?category:in=laboratory',
         'system/Patient.rs\r\nX: y',
         Array.from({ length: 10_000 }, () => 'x/y.z').join(' '),
       ])
