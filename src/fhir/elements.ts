@@ -50,14 +50,6 @@ export function parseElements(values: readonly string[]): Elements {
   return elements;
 }
 
-/** A root element of a type: its names in JSON (several for a choice of types), and whether R4 demands it; undefined if there is none. */
-export function rootElementOf(
-  type: string,
-  name: string,
-): { readonly keys: readonly string[]; readonly mandatory: boolean } | undefined {
-  return TABLE.get(type)?.find(({ names }) => names.includes(name));
-}
-
 function isRootElement(type: string, name: string): boolean {
   return TABLE.get(type)?.some(({ names }) => names.includes(name)) ?? false;
 }

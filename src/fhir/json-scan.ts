@@ -90,10 +90,6 @@ export function isStringAt(bytes: Buffer, { start }: Span): boolean {
   return bytes[start] === QUOTE;
 }
 
-export function isBooleanAt(bytes: Buffer, { start }: Span): boolean {
-  return bytes[start] === 0x74 || bytes[start] === 0x66; // t, f
-}
-
 export function isArrayAt(bytes: Buffer, { start }: Span): boolean {
   return bytes[start] === OPEN_BRACKET;
 }
