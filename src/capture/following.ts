@@ -71,9 +71,9 @@ export class Following {
     const sender = (this.#sender = new LogSender(log, health, () => keeper.commitPart()));
     const deriver = (this.#deriver = new ChangeDeriver(rows));
     const commands = (this.#commands = new CommandWriter(log, writer, stamps, requests));
-    const { lookup } = (this.#lookups = new SourceLookup(() => source.catalogSession()));
+    const lookups = (this.#lookups = new SourceLookup(() => source.catalogSession()));
     const parts = { resources, requests, watch, deriver, stamps, writer, commands, sender, keeper };
-    const reading = { fold: source.preset.fold(), lookup };
+    const reading = { fold: source.preset.fold(), lookups };
     this.#receiver = new TransactionReceiver({ ...parts, ...reading, metrics, logger }, start.lsn);
   }
 

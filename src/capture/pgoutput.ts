@@ -21,7 +21,7 @@ export interface Relation {
 }
 
 export type WalMessage =
-  | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitTime: number }
+  | { readonly kind: 'begin'; readonly commitLsn: Lsn; readonly commitTime: number; readonly xid: number }
   | { readonly kind: 'commit'; readonly endLsn: Lsn }
   | { readonly kind: 'relation'; readonly relation: Relation }
   | { readonly kind: 'insert'; readonly oid: number; readonly row: Tuple }
@@ -48,7 +48,12 @@ export function decodeWalMessage(data: Buffer): WalMessage | undefined {
   const tag = reader.byte();
   switch (tag) {
     case 0x42: // B
-      return { kind: 'begin', commitLsn: lsn(reader.int64()), commitTime: fromPostgresTime(reader.int64()) };
+      return {
+        kind: 'begin',
+        commitLsn: lsn(reader.int64()),
+        commitTime: fromPostgresTime(reader.int64()),
+        xid: reader.int32(),
+      };
     case 0x43: // C
       reader.skip(9); // flags, commit LSN
       return { kind: 'commit', endLsn: lsn(reader.int64()) };

@@ -10,6 +10,7 @@ import type { CoverageWatch } from './coverage-watch.ts';
 import { deleteLive } from './live-keys.ts';
 import type { LogSender } from './log-sender.ts';
 import type { Relation, Tuple, WalMessage } from './pgoutput.ts';
+import type { SourceLookup } from './source-lookup.ts';
 import type { PositionKeeper } from './position-keeper.ts';
 import type { Requests } from './requests.ts';
 import type { ResourceLog } from './resource-log.ts';
@@ -22,7 +23,7 @@ const MAX_HELD = 64 << 20;
 /** The parts that a received message passes through. */
 export interface ReceiverParts {
   readonly fold: TransactionFold;
-  readonly lookup: Lookup;
+  readonly lookups: SourceLookup;
   readonly resources: Pick<ResourceLog, 'reader' | 'topics' | 'changes'>;
   readonly requests: Pick<Requests, 'messagePrefix' | 'seal'>;
   readonly watch: CoverageWatch;
@@ -36,6 +37,8 @@ export interface ReceiverParts {
   readonly logger: Logger;
 }
 
+type BeginMessage = Extract<WalMessage, { kind: 'begin' }>;
+
 /** Turns the messages of source transactions into changes and commands, in the order of the stream. */
 export class TransactionReceiver {
   readonly #parts: ReceiverParts;
@@ -44,16 +47,24 @@ export class TransactionReceiver {
   /** Followed tables by object id. */
   readonly #tables = new Map<number, FollowedTable>();
   #requests: RequestMessage[] = [];
-  #transaction: { readonly lsn: Lsn; readonly time: number; readonly stamp: Stamp; readonly skip: boolean };
+  #transaction: {
+    readonly lsn: Lsn;
+    readonly time: number;
+    readonly stamp: Stamp;
+    readonly skip: boolean;
+    /** Sees the transaction. */
+    readonly lookup: Lookup;
+  };
 
   constructor(parts: ReceiverParts, start: Lsn) {
     this.#parts = parts;
     this.#start = start;
-    this.#transaction = { lsn: start, time: 0, stamp: parts.stamps.last, skip: true };
+    const lookup: Lookup = () => Promise.resolve([]);
+    this.#transaction = { lsn: start, time: 0, stamp: parts.stamps.last, skip: true, lookup };
   }
 
   async receive(message: WalMessage, signal: AbortSignal): Promise<void> {
-    if (message.kind === 'begin') return this.#begin(message.commitLsn, message.commitTime);
+    if (message.kind === 'begin') return this.#begin(message, signal);
     if (message.kind === 'relation') return this.#describe(message.relation);
     if (message.kind === 'commit') return this.#end(message.endLsn);
     if (this.#transaction.skip) return;
@@ -72,12 +83,13 @@ export class TransactionReceiver {
     }
   }
 
-  #begin(commitLsn: Lsn, time: number): void {
-    const { keeper, stamps, metrics } = this.#parts;
+  #begin({ commitLsn, commitTime: time, xid }: BeginMessage, signal: AbortSignal): void {
+    const { keeper, stamps, metrics, lookups } = this.#parts;
     const skip = commitLsn < this.#start;
     keeper.transactionBegan();
     this.#requests = [];
-    this.#transaction = { lsn: commitLsn, time, stamp: skip ? stamps.last : stamps.change(time), skip };
+    const stamp = skip ? stamps.last : stamps.change(time);
+    this.#transaction = { lsn: commitLsn, time, stamp, skip, lookup: lookups.after(xid, signal) };
     if (!skip) metrics.lag.transactionBegan(time);
   }
 
@@ -111,7 +123,8 @@ export class TransactionReceiver {
   }
 
   async #complete(isEnd: boolean): Promise<void> {
-    const { fold, lookup, sender } = this.#parts;
+    const { fold, sender } = this.#parts;
+    const { lookup } = this.#transaction;
     for (const change of await sender.during(fold.complete(lookup, isEnd))) await this.#write(change);
   }
 

@@ -39,11 +39,12 @@ export function grantTo({ rights }: Client, asked: ExportParameters, lenient: bo
 }
 
 /**
- * Throws `forbidden` or `insufficient-scope` if the client's present rights no longer cover its job.
+ * Throws `forbidden` or `insufficient-scope` if the client's present rights no longer cover its job. The searches of the job have the rights of its
+ * kick-off in them already, so they are not looked at again.
  * @param type checks the files of this type only
  */
 export function checkJob(client: Client, job: Pick<JobView, 'parameters' | 'files'>, type?: string): void {
-  const granted = grantTo(client, { ...job.parameters, types: [], warnings: [] }, false);
+  const granted = grantTo(client, { ...job.parameters, types: [], typeFilters: [], warnings: [] }, false);
   if (!granted) return;
   const output = job.files.filter(({ kind }) => kind === 'output').map((file) => file.type);
   const types = type === undefined ? output : output.filter((one) => one === type);
