@@ -30,7 +30,6 @@ export async function localSettings(given?: StackAddresses): Promise<Environment
   const addresses = given ?? (await stackStatus()).data.addresses;
   return {
     HEADWATER_SOURCE_URL: addresses.postgresUrl,
-    HEADWATER_SOURCE_META: 'columns', // the bundled patients were no server's yet
     HEADWATER_KAFKA_BROKERS: addresses.kafkaBrokers.join(','),
     HEADWATER_REGISTRY_URL: addresses.registryUrl,
     HEADWATER_STORAGE_URL: pathToFileURL(localFiles).href,
