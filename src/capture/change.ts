@@ -60,7 +60,7 @@ function looksTheSame(
   rules: RowRules,
 ): boolean {
   if (before.version !== after.version || before.lastUpdated !== after.lastUpdated) return false;
-  if (sameBytes(before.body, after.body) && sameExtra(before, after)) return true;
+  if (sameBytes(before.body, after.body) && sameColumns(before, after)) return true;
   return change.body !== null && sameBytes(readRow(before, rules).body, change.body);
 }
 
@@ -68,8 +68,9 @@ function sameBytes(a: Uint8Array | null | undefined, b: Uint8Array | null | unde
   return a && b ? Buffer.compare(a, b) === 0 : (a ?? null) === (b ?? null);
 }
 
-function sameExtra({ extra: a = {} }: SourceRow, { extra: b = {} }: SourceRow): boolean {
-  return Object.keys(b).every((name) => a[name] === b[name]);
+function sameColumns(before: SourceRow, after: SourceRow): boolean {
+  const [{ extra: a = {} }, { extra: b = {} }] = [before, after];
+  return before.updated === after.updated && Object.keys(b).every((name) => a[name] === b[name]);
 }
 
 /** Returns the row with a body that the update left unchanged: the old row has it, also a row that was marked deleted. */

@@ -62,6 +62,14 @@ describe('what a row means', () => {
     assert.equal(changesOf(stored('a'), stored('b'), point, limits).length, 1);
   });
 
+  it('an update by microseconds shows where meta comes from columns, and only there', () => {
+    const at = (updated: string): SourceRow =>
+      row({ updated: `2026-11-27 01:02:03.${updated}+00`, lastUpdated: 5 });
+    const rendering = { kind: 'meta from columns' } as const;
+    assert.equal(changesOf(at('456001'), at('456002'), point, { ...limits, rendering }).length, 1);
+    assert.deepEqual(changesOf(at('456001'), at('456002'), point, limits), []);
+  });
+
   it('a mark of deletion deletes, its removal creates, and a row under it means nothing', () => {
     const operations = (old: SourceRow | undefined, now: SourceRow | undefined) =>
       changesOf(old, now, point, limits).map(({ change }) => change.operation);
