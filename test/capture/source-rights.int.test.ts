@@ -99,6 +99,16 @@ describe('the role that a superuser prepares', function () {
     await assert.rejects(source.prepare(), { code: 'blocked', message: /HEADWATER_SOURCE_TENANT/ });
   });
 
+  it('is refused a tenant that has no resources where others have', async () => {
+    const preset = presetOf({ preset: 'wso2', table: 'public.resources', tenants: ['One'] });
+    const { slot, publication, topicPrefix: prefix } = deployment.settings;
+    const source = new Source({ url: deployment.databaseUrl, slot, publication, prefix, preset });
+    assert.match(
+      (await checkSource(source)).problems.join('\n'),
+      /no resource of One .*HEADWATER_SOURCE_TENANT/,
+    );
+  });
+
   it('changes nothing while it checks, and says what a start would run', async () => {
     await client.query(`ALTER TABLE resources REPLICA IDENTITY DEFAULT`);
     const { mends } = await checkSource(sourceAs(undefined));

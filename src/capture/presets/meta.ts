@@ -9,7 +9,12 @@ export type MetaMembers = readonly (readonly [name: string, json: string])[];
 
 /** Returns a string as JSON of ASCII letters only. */
 export function asciiJson(text: string): string {
-  return JSON.stringify(text).replaceAll(
+  return inAscii(JSON.stringify(text));
+}
+
+/** Returns JSON with escapes in place of other letters than ASCII's. */
+export function inAscii(json: string): string {
+  return json.replaceAll(
     /[\u007f-\uffff]/g,
     (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );

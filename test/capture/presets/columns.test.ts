@@ -68,7 +68,10 @@ describe('preset columns', () => {
     );
     assert.equal(preflight?.problem([['one']]), undefined);
     const chosen = presetOf(settings({ tenants: ['one'] }));
-    assert.deepEqual(chosen.preflights(chosen.tables([]), []), []);
+    const [asked] = chosen.preflights(chosen.tables([]), []);
+    assert.match(asked?.problem([['two']]) ?? '', /holds no resource of one .*but of two/);
+    assert.equal(asked?.problem([['one']]), undefined);
+    assert.equal(asked?.problem([[null]]), undefined, 'an empty table is no mistake');
   });
 
   it('takes versionId and lastUpdated from columns, with every digit, where that is set', () => {

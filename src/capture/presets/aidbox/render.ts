@@ -1,6 +1,6 @@
 import { itemsOf, membersOf } from '../../../fhir/json-scan.ts';
 import { columnMeta } from '../columns/render.ts';
-import { asciiJson, withMeta } from '../meta.ts';
+import { asciiJson, inAscii, withMeta } from '../meta.ts';
 import type { SourceRow } from '../source-row.ts';
 import { instantOf } from '../time.ts';
 import { toFhir } from './convert.ts';
@@ -32,12 +32,5 @@ function metaExtensions(fhir: Buffer): string[] {
   const meta = membersOf(fhir, whole).findLast(({ name }) => name === 'meta');
   const list = meta && membersOf(fhir, meta.value).findLast(({ name }) => name === 'extension');
   if (!list) return [];
-  return itemsOf(fhir, list.value).map(({ start, end }) => ascii(fhir.toString('utf8', start, end)));
-}
-
-function ascii(json: string): string {
-  return json.replaceAll(
-    /[\u007f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
+  return itemsOf(fhir, list.value).map(({ start, end }) => inAscii(fhir.toString('utf8', start, end)));
 }

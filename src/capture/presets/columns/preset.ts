@@ -71,8 +71,7 @@ export function columnsPreset(name: 'columns' | 'hfs' | 'wso2', settings: Preset
     rendering: fromColumns ? { kind: 'meta from columns' } : AS_STORED,
     follows: typeChoice(settings),
     mappings: () => [mapping],
-    preflights: ([table]) =>
-      table && tenant !== null && one === undefined ? [tenantsPreflight([table], tenant)] : [],
+    preflights: ([table]) => (table && tenant !== null ? [tenantsPreflight([table], tenant, one)] : []),
   });
 }
 

@@ -3,6 +3,7 @@ import { HeadwaterError } from '../../../base/errors.ts';
 import type { Preflight, Preset } from '../preset.ts';
 import { fingerprintOf } from '../settings.ts';
 import type { PresetSettings } from '../settings.ts';
+import { missingTenant } from '../tenants.ts';
 import { typeChoice } from '../type-choice.ts';
 import { HapiFold } from './fold.ts';
 import { hapiLoad } from './load.ts';
@@ -42,7 +43,7 @@ export function hapiPreset(settings: PresetSettings): Preset {
     rendering: { kind: 'hapi' },
     tables: () => followedTables(schema, hasTags),
     loads: () => [hapiLoad(schema, { reading, hasTags, partition })],
-    preflights: () => preflights(schema, { hasTags, anyPartition: partition === undefined }),
+    preflights: () => preflights(schema, { hasTags, partition }),
     alsoReads: () => [],
     fold: () => new HapiFold({ lookups, definitions: new TagDefinitions(lookups), reading, hasTags }),
   };
@@ -50,7 +51,7 @@ export function hapiPreset(settings: PresetSettings): Preset {
 
 function preflights(
   schema: string,
-  { hasTags, anyPartition }: { readonly hasTags: boolean; readonly anyPartition: boolean },
+  { hasTags, partition }: { readonly hasTags: boolean; readonly partition: string | undefined },
 ): Preflight[] {
   const of = pg.escapeIdentifier(schema);
   const found: Preflight[] = [
@@ -75,9 +76,12 @@ function preflights(
           ? `${schema}.hfj_res_tag has tags and hfj_history_tag has none, so the server keeps tags without versions; set its tag_storage_mode to VERSIONED or INLINE and HEADWATER_SOURCE_HAPI_TAGS to the same`
           : undefined,
     });
-  if (anyPartition)
+  const held = "coalesce(partition_id::text, 'DEFAULT')";
+  if (partition !== undefined)
+    found.push(missingTenant(`${schema}.hfj_resource`, [`${of}.hfj_resource`], held, partition));
+  else
     found.push({
-      sql: `SELECT DISTINCT coalesce(partition_id::text, 'DEFAULT') FROM ${of}.hfj_resource ORDER BY 1 LIMIT ${SHOWN}`,
+      sql: `SELECT DISTINCT ${held} FROM ${of}.hfj_resource ORDER BY 1 LIMIT ${SHOWN}`,
       problem: (rows) =>
         rows.length > 1
           ? `${schema}.hfj_resource holds the partitions ${rows.map(([id]) => id ?? '').join(', ')}; name one in HEADWATER_SOURCE_TENANT`

@@ -1,4 +1,4 @@
-import { asciiJson, withMeta } from '../meta.ts';
+import { asciiJson, inAscii, withMeta } from '../meta.ts';
 import type { MetaMembers } from '../meta.ts';
 import type { SourceRow } from '../source-row.ts';
 import type { TagDefinition } from './rows.ts';
@@ -25,7 +25,7 @@ export function renderHapi({ id, version, extra }: SourceRow, body: Buffer): Buf
   if (version !== null) members.push(['versionId', asciiJson(version)]);
   if (instant !== null) members.push(['lastUpdated', asciiJson(instant)]);
   if (source !== null) members.push(['source', asciiJson(source)]);
-  for (const name of TAG_LISTS) if (name in lists) members.push([name, escaped(JSON.stringify(lists[name]))]);
+  for (const name of TAG_LISTS) if (name in lists) members.push([name, inAscii(JSON.stringify(lists[name]))]);
   const dropped = labels === null ? OWN : [...OWN, ...TAG_LISTS];
   return withMeta(body, members, { dropped, root: [['id', asciiJson(id)]] satisfies MetaMembers });
 }
@@ -71,11 +71,4 @@ function compare(a: string | null, b: string | null): number {
   if (a === null) return -1;
   if (b === null) return 1;
   return a < b ? -1 : 1;
-}
-
-function escaped(json: string): string {
-  return json.replaceAll(
-    /[\u007f-\uffff]/g,
-    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
-  );
 }

@@ -34,7 +34,7 @@ export function medplumPreset(settings: PresetSettings): Preset {
       found
         .filter((table) => isOfType(table) && follows(table.table))
         .map((table) => mapping(table, project)),
-    preflights: (mappings) => (project === undefined ? [tenantsPreflight(mappings, PROJECT)] : []),
+    preflights: (mappings) => [tenantsPreflight(mappings, PROJECT, project)],
   });
 }
 
