@@ -1,5 +1,6 @@
 import type { TopicDeclaration } from './declaration.ts';
 import { announced } from './announced.ts';
+import { audit, disclosures } from './audit.ts';
 import { commands } from './commands.ts';
 import { exportEvents } from './exports.ts';
 import { position } from './position.ts';
@@ -21,4 +22,6 @@ export const allTopics: readonly TopicDeclaration[] = [
   progress,
   exportEvents,
   announced,
+  audit,
+  disclosures,
 ];

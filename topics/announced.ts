@@ -25,6 +25,14 @@ export const announcedSchema: AvroSchema = {
         },
       },
     },
+    {
+      name: 'auditRow',
+      type: 'long',
+      default: 0,
+      doc: 'The number of the last row that is in the audit topic',
+    },
+    { name: 'auditSeq', type: 'long', default: 0, doc: 'The number of the last record of the audit topic' },
+    { name: 'auditHash', type: 'bytes', default: '', doc: 'SHA-256 of its value' },
   ],
 };
 
@@ -43,6 +51,6 @@ export const announced: TopicDeclaration = {
   }),
   writers: ['projector'],
   readers: ['projector'],
-  why: `How far the exports topic got, written in the same Kafka transaction as the events up to there: after a crash or a rebuild of
+  why: `How far the exports and audit topics got, written in the same Kafka transaction as the events up to there: after a crash or a rebuild of
 the job tables nothing is announced twice. A consumer group's offsets would be forgotten after a week without exports.`,
 };

@@ -12,6 +12,8 @@ export interface TopicSettings {
   readonly maxResourceBytes?: number;
   /** Hours that the events of a job are needed, from its first event on; without it they stay. */
   readonly jobHistoryHours?: number;
+  /** Hours that audit records are kept; without it they stay. */
+  readonly auditHours?: number;
 }
 
 /** A writer or reader of a topic. */

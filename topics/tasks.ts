@@ -70,6 +70,7 @@ const taskFilterSchema: AvroSchema = {
     { name: 'typeFilters', type: strings, default: [] },
     { name: 'elements', type: strings, default: [] },
     { name: 'rights', type: ['null', 'string'], default: null, doc: 'Of the client, as JSON' },
+    { name: 'everyPatient', type: 'boolean', default: false },
   ],
 };
 

@@ -30,6 +30,8 @@ export interface AccessOptions {
   /** The setting HEADWATER_URL_SECRET. */
   readonly secret: string;
   readonly used: Pick<UsedAssertions, 'use'>;
+  /** Called by `watch` with the sha256 of each access file that came into force; again if it fails. */
+  readonly onPolicy?: ((hash: string) => Promise<void>) | undefined;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -46,11 +48,14 @@ export class Access {
   #verifiers: readonly TokenVerifier[];
   #metadata: MetadataSource | undefined;
   #problem: string | undefined;
+  /** Policies that came into force and that `onPolicy` has not stored. */
+  readonly #untold: string[];
 
   private constructor(options: AccessOptions, policy: AccessPolicy) {
     this.#options = options;
     this.#key = tokenKey(options.secret);
     this.#policy = policy;
+    this.#untold = [policy.hash];
     this.#keySource = keySourceOf(policy, options.clock);
     this.#metadata = metadataOf(policy, options.clock);
     this.#verifiers = this.#verifiersOf(policy);
@@ -137,8 +142,21 @@ export class Access {
   /** Reads the file every few seconds until the signal fires. If the file is wrong, the earlier policy stays in force. */
   async watch(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
+      await this.#tellPolicies();
       await sleep(READ_EVERY, signal).catch(() => undefined);
       if (!signal.aborted) await this.reload();
+    }
+  }
+
+  async #tellPolicies(): Promise<void> {
+    const { onPolicy, logger } = this.#options;
+    try {
+      for (let [hash] = this.#untold; hash !== undefined; [hash] = this.#untold) {
+        await onPolicy?.(hash);
+        this.#untold.shift();
+      }
+    } catch (error) {
+      logger.warn({ err: error }, `the audit log does not have the access file yet: ${messageOf(error)}`);
     }
   }
 
@@ -147,6 +165,7 @@ export class Access {
     try {
       const policy = await readAccessFile(file, keysFolder);
       if (policy.hash !== this.#policy.hash) {
+        this.#untold.push(policy.hash);
         logger.info({ policy: policy.hash }, 'the access file has changed and is in force');
         this.#policy = policy;
         this.#keySource = keySourceOf(policy, clock);

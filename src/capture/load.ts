@@ -1,3 +1,5 @@
+import { messageForged } from '../audit/entries.ts';
+import type { AuditEntry } from '../events/audit.ts';
 import pg from 'pg';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { lsn, stamp } from '../base/positions.ts';
@@ -222,9 +224,14 @@ async function unansweredRequests(
 ): Promise<RequestMessage[]> {
   const known = await commandKeys(destination.resources.reader, requests.topic, signal);
   const since = destination.clock() - requests.maxExportMs;
-  const refuse = (jobId: string, error: unknown): void =>
+  const forged: AuditEntry[] = [];
+  const refuse = (jobId: string, error: unknown): void => {
     logger.error({ jobId }, `the request of export ${jobId} is left out: ${messageOf(error)}`);
-  return requestsBefore(client, requests, { known, since, refuse });
+    forged.push(messageForged(`row ${jobId}`, messageOf(error), jobId));
+  };
+  const found = await requestsBefore(client, requests, { known, since, refuse });
+  for (const entry of forged) await requests.audit.record(entry);
+  return found;
 }
 
 async function storePosition(destination: LoadDestination, position: Position): Promise<void> {

@@ -1,4 +1,5 @@
 import pg from 'pg';
+import type { AuditEntry } from '../events/audit.ts';
 import type { Command, RequestMessage } from '../events/commands.ts';
 import { requestMessageOf } from '../events/request-message.ts';
 import type { RequestSeal } from '../events/request-seal.ts';
@@ -11,6 +12,8 @@ export interface Requests {
   readonly messagePrefix: string;
   /** Only what it seals is a request. */
   readonly seal: RequestSeal;
+  /** Gets the messages that are refused. */
+  readonly audit: { record(entry: AuditEntry): Promise<void> };
   readonly topic: string;
   readonly encode: (command: Command) => Buffer;
   /** The longest that an export may take. An older request has ended. */

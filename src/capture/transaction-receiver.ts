@@ -1,3 +1,4 @@
+import { forgedAt, messageForged } from '../audit/entries.ts';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import type { Lsn, Stamp } from '../base/positions.ts';
 import type { Logger } from '../base/service.ts';
@@ -25,7 +26,7 @@ export interface ReceiverParts {
   readonly fold: TransactionFold;
   readonly lookups: SourceLookup;
   readonly resources: Pick<ResourceLog, 'reader' | 'topics' | 'changes'>;
-  readonly requests: Pick<Requests, 'messagePrefix' | 'seal'>;
+  readonly requests: Pick<Requests, 'messagePrefix' | 'seal' | 'audit'>;
   readonly watch: CoverageWatch;
   readonly deriver: ChangeDeriver;
   readonly stamps: StampClock;
@@ -47,6 +48,8 @@ export class TransactionReceiver {
   /** Followed tables by object id. */
   readonly #tables = new Map<number, FollowedTable>();
   #requests: RequestMessage[] = [];
+  /** Why messages of this transaction are no requests. */
+  #refused: string[] = [];
   #transaction: {
     readonly lsn: Lsn;
     readonly time: number;
@@ -88,6 +91,7 @@ export class TransactionReceiver {
     const skip = commitLsn < this.#start;
     keeper.transactionBegan();
     this.#requests = [];
+    this.#refused = [];
     const stamp = skip ? stamps.last : stamps.change(time);
     this.#transaction = { lsn: commitLsn, time, stamp, skip, lookup: lookups.after(xid, signal) };
     if (!skip) metrics.lag.transactionBegan(time);
@@ -147,7 +151,16 @@ export class TransactionReceiver {
         { err: error },
         `a message of our prefix is no request and is left out: ${messageOf(error)}`,
       );
+      this.#refused.push(messageOf(error));
     }
+  }
+
+  /** Stores what was refused before the position passes it. A place has one entry, so a repetition adds none. */
+  async #tellRefused(): Promise<void> {
+    const { audit } = this.#parts.requests;
+    const { lsn } = this.#transaction;
+    for (const [n, reason] of this.#refused.entries())
+      await audit.record(messageForged(forgedAt(lsn, n), reason));
   }
 
   /** Readers of the log do not see this transaction's records yet, so they are committed first. A part is harmless. */
@@ -174,11 +187,14 @@ export class TransactionReceiver {
       await this.#complete(true);
       if (this.#requests.some(({ kind }) => kind === 'ExportRequested')) await sender.during(watch.verify());
       for (const request of this.#requests)
-        if (!(await commands.write(request, { lsn, commitTime: time }, () => sender.flush())))
+        if (!(await commands.write(request, { lsn, commitTime: time }, () => sender.flush()))) {
           logger.error(
             { jobId: request.jobId },
             `a copy of the request of export ${request.jobId} is left out`,
           );
+          this.#refused.push(`it is a copy of the request of export ${request.jobId}`);
+        }
+      await sender.during(this.#tellRefused());
       metrics.reached(endLsn);
       metrics.lag.transactionEnded();
     }

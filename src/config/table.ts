@@ -418,6 +418,12 @@ export const TABLE = {
     'How long an export is remembered after its files are gone; the log keeps its events longer.',
     { default: '90' },
   ),
+  auditRetentionMs: setting(
+    'AUDIT_RETENTION',
+    duration('days'),
+    'How long the audit log keeps its records.',
+    { default: '1095' },
+  ),
   maxJobsPerClient: setting(
     'MAX_JOBS_PER_CLIENT',
     wholeNumber(1, 100_000),

@@ -1,4 +1,5 @@
 import { announcedSchema } from '../../topics/announced.ts';
+import { auditSchema, disclosedSchema } from '../../topics/audit.ts';
 import { commandSchema } from '../../topics/commands.ts';
 import { exportEventSchema } from '../../topics/exports.ts';
 import { positionSchema } from '../../topics/position.ts';
@@ -10,6 +11,7 @@ import { HeadwaterError } from '../base/errors.ts';
 import { lsn, offset, stamp } from '../base/positions.ts';
 import type { Cut, Epoch, Stamp } from '../base/positions.ts';
 import type { Announced } from './announced.ts';
+import type { AuditRecord, Disclosed } from './audit.ts';
 import { AvroFrame } from './avro.ts';
 import type { AvroSchema } from '../../topics/avro-schema.ts';
 import type { Command } from './commands.ts';
@@ -33,6 +35,8 @@ export interface ControlCodecs {
   readonly exportEvent: Codec<ExportEvent>;
   readonly announced: Codec<Announced>;
   readonly zone: Codec<Zone>;
+  readonly audit: Codec<AuditRecord>;
+  readonly disclosed: Codec<Disclosed>;
 }
 
 export function controlCodecs(ids: SchemaIds): ControlCodecs {
@@ -51,6 +55,8 @@ export function controlCodecs(ids: SchemaIds): ControlCodecs {
     exportEvent: make('exports', exportEventSchema, exportEventMapping),
     announced: make('announced', announcedSchema, announcedMapping),
     zone: make('zones', zoneSchema, zoneMapping),
+    audit: make<AuditRecord, AuditRecord>('audit', auditSchema, unchanged),
+    disclosed: make<Disclosed, Disclosed>('disclosures', disclosedSchema, unchanged),
   };
 }
 
@@ -291,14 +297,28 @@ const exportEventMapping: Mapping<ExportEvent, WireExportEvent> = {
   }),
 };
 
+/** A record whose fields are the same in Avro. */
+const unchanged = {
+  toWire: <T>(record: T): T => record,
+  fromWire: <T extends object>(record: T): T => plain(record),
+};
+
 interface WireAnnounced {
   readonly places: readonly { readonly partition: number; readonly offset: number; readonly n: number }[];
+  readonly auditRow: number;
+  readonly auditSeq: number;
+  readonly auditHash: Buffer;
 }
 
 const announcedMapping: Mapping<Announced, WireAnnounced> = {
-  toWire: (announced) => ({ places: [...announced].map(([partition, place]) => ({ partition, ...place })) }),
-  fromWire: ({ places }) =>
-    new Map(places.map(({ partition, offset: at, n }) => [partition, { offset: offset(at), n }])),
+  toWire: ({ places, audit: { row, seq, hash } }) => ({
+    places: [...places].map(([partition, place]) => ({ partition, ...place })),
+    ...{ auditRow: row, auditSeq: seq, auditHash: hash },
+  }),
+  fromWire: ({ places, auditRow: row, auditSeq: seq, auditHash: hash }) => ({
+    places: new Map(places.map(({ partition, offset: at, n }) => [partition, { offset: offset(at), n }])),
+    audit: { row, seq, hash },
+  }),
 };
 
 type WireZone = Omit<Zone, 'patients'> & { readonly patients: Buffer };

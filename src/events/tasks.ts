@@ -63,6 +63,8 @@ export interface TaskFilter {
   readonly elements: readonly string[];
   /** The rights of the client; undefined = everything is permitted. */
   readonly rights?: TaskRights | undefined;
+  /** The export has the Patient resource of every patient, as far as rights permit. */
+  readonly everyPatient: boolean;
 }
 
 /** A grant, and the part of the log that tells the members of its groups. */

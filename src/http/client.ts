@@ -1,5 +1,7 @@
+import type { IncomingMessage } from 'node:http';
 import type { Context } from 'koa';
 import type { Access } from '../access/access.ts';
+import type { AuditAgent } from '../events/audit.ts';
 import type { Granted } from '../access/grants.ts';
 import type { Identity } from '../access/identity.ts';
 import { HeadwaterError } from '../base/errors.ts';
@@ -11,6 +13,8 @@ export interface Client {
   readonly id: string;
   /** The identity of its token, and the access file; undefined in an open server. */
   readonly rights: Rights | undefined;
+  /** For the audit log. */
+  readonly agent: AuditAgent;
 }
 
 interface Rights {
@@ -20,12 +24,27 @@ interface Rights {
 
 /** Returns the client of a request: the holder of its token or, in an open server, the address of its connection. Throws as `Access.authenticate`. */
 export async function clientOf(ctx: Context, access: Access | undefined): Promise<Client> {
-  if (!access) {
-    const address = (ctx.req.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
-    return { id: address === '::1' ? '127.0.0.1' : address, rights: undefined }; // both are this machine
-  }
+  const address = addressOf(ctx);
+  if (!access) return { id: address, rights: undefined, agent: { address, client: address } };
   const identity = await access.authenticate(ctx.req.headersDistinct['authorization'] ?? []);
-  return { id: ownerId(identity), rights: { identity, access } };
+  const { issuer, client, subject, patient, roles, tokenId } = identity;
+  const agent = { address, issuer, client, subject, patient, roles, tokenId };
+  agents.set(ctx.req, agent);
+  return { id: ownerId(identity), rights: { identity, access }, agent };
+}
+
+/** The clients of the requests that are being answered, by which a refusal names them. */
+const agents = new WeakMap<IncomingMessage, AuditAgent>();
+
+/** Returns the client of a request as far as it is known: one that has not been authenticated has an address only. */
+export function agentOf(ctx: Context): AuditAgent {
+  return agents.get(ctx.req) ?? { address: addressOf(ctx) };
+}
+
+/** Returns the address of the connection. */
+function addressOf(ctx: Context): string {
+  const address = (ctx.req.socket.remoteAddress ?? 'unknown').replace(/^::ffff:/, '');
+  return address === '::1' ? '127.0.0.1' : address; // both are this machine
 }
 
 /** Returns the owner of the jobs of an identity. The parts are unambiguous, because an issuer is a URL without spaces. */

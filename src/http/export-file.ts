@@ -2,13 +2,15 @@ import type { Context } from 'koa';
 import { createHash } from 'node:crypto';
 import { basename } from 'node:path/posix';
 import { pipeline } from 'node:stream';
+import type { Readable } from 'node:stream';
 import { constants, createGzip } from 'node:zlib';
 import parseRange from 'range-parser';
+import { done } from '../audit/entries.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { contentTypeOf } from '../events/file-type.ts';
 import { jobOfKey } from '../jobs/due.ts';
 import type { ByteRange, ObjectInfo } from '../storage/object-store.ts';
-import { checkJob, clientOf } from './client.ts';
+import { agentOf, checkJob, clientOf } from './client.ts';
 import { checkFileUrl } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
 
@@ -54,6 +56,7 @@ export async function exportFile(ctx: Context, gateway: GatewayContext, key: str
   }
   // Opened before the headers about the bytes are set: if it fails, the answer is an OperationOutcome.
   const source = ctx.method === 'HEAD' ? undefined : await store.read(key, range);
+  if (source) await recordDownload(ctx, gateway, { key, range, source });
   ctx.status = range ? 206 : 200;
   if (range)
     ctx.set('Content-Range', `bytes ${String(range.start)}-${String(range.end - 1)}/${String(info.bytes)}`);
@@ -62,6 +65,31 @@ export async function exportFile(ctx: Context, gateway: GatewayContext, key: str
   if (!source) return;
   // Level 1: on this data it packs nearly as well as 6, in two thirds of the time.
   ctx.body = gzip ? pipeline(source, createGzip({ level: constants.Z_BEST_SPEED }), () => undefined) : source;
+}
+
+/** No byte is sent before the audit log has the download. The holder of a signed URL is known by its address only. */
+async function recordDownload(
+  ctx: Context,
+  { audit }: GatewayContext,
+  {
+    key,
+    range,
+    source,
+  }: { readonly key: string; readonly range: ByteRange | undefined; readonly source: Readable },
+): Promise<void> {
+  const bytes = range && `${String(range.start)}-${String(range.end - 1)}`;
+  const details: [string, string][] = [
+    ['file', key],
+    ...(bytes === undefined ? [] : ([['bytes', bytes]] as [string, string][])),
+  ];
+  try {
+    await audit.record(
+      done('file.downloaded', { agent: agentOf(ctx), jobId: jobOfKey(key)?.jobId, details }),
+    );
+  } catch (error) {
+    source.destroy();
+    throw error;
+  }
 }
 
 /** Throws unless the file is of a job of the client, whose rights still cover it. */

@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import type { Context } from 'koa';
+import { done } from '../audit/entries.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { clientMessage } from '../base/public-message.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
@@ -7,6 +8,7 @@ import type { JobView } from '../jobs/job.ts';
 import { listedFiles, manifestOf } from '../manifest/manifest.ts';
 import { sendOutcome } from './answer.ts';
 import { checkJob, clientOf } from './client.ts';
+import type { Client } from './client.ts';
 import { signFileUrls } from './file-url.ts';
 import type { GatewayContext } from './gateway-context.ts';
 import { bad, quoted } from '../base/bad-request.ts';
@@ -35,7 +37,7 @@ export async function exportStatus(ctx: Context, gateway: GatewayContext, jobId:
   if (job.state === 'failed')
     sendFailure(ctx, job); // 4
   else if (job.state === 'completed')
-    await sendManifest(ctx, gateway, job, now); // 3
+    await sendManifest(ctx, gateway, job, client); // 3
   else await sendProgress(ctx, gateway, job, now); // 2
   if (!job.parameters.separateStatus) return;
   ctx.set('X-Export-Status', `${ctx.status} ${STATUS_CODES[ctx.status] ?? ''}`.trim());
@@ -49,7 +51,7 @@ export async function cancelExport(
   jobId: string,
 ): Promise<void> {
   const client = await clientOf(ctx, access);
-  if (!JOB_ID.test(jobId) || !(await jobs.cancel(jobId, client.id))) throw noSuchJob(jobId);
+  if (!JOB_ID.test(jobId) || !(await jobs.cancel(jobId, client.id, client.agent))) throw noSuchJob(jobId);
   sendOutcome(
     ctx,
     202,
@@ -67,9 +69,15 @@ async function sendProgress(ctx: Context, gateway: GatewayContext, job: JobView,
   ctx.remove('Content-Type');
 }
 
-async function sendManifest(ctx: Context, gateway: GatewayContext, job: JobView, now: number): Promise<void> {
-  if (!(await writeManifest(ctx, gateway, job, now)))
+async function sendManifest(
+  ctx: Context,
+  gateway: GatewayContext,
+  job: JobView,
+  { agent }: Client,
+): Promise<void> {
+  if (!(await writeManifest(ctx, gateway, job, gateway.clock())))
     throw new HeadwaterError('not-found', 'there is no such page of this manifest', { subject: job.jobId });
+  await gateway.audit.record(done('manifest.read', { agent, jobId: job.jobId }));
   ctx.status = 200;
 }
 

@@ -3,6 +3,7 @@ import type { GroupDirectory } from '../cohort/group-directory.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
+import type { Audit } from '../jobs/audit-trail.ts';
 import type { Jobs } from '../jobs/job.ts';
 import type { StorageReport } from '../storage/storage-check.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
@@ -12,6 +13,7 @@ import type { Registry } from 'prom-client';
 export interface GatewayContext {
   readonly settings: GatewaySettings;
   readonly jobs: Jobs;
+  readonly audit: Audit;
   /** undefined in an open server. */
   readonly access: Access | undefined;
   /** undefined in a gateway without settings of Kafka. */

@@ -6,6 +6,7 @@ import { HeadwaterError, isAbort, messageOf } from '../base/errors.ts';
 import { isId } from '../fhir/reference.ts';
 import { storageHealth } from './admin.ts';
 import { outcomes } from './answer.ts';
+import { auditedRefusals } from './audited-refusals.ts';
 import { cors } from './cors.ts';
 import { discoveryRoutes } from './discovery.ts';
 import { exportFile } from './export-file.ts';
@@ -32,6 +33,7 @@ export function createGateway(gateway: GatewayContext): Koa {
   app.use(requestMetrics(gateway.metrics, gateway.clock));
   app.use(cors(gateway.settings.corsOrigins));
   app.use(outcomes(gateway.logger));
+  if (gateway.access) app.use(auditedRefusals(gateway));
   app.use(plainPath);
   const router = routes(gateway);
   app.use(router.routes());
@@ -69,7 +71,7 @@ function routes(gateway: GatewayContext): Router {
     if (String(layer.path).endsWith('/$export'))
       layer.methods = layer.methods.filter((method) => method !== 'HEAD');
   router.use(groupRoutes(gateway).routes());
-  if (gateway.access) router.use(smartRoutes(gateway.access).routes());
+  if (gateway.access) router.use(smartRoutes(gateway.access, gateway).routes());
   router.use(discoveryRoutes(gateway).routes());
   router.use(probeRoutes(gateway).routes());
   return router;

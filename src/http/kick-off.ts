@@ -56,7 +56,7 @@ export async function kickOff(
   const parameters = changed === undefined ? asked : { ...asked, warnings: [...asked.warnings, changed] };
   const requestUrl = `${settings.publicUrl}${ctx.path}${ctx.search}`;
   const jobId = await jobs.submit({
-    ...{ clientId: client.id, requestUrl, parameters },
+    ...{ clientId: client.id, requestUrl, parameters, agent: client.agent },
     ...{ grant: granted?.grant, maxUnfinished: granted?.maxUnfinished },
   });
   const refusal = canBeRefused(parameters) ? await jobs.refusal(jobId, settings.planWaitMs) : undefined;

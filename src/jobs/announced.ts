@@ -1,4 +1,5 @@
 import { offset } from '../base/positions.ts';
+import { NOTHING_ANNOUNCED } from '../events/announced.ts';
 import type { Announced } from '../events/announced.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import type { LogReader } from '../log/log.ts';
@@ -18,7 +19,7 @@ export interface AnnouncedOptions {
 export async function readAnnounced(options: AnnouncedOptions, signal: AbortSignal): Promise<Announced> {
   const { reader, topic, codec } = options;
   const [to] = await reader.ends(topic);
-  let found: Announced = new Map();
+  let found = NOTHING_ANNOUNCED;
   if (to === undefined) return found;
   for await (const records of reader.read({ topic, partition: 0, from: offset(0), to }, signal)) {
     const last = records.findLast(({ key }) => key.toString() === ANNOUNCED_KEY);
@@ -31,9 +32,9 @@ export async function readAnnounced(options: AnnouncedOptions, signal: AbortSign
 export async function dropAnnounced(
   client: Queryable,
   tables: JobTables,
-  announced: Announced,
+  { places }: Announced,
 ): Promise<void> {
-  for (const [partition, last] of announced) {
+  for (const [partition, last] of places) {
     const text = `DELETE FROM ${tables.announcement} WHERE partition = $1 AND ("offset", n) <= ($2::bigint, $3::int)`;
     await client.query(text, [partition, last.offset, last.n]);
   }

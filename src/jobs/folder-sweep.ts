@@ -6,6 +6,8 @@ export interface FolderSweepOptions {
   readonly store: Pick<ObjectStore, 'list' | 'deletePrefix'>;
   /** ms between two sweeps of a folder. */
   readonly delayMs: number;
+  /** Called before files are removed. If it fails, they stay for now. */
+  readonly onRemoval: (folder: string) => Promise<void>;
   readonly logger: Logger;
 }
 
@@ -50,9 +52,10 @@ export class FolderSweep {
 
   /** Returns true if the folder needs no further sweep. */
   async #sweep(folder: string, entry: Entry): Promise<boolean> {
-    const { store, logger } = this.#options;
+    const { store, logger, onRemoval } = this.#options;
     try {
       const empty = await isEmpty(store, `${folder}/`);
+      if (!empty) await onRemoval(folder);
       await store.deletePrefix(`${folder}/`); // unfinished parts are not listed
       if (!empty) logger.info({ folder, sweep: entry.sweeps + 1 }, 'removed the files of an ended export');
       return ++entry.sweeps >= 2 && empty;

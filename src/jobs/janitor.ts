@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { sleep } from '../base/clock.ts';
+import { filesDeleted } from '../audit/entries.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import type { Codec } from '../events/schema-ids.ts';
 import type { StatusEvent } from '../events/status.ts';
@@ -14,6 +15,7 @@ import {
   parseFolder,
 } from './due.ts';
 import type { Overdue } from './due.ts';
+import type { Audit } from './audit-trail.ts';
 import { CompletedFolders } from './completed-folders.ts';
 import type { CompletedFoldersOptions } from './completed-folders.ts';
 import { FolderSweep } from './folder-sweep.ts';
@@ -56,6 +58,7 @@ export interface JanitorOptions {
   readonly codec: Pick<Codec<StatusEvent>, 'encode'>;
   readonly times: JobTimes;
   readonly outage: Outage;
+  readonly audit: Audit;
   readonly logger: Logger;
   readonly health: HealthReporter;
   readonly pace?: JanitorPace;
@@ -81,10 +84,14 @@ export class Janitor implements Service {
   #lastInventory = -Infinity;
 
   constructor(options: JanitorOptions) {
-    const { store, logger, publisher, topics, codec, pace = PACE } = options;
+    const { store, logger, publisher, topics, codec, audit, pace = PACE } = options;
     this.#options = options;
     this.#pace = pace;
-    this.#sweep = new FolderSweep({ store, logger, delayMs: pace.sweepMs });
+    const onRemoval = async (folder: string): Promise<void> => {
+      const jobId = parseFolder(folder)?.jobId;
+      if (jobId !== undefined) await audit.record(filesDeleted(jobId, folder));
+    };
+    this.#sweep = new FolderSweep({ store, logger, delayMs: pace.sweepMs, onRemoval });
     this.#completed = new CompletedFolders(options);
     this.#ends = new JobEnds({ publisher, statusTopic: topics.status, codec, logger });
   }

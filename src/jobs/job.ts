@@ -1,3 +1,4 @@
+import type { AuditAgent } from '../events/audit.ts';
 import type { Stamp } from '../base/positions.ts';
 import type { Grant } from '../events/grant.ts';
 import type { ExportParameters } from '../events/request.ts';
@@ -43,6 +44,8 @@ export interface SubmitRequest {
   readonly parameters: ExportParameters;
   /** The rights of the client; undefined in an open server. */
   readonly grant?: Grant | undefined;
+  /** For the audit log; the client's id if absent. */
+  readonly agent?: AuditAgent | undefined;
   /** Unfinished jobs that this client may have, if its role says so. */
   readonly maxUnfinished?: number | undefined;
 }
@@ -50,7 +53,7 @@ export interface SubmitRequest {
 /** Port of the gateway to jobs. Every method is one database transaction and throws `unavailable` if the database is away. */
 export interface Jobs {
   /**
-   * Inserts the request and emits it into the write-ahead log. Returns the new job's id.
+   * Inserts the request, with its entry for the audit log, and emits it into the write-ahead log. Returns the new job's id.
    * Throws `too-many` if the client, or all clients together, have reached their limit of unfinished jobs.
    */
   submit(request: SubmitRequest): Promise<string>;
@@ -69,5 +72,5 @@ export interface Jobs {
    */
   grantAsOf(clientId: string, transactionTime: number): Promise<Grant | undefined>;
   /** Returns false if this client has no such job, or if it was cancelled or expired before. */
-  cancel(jobId: string, clientId: string): Promise<boolean>;
+  cancel(jobId: string, clientId: string, agent?: AuditAgent): Promise<boolean>;
 }

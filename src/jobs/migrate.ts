@@ -158,5 +158,15 @@ CREATE TABLE IF NOT EXISTS ${t.usedAssertion} (
   hash          bytea PRIMARY KEY,
   dead_at       bigint NOT NULL
 );
-CREATE INDEX IF NOT EXISTS used_assertion_by_time ON ${t.usedAssertion} (dead_at);`;
+CREATE INDEX IF NOT EXISTS used_assertion_by_time ON ${t.usedAssertion} (dead_at);
+
+ALTER TABLE ${t.request} ADD COLUMN IF NOT EXISTS asked_by jsonb;
+CREATE TABLE IF NOT EXISTS ${t.audit} (
+  id            text PRIMARY KEY,
+  at            bigint NOT NULL,
+  entry         jsonb NOT NULL,
+  n             bigint
+);
+CREATE UNIQUE INDEX IF NOT EXISTS audit_row_by_number ON ${t.audit} (n);
+CREATE INDEX IF NOT EXISTS audit_row_without_number ON ${t.audit} (at) WHERE n IS NULL;`;
 }

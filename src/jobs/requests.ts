@@ -1,10 +1,13 @@
 import type { Pool } from 'pg';
+import { exportCancelled, exportRequested } from '../audit/entries.ts';
 import { HeadwaterError } from '../base/errors.ts';
+import type { AuditAgent, AuditEntry } from '../events/audit.ts';
 import type { RequestMessage } from '../events/commands.ts';
 import type { ExportParameters } from '../events/request.ts';
 import type { Grant } from '../events/grant.ts';
 import type { RequestSeal } from '../events/request-seal.ts';
 import { asking } from '../database/pool.ts';
+import { jsonLiteral } from './audit-rows.ts';
 import { commitAtOnce, literal, lockUntilCommit } from './commit-at-once.ts';
 import type { JobFailure, Jobs, JobView, SubmitRequest } from './job.ts';
 import { jobOf, jobWithProgressAsJson, parametersOf } from './job-rows.ts';
@@ -45,7 +48,7 @@ interface FoundRow {
 }
 
 /**
- * The gateway's side of jobs. Invariant: a request row and its message in the write-ahead log are written together or not at all,
+ * The gateway's side of jobs. Invariant: a request row, its entry of the audit log and its message in the write-ahead log are written together or not at all,
  * so Headwater exports exactly the requests that got a 202. A crash leaves no half of them.
  */
 export class JobRequests implements Jobs {
@@ -58,8 +61,8 @@ export class JobRequests implements Jobs {
   }
 
   async submit(request: SubmitRequest): Promise<string> {
-    const { pool, tables: t, newId, limits } = this.#options;
-    const { clientId, requestUrl, parameters, grant } = request;
+    const { pool, tables: t, newId, limits, seal } = this.#options;
+    const { clientId, requestUrl, parameters, grant, agent = { client: clientId } } = request;
     const message = this.#sealed({
       kind: 'ExportRequested',
       jobId: newId(),
@@ -71,6 +74,7 @@ export class JobRequests implements Jobs {
     const { inAll } = limits;
     const perClient = Math.min(limits.perClient, request.maxUnfinished ?? Infinity);
     const rights = grant === undefined ? 'NULL' : `${literal(JSON.stringify(grant))}::jsonb`;
+    const entry = exportRequested({ jobId: message.jobId, agent, grant, parameters }, seal);
     const room = await commitAtOnce<Room>(
       pool,
       // Without the lock, two kick-offs that count at once would both find room for the last job.
@@ -82,12 +86,13 @@ export class JobRequests implements Jobs {
          SELECT (SELECT count(*) FROM ${t.unfinished} WHERE client_id = ${literal(clientId)}) AS mine,
            (SELECT count(*) FROM (SELECT FROM ${t.unfinished} LIMIT ${String(inAll)}) open) AS all
        ), request AS (
-         INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, "grant", seal, accepted_at)
+         INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, "grant", seal, asked_by, accepted_at)
          SELECT ${literal(message.jobId)}, ${literal(clientId)}, ${literal(requestUrl)}, ${literal(JSON.stringify(parameters))}::jsonb,
-           ${rights}, ${literal(message.seal)}, ${DATABASE_CLOCK} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
+           ${rights}, ${literal(message.seal)}, ${jsonLiteral(agent)}, ${DATABASE_CLOCK} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
          RETURNING job_id, client_id, accepted_at AS at
        ), unfinished AS (
          INSERT INTO ${t.unfinished} SELECT job_id, client_id, at FROM request
+       ), audited AS (${this.#audited(entry, 'request')}
        ), emitted AS (${this.#emit(message, 'request', 'acceptedAt')})
        SELECT mine::int, counted.all::int AS all, (SELECT count(*)::int FROM emitted) AS emitted FROM counted`,
     );
@@ -148,7 +153,7 @@ export class JobRequests implements Jobs {
     return rows[0]?.grant ?? undefined;
   }
 
-  async cancel(jobId: string, clientId: string): Promise<boolean> {
+  async cancel(jobId: string, clientId: string, agent: AuditAgent = { client: clientId }): Promise<boolean> {
     if (!isId(jobId)) return false;
     const { pool, tables: t } = this.#options;
     const { emitted } = await commitAtOnce<{ readonly emitted: number }>(
@@ -160,10 +165,17 @@ export class JobRequests implements Jobs {
          RETURNING job_id, cancelled_at AS at
        ), finished AS (
          DELETE FROM ${t.unfinished} WHERE job_id IN (SELECT job_id FROM cancelled)
+       ), audited AS (${this.#audited(exportCancelled(jobId, agent), 'cancelled')}
        ), emitted AS (${this.#emit(this.#sealed({ kind: 'ExportCancelRequested', jobId } as const), 'cancelled', 'cancelledAt')})
        SELECT count(*)::int AS emitted FROM emitted`,
     );
     return emitted === 1;
+  }
+
+  /** SQL that stores the entry if the common table expression `rows` has a row. */
+  #audited(entry: AuditEntry, rows: string): string {
+    return `INSERT INTO ${this.#options.tables.audit} (id, at, entry) SELECT ${literal(entry.id)}, at, ${jsonLiteral(entry)} FROM ${rows}
+      ON CONFLICT DO NOTHING`;
   }
 
   #sealed<T extends Untimed>(message: T): T & { readonly seal: string } {

@@ -18,6 +18,7 @@ export interface JobTables {
   readonly announcement: string;
   readonly unmarked: string;
   readonly usedAssertion: string;
+  readonly audit: string;
 }
 
 const DEFAULT_PREFIX = 'headwater';
@@ -60,5 +61,6 @@ export function jobTables(schema: string): JobTables {
     announcement: table('announcement'),
     unmarked: table('unmarked_folder'),
     usedAssertion: table('used_assertion'),
+    audit: table('audit_row'),
   };
 }

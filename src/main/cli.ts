@@ -160,6 +160,27 @@ access
   .option('--server <url>', "the server's FHIR base (default: as for export)")
   .action(run(commands.accessToken));
 
+const audit = program.command('audit').description('the audit log: who exported what, and who was refused');
+audit
+  .command('verify')
+  .description('follow its chain of hashes; exit with 1 when a record was removed or changed')
+  .option('--json', 'print the findings as JSON')
+  .action(run(commands.auditVerify));
+audit
+  .command('list')
+  .description('print its records, a FHIR AuditEvent a line')
+  .option('--since <time>', 'only from this date or instant on')
+  .option('--kind <kind>', 'only of this kind, such as export.completed')
+  .option('--job <id>', 'only of this export')
+  .action(run(commands.auditList));
+audit
+  .command('disclosures')
+  .description('print the completed exports that held data of a patient')
+  .requiredOption('--patient <id>', 'the patient')
+  .option('--since <time>', 'only from this date or instant on')
+  .option('--json', 'print the AuditEvents of these exports, one a line')
+  .action(run(commands.auditDisclosures));
+
 const stack = program.command('stack').description('the local PostgreSQL, Kafka and schema registry');
 stack
   .command('up')

@@ -229,3 +229,17 @@ async function withLog<T>(settings: Settings, work: (log: LogAccess) => Promise<
 function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
+
+/** Loaded when one is used. */
+function auditCommands(): Promise<typeof import('./audit-commands.ts')> {
+  return import('./audit-commands.ts');
+}
+
+type AuditCommands = Awaited<ReturnType<typeof auditCommands>>;
+
+export const auditVerify: AuditCommands['auditVerify'] = async (...given) =>
+  (await auditCommands()).auditVerify(...given);
+export const auditList: AuditCommands['auditList'] = async (...given) =>
+  (await auditCommands()).auditList(...given);
+export const auditDisclosures: AuditCommands['auditDisclosures'] = async (...given) =>
+  (await auditCommands()).auditDisclosures(...given);

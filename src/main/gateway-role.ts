@@ -42,6 +42,7 @@ function serving(shared: Shared): Start {
     const groups = groupDirectory(shared);
     const context = {
       ...{ settings, jobs, store, access, groups, checkStorage, health, logger },
+      audit: shared.audit,
       metrics: metrics.registry,
       clock: systemClock,
     };

@@ -1,4 +1,5 @@
 import { allTopics } from '../../topics/all.ts';
+import { audit, disclosures } from '../../topics/audit.ts';
 import { announced } from '../../topics/announced.ts';
 import { commands } from '../../topics/commands.ts';
 import { exportEvents } from '../../topics/exports.ts';
@@ -43,6 +44,8 @@ export interface TopicNames {
   readonly progress: string;
   readonly exports: string;
   readonly announced: string;
+  readonly audit: string;
+  readonly disclosures: string;
   readonly tasks: Readonly<Record<Lane, string>>;
   resource(type: string): string;
 }
@@ -97,6 +100,7 @@ export class LogAccess {
         maxExportHours: settings.maxExportMs / HOUR,
         maxResourceBytes: settings.maxResourceBytes,
         jobHistoryHours: (settings.maxExportMs + settings.retentionMs + settings.jobHistoryMs) / HOUR,
+        auditHours: settings.auditRetentionMs / HOUR,
       },
       prefix,
     });
@@ -182,6 +186,8 @@ function topicNames(prefix: string): TopicNames {
     progress: topicName(prefix, progress),
     exports: topicName(prefix, exportEvents),
     announced: topicName(prefix, announced),
+    audit: topicName(prefix, audit),
+    disclosures: topicName(prefix, disclosures),
     tasks: { quick: topicName(prefix, quickTasks), bulk: topicName(prefix, bulkTasks) },
     resource: (type) => resourceTopicName(prefix, resources, type),
   };

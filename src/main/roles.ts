@@ -121,7 +121,7 @@ function probes(shared: Shared): [string, Start][] {
 }
 
 async function capture(
-  { settings, log, metrics, logger }: Shared,
+  { settings, log, metrics, logger, audit }: Shared,
   { source, problems }: { readonly source: Source; readonly problems: ProblemLog },
   health: HealthReporter,
 ): Promise<Service> {
@@ -134,6 +134,7 @@ async function capture(
       schema: schemaOf(settings.topicPrefix),
       messagePrefix: settings.topicPrefix,
       seal: new RequestSeal(settings.urlSecret),
+      audit,
       topic: log.names.commands,
       encode: (command) => codecs.control.command.encode(command),
       maxExportMs: settings.maxExportMs,
@@ -212,10 +213,11 @@ async function projector(
 }
 
 async function janitor(shared: Shared, health: HealthReporter, outage: Outage): Promise<Service> {
-  const { settings, log, pool, tables, logger } = shared;
+  const { settings, log, pool, tables, logger, audit } = shared;
   const { control } = await log.codecs();
   return new Janitor({
     outage,
+    audit,
     pool,
     tables,
     store: await shared.store(),

@@ -3,6 +3,8 @@ import type { Access } from '../access/access.ts';
 import { systemClock } from '../base/clock.ts';
 import type { Logger, ServiceHealth } from '../base/service.ts';
 import type { Settings } from '../config/settings.ts';
+import { policyLoaded } from '../audit/entries.ts';
+import { AuditTrail } from '../jobs/audit-trail.ts';
 import { jobTables, schemaOf } from '../jobs/schema.ts';
 import type { JobTables } from '../jobs/schema.ts';
 import { storageSettings } from '../config/settings.ts';
@@ -30,6 +32,7 @@ export class Shared {
   #pool: pg.Pool | undefined;
   #store: Promise<Store> | undefined;
   #access: Promise<Access> | undefined;
+  #audit: AuditTrail | undefined;
 
   constructor({ settings, metrics, logger, health }: SharedOptions) {
     this.settings = settings;
@@ -45,6 +48,10 @@ export class Shared {
 
   get pool(): pg.Pool {
     return (this.#pool ??= openPool({ url: this.settings.sourceUrl }, this.logger));
+  }
+
+  get audit(): AuditTrail {
+    return (this.#audit ??= new AuditTrail(this.pool, this.tables));
   }
 
   /** Opens the store when a role first uses it, because the SDKs of clouds are large. */
@@ -66,6 +73,7 @@ export class Shared {
         ...{ file, keysFolder, secret, clock: systemClock, logger: this.logger },
         baseUrl: `${publicUrl}/fhir`,
         used: new UsedAssertions(this.pool, this.tables.usedAssertion),
+        onPolicy: (hash) => this.audit.record(policyLoaded(hash)),
       });
     };
     return (this.#access ??= open());

@@ -60,6 +60,11 @@ export function worker(shared: Shared): [string, Start][] {
             key: event.jobId,
             value: control.status.encode(event),
           }),
+          disclosedRecord: (disclosed) => ({
+            topic: log.names.disclosures,
+            key: disclosed.jobId,
+            value: control.disclosed.encode({ ...disclosed, hashes: Buffer.from(disclosed.hashes) }),
+          }),
           metrics: shared.metrics.worker,
           clock: systemClock,
           instance,

@@ -156,6 +156,10 @@ function filterOf(command: ExportCommand, { since, until, command: place }: Find
     typeFilters,
     elements,
     ...(rights && { rights }),
+    everyPatient:
+      [scope, since, until].every((one) => one === undefined) &&
+      typeFilters.length === 0 &&
+      plannedTypes(command).includes('Patient'),
   };
 }
 

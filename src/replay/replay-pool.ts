@@ -2,8 +2,8 @@ import { getCompileCacheDir } from 'node:module';
 import { Worker as Thread } from 'node:worker_threads';
 import { HeadwaterError } from '../base/errors.ts';
 import type { ErrorCode } from '../base/errors.ts';
-import type { ExportFile } from '../events/status.ts';
 import type { Task } from '../events/tasks.ts';
+import type { TaskResult } from './run-task.ts';
 import type { TaskRunner, TaskRunnerOptions } from './task-runner.ts';
 
 /** The data that a thread starts with. */
@@ -16,7 +16,7 @@ export type ToThread = { readonly kind: 'run'; readonly task: Task } | { readonl
 
 export type FromThread =
   | { readonly kind: 'progress'; readonly fraction: number }
-  | { readonly kind: 'done'; readonly files: readonly ExportFile[] }
+  | { readonly kind: 'done'; readonly result: TaskResult }
   | {
       readonly kind: 'failed';
       readonly code: ErrorCode;
@@ -42,11 +42,7 @@ export class ReplayPool implements TaskRunner {
     this.#size = size;
   }
 
-  async run(
-    task: Task,
-    signal: AbortSignal,
-    onProgress: (fraction: number) => void,
-  ): Promise<readonly ExportFile[]> {
+  async run(task: Task, signal: AbortSignal, onProgress: (fraction: number) => void): Promise<TaskResult> {
     const thread = await this.#acquire();
     try {
       signal.throwIfAborted();
@@ -91,7 +87,7 @@ export class ReplayPool implements TaskRunner {
 function onThread(
   thread: Thread,
   options: { task: Task; signal: AbortSignal; onProgress: (fraction: number) => void },
-): Promise<readonly ExportFile[]> {
+): Promise<TaskResult> {
   const { task, signal, onProgress } = options;
   return new Promise((resolve, reject) => {
     const abort = (): void => thread.postMessage({ kind: 'abort' } satisfies ToThread);
@@ -105,7 +101,7 @@ function onThread(
         return;
       }
       settle();
-      if (message.kind === 'done') resolve(message.files);
+      if (message.kind === 'done') resolve(message.result);
       else reject(new HeadwaterError(message.code, message.message, { retryable: message.retryable }));
     };
     const fail = (why: string, cause?: unknown): void => {

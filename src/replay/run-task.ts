@@ -1,11 +1,13 @@
 import { remedyFor } from '../base/errors.ts';
 import { resolveCohort } from '../cohort/cohort.ts';
+import type { DisclosedPatients } from '../events/audit.ts';
 import type { ExportFile } from '../events/status.ts';
 import { offsetsOf } from '../events/task-range.ts';
 import type { Scope, Task, TaskRange } from '../events/tasks.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import { requireTopics } from '../log/require-topics.ts';
 import { deidentifiedRun } from './deidentified.ts';
+import { ALL_PATIENTS, noting, PatientCollector, writesEverything } from './disclosed-patients.ts';
 import { fileSink, report } from './file-sink.ts';
 import { replayOrganized } from './organized.ts';
 import { RangesReader } from './ranges-reader.ts';
@@ -22,6 +24,13 @@ import type { Shape } from './shape.ts';
 /** Types whose files may still be ending while the next type is replayed. */
 const MAX_ENDING = 8;
 
+/** The outcome of a task. */
+export interface TaskResult {
+  readonly files: readonly ExportFile[];
+  /** The patients whose data the files hold; undefined if there are none. */
+  readonly disclosed: DisclosedPatients | undefined;
+}
+
 /** How a caller follows and stops a task. */
 export interface TaskControl {
   readonly signal: AbortSignal;
@@ -34,16 +43,17 @@ export interface TaskControl {
  * bytes under the same names. A failed attempt leaves no unfinished file. Throws `gone` when a topic is not the one of the
  * cut, also when it is replaced while it is read.
  */
-export async function runTask(task: Task, tools: TaskTools, control: TaskControl): Promise<ExportFile[]> {
+export async function runTask(task: Task, tools: TaskTools, control: TaskControl): Promise<TaskResult> {
   const { reader, topicOf } = tools.log;
   const { signal } = control;
   const topics = new Map([...task.topicIds].map(([type, id]) => [topicOf(type), id]));
   const sameTopics = (): Promise<void> => requireTopics(reader, topics, signal);
   await sameTopics();
   try {
-    const written = await replay(await begin(task, tools, control), tools.blockBytes);
+    const run = await begin(task, tools, control);
+    const files = await replay(run, tools.blockBytes);
     await sameTopics();
-    return written;
+    return { files, disclosed: run.disclosed() };
   } catch (error) {
     // To a reader, a deleted topic looks like an unreachable broker.
     if (!signal.aborted && remedyFor(error) === 'retry') await sameTopics();
@@ -67,15 +77,18 @@ async function begin(task: Task, tools: TaskTools, { signal, onProgress }: TaskC
   const onBatch = (offsets: number): void => onProgress(Math.min(1, (passed += offsets) / total));
   const deidentified = await deidentifiedRun(task, tools);
   const shapes = shapesOf(filter, codec, references, rights);
-  const shapeOf = (type: string): Shape => deidentified?.shape(shapes(type)) ?? shapes(type);
+  const writtenAs = (type: string): Shape => deidentified?.shape(shapes(type)) ?? shapes(type);
+  const population = { cohort, rights };
+  const patients = writesEverything({ task, population }) ? undefined : new PatientCollector();
   const files = new TaskFiles(task, tools);
   return {
     task,
-    population: { cohort, rights },
+    population,
     log,
     references,
     files,
-    shapeOf,
+    shapeOf: (type) => (patients ? noting(writtenAs(type), patients, codec) : writtenAs(type)),
+    disclosed: () => (patients ? patients.value : ALL_PATIENTS),
     rename: deidentified?.rename,
     onBatch,
     signal,

@@ -24,7 +24,7 @@ export function serveTasks(options: TaskRunnerOptions): void {
         reported = systemClock();
         send({ kind: 'progress', fraction });
       };
-      send({ kind: 'done', files: await runner.run(task, running.signal, onProgress) });
+      send({ kind: 'done', result: await runner.run(task, running.signal, onProgress) });
     } catch (error) {
       send(failed(error));
     }

@@ -1,3 +1,4 @@
+import type { DisclosedPatients } from '../events/audit.ts';
 import type { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { DeidentifierSource } from '../deidentify/source.ts';
 import type { CommandPlace, Task } from '../events/tasks.ts';
@@ -47,6 +48,8 @@ export interface TaskRun {
   readonly files: TaskFiles;
   /** Returns how to shape the returned resources of a type. */
   readonly shapeOf: (type: string) => Shape;
+  /** Returns the patients whose data was written so far; undefined if there are none. */
+  readonly disclosed: () => DisclosedPatients | undefined;
   /** De-identifies the lines that report a resource, with its key; undefined if they stay as they are. */
   readonly rename: Rename | undefined;
   /** Called with the number of offsets that were passed. */

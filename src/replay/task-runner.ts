@@ -3,7 +3,6 @@ import { ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { StorageSettings } from '../config/settings.ts';
 import type { DeidentifierSource } from '../deidentify/source.ts';
 import type { SchemaIds } from '../events/schema-ids.ts';
-import type { ExportFile } from '../events/status.ts';
 import type { Task } from '../events/tasks.ts';
 import { References } from '../fhir/reference.ts';
 import type { ClusterOptions } from '../log/kafka/wire/cluster.ts';
@@ -12,6 +11,7 @@ import { openStore } from '../storage/open-store.ts';
 import type { ObjectStore } from '../storage/object-store.ts';
 import { NamedPatients } from './named-patients.ts';
 import { runTask } from './run-task.ts';
+import type { TaskResult } from './run-task.ts';
 import type { TaskTools } from './task-run.ts';
 
 /** The settings for running tasks, as plain data that can be sent to a thread. */
@@ -30,11 +30,7 @@ export interface TaskRunnerOptions {
 
 export interface TaskRunner {
   /** @param onProgress called with 0 to 1 */
-  run(
-    task: Task,
-    signal: AbortSignal,
-    onProgress: (fraction: number) => void,
-  ): Promise<readonly ExportFile[]>;
+  run(task: Task, signal: AbortSignal, onProgress: (fraction: number) => void): Promise<TaskResult>;
   close(): Promise<void>;
 }
 
@@ -63,11 +59,7 @@ export class LocalRunner implements TaskRunner {
     };
   }
 
-  async run(
-    task: Task,
-    signal: AbortSignal,
-    onProgress: (fraction: number) => void,
-  ): Promise<readonly ExportFile[]> {
+  async run(task: Task, signal: AbortSignal, onProgress: (fraction: number) => void): Promise<TaskResult> {
     const store = await (this.#store ??= openStore(this.#storage));
     return runTask(task, { ...this.#tools, store }, { signal, onProgress });
   }

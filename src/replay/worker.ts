@@ -2,10 +2,12 @@ import type { Clock } from '../base/clock.ts';
 import { remedyFor } from '../base/errors.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import { isJobId } from '../events/job-id.ts';
+import type { Disclosed } from '../events/audit.ts';
 import { failureOf } from '../events/failure.ts';
 import type { ExportFile, StatusEvent } from '../events/status.ts';
 import type { Lane, Task } from '../events/tasks.ts';
 import type { NewRecord, Outcome, Publisher, QueuedRecord, WorkQueue } from '../log/log.ts';
+import type { TaskResult } from './run-task.ts';
 import type { TaskRunner } from './task-runner.ts';
 
 /** The jobs that need no more work. */
@@ -36,6 +38,7 @@ export interface WorkerOptions {
   readonly decodeTask: (value: Buffer) => Promise<Task> | Task;
   /** Progress has a topic of its own. */
   readonly statusRecord: (event: StatusEvent) => NewRecord;
+  readonly disclosedRecord: (disclosed: Disclosed) => NewRecord;
   readonly metrics: WorkerMetrics;
   readonly clock: Clock;
   /** Names this worker in status events. */
@@ -81,15 +84,18 @@ export class Worker implements Service {
   }
 
   async #handle(record: QueuedRecord, signal: AbortSignal): Promise<Outcome> {
-    const { decodeTask, ended, metrics, lane, statusRecord, clock } = this.#options;
+    const { decodeTask, ended, metrics, lane, statusRecord, disclosedRecord, clock } = this.#options;
     const task = await decodeTask(record.value);
     const { jobId, taskId } = task;
     if (ended.isEnded(jobId) || ended.isTaskDone(jobId, taskId)) return [];
     metrics.taskStarted(lane);
     try {
-      const files = await this.#run(task, AbortSignal.any([signal, ended.signalFor(jobId)]));
+      const { files, disclosed } = await this.#run(task, AbortSignal.any([signal, ended.signalFor(jobId)]));
       metrics.taskEnded(lane, 'completed', files);
-      return [statusRecord({ kind: 'TaskCompleted', jobId, taskId, files, at: clock() })];
+      return [
+        statusRecord({ kind: 'TaskCompleted', jobId, taskId, files, at: clock() }),
+        ...(disclosed ? [disclosedRecord({ jobId, taskId, ...disclosed })] : []),
+      ];
     } catch (error) {
       const dropped = ended.isEnded(jobId);
       metrics.taskEnded(lane, dropped ? 'dropped' : 'interrupted', []);
@@ -115,7 +121,7 @@ export class Worker implements Service {
     return [statusRecord({ kind: 'TaskFailed', jobId, taskId, ...failureOf(error), at: clock() })];
   }
 
-  async #run(task: Task, signal: AbortSignal): Promise<readonly ExportFile[]> {
+  async #run(task: Task, signal: AbortSignal): Promise<TaskResult> {
     const { runner, logger, clock, instance } = this.#options;
     const { jobId, taskId } = task;
     const name = `${jobId}/${taskId}`;
@@ -124,9 +130,9 @@ export class Worker implements Service {
       await this.#tell({ kind: 'TaskStarted', jobId, taskId, worker: instance, at: clock() });
     this.#remember(name);
     const started = clock();
-    const files = await runner.run(task, signal, this.#progress(task));
-    logger.info({ jobId, task: taskId, ms: clock() - started, files: files.length }, 'task completed');
-    return files;
+    const result = await runner.run(task, signal, this.#progress(task));
+    logger.info({ jobId, task: taskId, ms: clock() - started, files: result.files.length }, 'task completed');
+    return result;
   }
 
   #remember(name: string): void {

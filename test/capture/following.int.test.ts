@@ -203,6 +203,7 @@ describe('following the write-ahead log', () => {
         schema: 'headwater',
         messagePrefix: PREFIX,
         seal: SEAL,
+        audit: { record: () => Promise.resolve() },
         topic: 'commands',
         encode: () => Buffer.alloc(0),
         maxExportMs: 3_600_000,

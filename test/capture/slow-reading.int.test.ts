@@ -194,6 +194,7 @@ describe('capture, with a Kafka transaction timeout of 2 s', function () {
       source: new Source({ url, slot: name, publication: name, prefix, preset }),
       resources: { ...resources, reader: pauseMs === 0 ? log.reader : slow(log.reader, pauseMs) },
       requests: {
+        audit: { record: () => Promise.resolve() },
         schema: schemaOf(prefix),
         messagePrefix: prefix,
         seal: new RequestSeal('a secret of the tests'),

@@ -281,7 +281,7 @@ export class World {
     return { events, tasks };
   }
 
-  #run(task: Task, store: ObjectStore): Promise<ExportFile[]> {
+  async #run(task: Task, store: ObjectStore): Promise<readonly ExportFile[]> {
     const tools = {
       log: { reader: this, codec: this.#codec, topicOf: (type: string) => type },
       store,
@@ -290,10 +290,11 @@ export class World {
       fileBytes: 500,
       blockBytes: 400,
     };
-    return runTask(task, tools, {
+    const { files } = await runTask(task, tools, {
       signal: new AbortController().signal,
       onProgress: (fraction) => assert(fraction >= 0 && fraction <= 1),
     });
+    return files;
   }
 
   /** As LogReader, of the topic of zones. */

@@ -3,8 +3,15 @@ import { createHash } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import type pg from 'pg';
+import { jobsThatHeld } from '../../src/audit/disclosures.ts';
+import { verifyChain } from '../../src/audit/verify.ts';
+import { offset } from '../../src/base/positions.ts';
+import type { AuditRecord } from '../../src/events/audit.ts';
+import type { Announced } from '../../src/events/announced.ts';
+import { readAnnounced } from '../../src/jobs/announced.ts';
 import type { Manifest } from '../../src/manifest/manifest.ts';
 import { TestClient, tokenForm } from '../access/clients.ts';
 import { OidcIssuer } from '../support/oidc-issuer.ts';
@@ -72,6 +79,12 @@ for (const fileTokens of [false, true])
     let folder: string;
     let portal: OidcIssuer;
     const clients = new Map<string, TestClient>();
+    /** Tokens and assertions that were sent, and how many of Headwater's own tokens were among them. */
+    const secrets: string[] = [];
+    let issued = 0;
+    /** The patients in the output of each export, by job. */
+    const held = new Map<string, Set<string>>();
+    let downloads = 0;
 
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), 'headwater-access-'));
@@ -149,11 +162,18 @@ for (const fileTokens of [false, true])
     }
 
     async function tokenOf(id: string): Promise<string> {
-      if (id === 'portal') return portal.token('patient/*.rs');
+      if (id === 'portal') return kept(await portal.token('patient/*.rs'));
       const url = `${headwater.base}/auth/token`;
       const assertion = await (clients.get(id) ?? assert.fail(id)).assertion(url);
       const answer = await fetch(url, { method: 'POST', body: tokenForm(assertion) });
-      return ((await answer.json()) as { access_token: string }).access_token;
+      secrets.push(assertion);
+      issued++;
+      return kept(((await answer.json()) as { access_token: string }).access_token);
+    }
+
+    function kept(token: string): string {
+      secrets.push(token);
+      return token;
     }
 
     async function ask(id: string, url: string, method = 'GET'): Promise<Response> {
@@ -172,7 +192,9 @@ for (const fileTokens of [false, true])
         if (answer.status === 202) await delay(50);
         else {
           assert.equal(answer.status, 200, text);
-          return read(id, JSON.parse(text) as Manifest);
+          const found = await read(id, JSON.parse(text) as Manifest);
+          held.set(statusUrl.slice(statusUrl.lastIndexOf('/') + 1), patientsIn(found));
+          return found;
         }
       }
     }
@@ -185,6 +207,7 @@ for (const fileTokens of [false, true])
             const file = fileTokens ? await ask(id, url) : await fetch(url);
             const text = await file.text();
             assert.equal(file.status, 200, text);
+            downloads++;
             return text;
           }),
         );
@@ -338,4 +361,132 @@ for (const fileTokens of [false, true])
       const { rows } = await database.query(`SELECT FROM ${headwater.tables.job} WHERE job_id = 'forged'`);
       assert.equal(rows.length, 0);
     });
+
+    describe('its audit log', () => {
+      async function recordsOf(topic: string): Promise<{ key: string; value: Buffer }[]> {
+        const { reader } = headwater.log;
+        const found: { key: string; value: Buffer }[] = [];
+        for (const [partition, to] of (await reader.ends(topic)).entries()) {
+          const range = { topic, partition, from: offset(0), to };
+          for await (const records of reader.read(range, AbortSignal.timeout(20_000)))
+            found.push(...records.map(({ key, value }) => ({ key: key.toString(), value })));
+        }
+        return found;
+      }
+
+      async function audited(): Promise<(AuditRecord & { readonly key: string })[]> {
+        const { control } = await headwater.log.codecs();
+        const found = await recordsOf(headwater.log.names.audit);
+        return found.map(({ key, value }) => ({ key, ...control.audit.decode(value) }));
+      }
+
+      async function announcedNow(): Promise<Announced> {
+        const { control } = await headwater.log.codecs();
+        const { reader, names } = headwater.log;
+        const place = { reader, topic: names.announced, codec: control.announced };
+        return readAnnounced(place, AbortSignal.timeout(20_000));
+      }
+
+      async function isComplete(): Promise<boolean> {
+        const { audit, announcement } = headwater.tables;
+        const { rows } = await database.query<{ waiting: string; last: string | null }>(
+          `SELECT (SELECT count(*) FROM ${audit} WHERE n IS NULL) + (SELECT count(*) FROM ${announcement}) AS waiting,
+             (SELECT max(n) FROM ${audit}) AS last`,
+        );
+        return rows[0]?.waiting === '0' && Number(rows[0].last) === (await announcedNow()).audit.row;
+      }
+
+      before(() => until('the audit log to be complete', isComplete));
+
+      it('has each thing that happened once', async () => {
+        const records = await audited();
+        assert.equal(new Set(records.map(({ id }) => id)).size, records.length);
+        const of = (kind: string) => records.filter((one) => one.kind === kind);
+        for (const kind of ['export.requested', 'export.planned', 'export.completed']) {
+          const jobs = of(kind).map(({ key }) => key);
+          assert.equal(new Set(jobs).size, jobs.length, kind);
+          for (const job of held.keys()) assert.ok(jobs.includes(job), `${kind} of ${job}`);
+        }
+        assert.equal(of('manifest.read').length, held.size);
+        assert.equal(of('file.downloaded').length, downloads);
+        assert.equal(of('token.issued').length, issued);
+        assert.equal(of('message.forged').length, 1);
+        assert.ok(of('policy.loaded').length > 0);
+        assert.ok(of('export.refused').length > 5);
+        assert.equal(of('file.refused').length, fileTokens ? 3 : 2);
+      });
+
+      it('says who exported, with which token, under which policy, grant and rule, and how much', async () => {
+        const [completed] = (await audited()).filter(
+          ({ kind, fhir }) => kind === 'export.completed' && fhir.includes('"value":"lab"'),
+        );
+        const text = completed?.fhir.toString() ?? assert.fail();
+        for (const part of [
+          'urn:ietf:params:oauth:jti:',
+          'urn:headwater:policy:sha256:',
+          'urn:headwater:grant:sha256:',
+          '"role":[{"text":"research"}]',
+          '"rulePath:Observation","valueString":"research/clinical:allow"',
+          '"count:Observation","valueString":"4"',
+        ])
+          assert.ok(text.includes(part), `${part} is not in ${text}`);
+        assert.match(text, /"type":"file","valueString":"[^"]*Patient[^"]* [\da-f]{64} \d+"/);
+      });
+
+      it('is one chain', async () => {
+        const { control } = await headwater.log.codecs();
+        const { names } = headwater.log;
+        const { audit: head } = await announcedNow();
+        const values = (await recordsOf(names.audit)).map(({ value }) => ({
+          value,
+          record: control.audit.decode(value),
+        }));
+        const { problems, last } = await verifyChain(Readable.from(values), head, 0);
+        assert.deepEqual(problems, []);
+        assert.equal(last, values.length);
+      });
+
+      it('names the exports that held data of a patient, and no other', async () => {
+        const { control } = await headwater.log.codecs();
+        const disclosed = (await recordsOf(headwater.log.names.disclosures)).map(({ value }) =>
+          control.disclosed.decode(value),
+        );
+        for (const patient of ['p1', 'p2', 'p3']) {
+          const jobs = await jobsThatHeld(patient, Readable.from(disclosed));
+          for (const [job, patients] of held)
+            assert.equal(
+              jobs.has(job),
+              patients.has(patient),
+              `${patient} in ${job} ${[...patients].join()}`,
+            );
+        }
+      });
+
+      it('holds no secret, nor does any other topic or table', async () => {
+        const { names } = headwater.log;
+        const { request, audit, announcement } = headwater.tables;
+        const texts = [headwater.trouble.join('\n')];
+        for (const topic of [
+          names.audit,
+          names.disclosures,
+          names.exports,
+          names.commands,
+          names.status,
+          names.tasks.quick,
+        ])
+          texts.push((await recordsOf(topic)).map(({ value }) => value.toString('latin1')).join('\n'));
+        for (const table of [request, audit, announcement])
+          texts.push(JSON.stringify((await database.query(`SELECT t::text FROM ${table} t`)).rows));
+        assert.ok(secrets.length > 40);
+        for (const secret of [...secrets, headwater.settings.urlSecret])
+          for (const [i, text] of texts.entries())
+            assert.ok(!text.includes(secret), `a secret is in text ${String(i)}`);
+      });
+    });
   });
+
+/** The patients that lines of an export are about or name. */
+function patientsIn({ text, output }: Exported): Set<string> {
+  const named = [...text.matchAll(/"reference":"Patient\/(\w+)"/g)].map(([, id]) => id ?? '');
+  return new Set([...named, ...output.flatMap((key) => /^Patient\/(\w+)$/.exec(key)?.[1] ?? [])]);
+}

@@ -29,7 +29,7 @@ export async function assertSameAgain(headwater: Headwater, jobId: string): Prom
   };
   for (const task of await tasksOf(headwater, jobId)) {
     const signal = AbortSignal.timeout(PATIENCE_MS);
-    const files = await runTask(task, tools, { signal, onProgress: () => undefined });
+    const { files } = await runTask(task, tools, { signal, onProgress: () => undefined });
     assert.deepEqual(files, await filesOf(headwater, task), `task ${task.taskId} of ${jobId}, run again`);
   }
   await rm(directory, { recursive: true, force: true });

@@ -128,6 +128,7 @@ const tasks: fc.Arbitrary<Task> = record({
     ),
     typeFilters: fc.array(text),
     elements: fc.array(text),
+    everyPatient: fc.boolean(),
   }),
   related: optional(record({ by: related, ranges })),
   organized: optional(record({ by: text, slice: fc.nat(99), of: fc.nat(99) })),
@@ -202,7 +203,17 @@ const exportEvents: fc.Arbitrary<ExportEvent> = record({
 
 const announced: fc.Arbitrary<Announced> = fc
   .dictionary(fc.nat(100).map(String), record({ offset: offsets, n: fc.nat() }))
-  .map((places) => new Map(Object.entries(places).map(([partition, place]) => [Number(partition), place])));
+  .map((places) => new Map(Object.entries(places).map(([partition, place]) => [Number(partition), place])))
+  .chain((places) =>
+    record({
+      places: fc.constant(places),
+      audit: record({
+        row: fc.nat(),
+        seq: fc.nat(),
+        hash: fc.uint8Array().map((bytes) => Buffer.from(bytes)),
+      }),
+    }),
+  );
 
 function comesBack<T>(codec: Codec<T>, values: fc.Arbitrary<T>): void {
   fc.assert(

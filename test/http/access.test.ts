@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import type { Access } from '../../src/access/access.ts';
 import { Validator } from '@seriousme/openapi-schema-validator';
+import { HeadwaterError } from '../../src/base/errors.ts';
 import { accessOf, TestClient, tokenForm } from '../access/clients.ts';
 import { MemoryJobs } from './memory-jobs.ts';
 import { runGateway } from './running-gateway.ts';
@@ -274,4 +275,77 @@ describe('an access file', () => {
     await access.reload();
     assert.equal((await withToken()).status, 202);
   });
+
+  it('puts each refusal into the audit log, up to a hundred a minute of one address, and counts the others', async () => {
+    const { tick, restore } = fakeTimers();
+    const asked = await runGateway(
+      {},
+      new MemoryJobs(),
+      async (url) => (await accessOf(file, { baseUrl: `${url}/fhir` })).access,
+    );
+    try {
+      for (let i = 0; i < 130; i++)
+        assert.equal(
+          (await asked.ask('/fhir/$export', { headers: { authorization: 'Bearer x' } })).status,
+          401,
+        );
+      const kinds = asked.audited.map(({ kind }) => kind);
+      assert.equal(kinds.length, 100);
+      assert.ok(kinds.every((kind) => kind === 'export.refused'));
+      const [first] = asked.audited;
+      assert.match(first?.reason ?? '', /^invalid-token: /);
+      assert.equal(first?.agent?.address, '127.0.0.1');
+      tick();
+      assert.deepEqual(asked.audited.at(-1)?.details, [['refused besides', '30']]);
+    } finally {
+      await asked.stop();
+      restore();
+    }
+  });
+
+  it('names the client in the audit log when its rights do not suffice, and no value of its searches', async () => {
+    gateway.audited.length = 0;
+    await ask('lab', '/fhir/$export');
+    const entry = gateway.audited.at(-1);
+    assert.equal(entry?.kind, 'export.refused');
+    assert.equal(entry.agent?.client, 'lab');
+    assert.match(entry.reason ?? '', /system level/);
+    await ask('lab', '/fhir/Patient/$export?_typeFilter=Condition%3Fcode=Planted');
+    assert.doesNotMatch(JSON.stringify(gateway.audited), /Planted/);
+  });
+
+  it('refuses also while the audit log cannot be written, and issues no token then', async () => {
+    const token = await tokenOf('lab');
+    gateway.auditFailure.error = new HeadwaterError('unavailable', 'PostgreSQL is away');
+    try {
+      assert.equal(
+        (await gateway.ask('/fhir/$export', { headers: { authorization: 'Bearer x' } })).status,
+        401,
+      );
+      assert.equal(
+        (await gateway.ask('/fhir/$export', { headers: { authorization: `Bearer ${token}` } })).status,
+        403,
+      );
+      const assertion = await (clients.get('lab') ?? assert.fail()).assertion(access.tokenUrl);
+      assert.equal((await issue(assertion)).status, 503);
+    } finally {
+      gateway.auditFailure.error = undefined;
+    }
+  });
 });
+
+/** Holds the timers of a minute that are set from now on, until `tick` runs them. */
+function fakeTimers(): { tick(): void; restore(): void } {
+  const real = globalThis.setTimeout;
+  const held: (() => void)[] = [];
+  const fake = (work: () => void, ms: number) => {
+    if (ms !== 60_000) return real(work, ms);
+    held.push(work);
+    return { unref: () => undefined };
+  };
+  globalThis.setTimeout = fake as unknown as typeof setTimeout;
+  return {
+    tick: () => held.splice(0).forEach((work) => work()),
+    restore: () => void (globalThis.setTimeout = real),
+  };
+}

@@ -4,6 +4,7 @@ import { get } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
+import { HeadwaterError } from '../../src/base/errors.ts';
 import type { GatewayContext } from '../../src/http/gateway-context.ts';
 import { EVERYTHING } from '../../src/events/request.ts';
 import { fileUrl } from '../../src/http/file-url.ts';
@@ -266,6 +267,25 @@ describe('export file', () => {
       assert.equal(read.digest('hex'), expected);
       assert.ok(peak - before < 120 << 20, `grew by ${String((peak - before) >> 20)} MiB`);
     }
+  });
+
+  it('is sent only when the audit log has the download, in whole or in part', async () => {
+    await put(gateway.store, 'folder/audited.ndjson', Buffer.from(BODY));
+    gateway.audited.length = 0;
+    gateway.auditFailure.error = new HeadwaterError('unavailable', 'PostgreSQL is away');
+    const refused = await gateway.ask(sign('folder/audited.ndjson'));
+    await assertOutcome(refused, 503, /PostgreSQL|try again|away/);
+    gateway.auditFailure.error = undefined;
+    assert.equal(await (await gateway.ask(sign('folder/audited.ndjson'))).text(), BODY);
+    await gateway.ask(sign('folder/audited.ndjson'), { headers: { range: 'bytes=1-3' } });
+    await gateway.ask(sign('folder/audited.ndjson'), { method: 'HEAD' });
+    assert.deepEqual(
+      gateway.audited.map(({ kind, details }) => [kind, ...(details ?? [])]),
+      [
+        ['file.downloaded', ['file', 'folder/audited.ndjson']],
+        ['file.downloaded', ['file', 'folder/audited.ndjson'], ['bytes', '1-3']],
+      ],
+    );
   });
 
   it('cannot be fetched any more once its export is cancelled, though it is still there', async () => {

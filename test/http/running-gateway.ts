@@ -8,6 +8,7 @@ import { pathToFileURL } from 'node:url';
 import type Koa from 'koa';
 import { Registry } from 'prom-client';
 import type { Access } from '../../src/access/access.ts';
+import type { AuditEntry } from '../../src/events/audit.ts';
 import type { ServiceHealth } from '../../src/base/service.ts';
 import { createGateway } from '../../src/http/gateway.ts';
 import { createHttpServer } from '../../src/http/http-server.ts';
@@ -25,6 +26,10 @@ export interface RunningGateway {
   readonly store: FsStore;
   readonly health: ServiceHealth[];
   readonly logged: string[];
+  /** The audit log. */
+  readonly audited: AuditEntry[];
+  /** Thrown by the audit log while it is set. */
+  readonly auditFailure: { error: Error | undefined };
   /** Added to the clock. */
   readonly time: { ahead: number };
   /** The directory that /admin/storage/health checks. */
@@ -47,6 +52,8 @@ export async function runGateway(
   const store = new FsStore(root);
   const health: ServiceHealth[] = [{ name: 'gateway', state: 'running', reason: undefined, failures: 0 }];
   const logged: string[] = [];
+  const audited: AuditEntry[] = [];
+  const auditFailure: { error: Error | undefined } = { error: undefined };
   const time = { ahead: 0 };
   const checked = { directory: root };
   const log = (fields: object, message: string): void =>
@@ -74,6 +81,10 @@ export async function runGateway(
       ...settings,
     },
     jobs,
+    audit: {
+      record: (entry) =>
+        auditFailure.error ? Promise.reject(auditFailure.error) : Promise.resolve(void audited.push(entry)),
+    },
     store,
     access: await accessOf?.(url),
     groups,
@@ -94,6 +105,8 @@ export async function runGateway(
     store,
     health,
     logged,
+    audited,
+    auditFailure,
     time,
     checked,
     ask: (path, init = {}) =>

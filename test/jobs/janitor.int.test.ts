@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import type { StatusEvent } from '../../src/events/status.ts';
+import { AuditTrail } from '../../src/jobs/audit-trail.ts';
 import { Janitor } from '../../src/jobs/janitor.ts';
 import { databaseTime } from '../../src/jobs/movement.ts';
 import { Outage } from '../../src/jobs/outage.ts';
@@ -53,6 +54,7 @@ describe('janitor', () => {
       times: { deadlineMs: 10 * MINUTE, maxExportMs: 24 * HOUR, retentionMs: 48 * HOUR },
       now: () => Promise.resolve(now),
       outage,
+      audit: new AuditTrail(servers.pool, servers.tables),
       logger: quiet,
       health: { ready: () => rounds++ },
       pace: { roundMs: 10, sweepMs: 1_000, inventoryMs: 5_000 },

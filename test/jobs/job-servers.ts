@@ -39,7 +39,7 @@ export interface JobServers {
   readonly openAppender: OpenTransactionalAppender;
   readonly codecs: ControlCodecs;
   readonly prefix: string;
-  readonly topics: Readonly<Record<'status' | 'progress' | 'exports' | 'announced', string>>;
+  readonly topics: Readonly<Record<'status' | 'progress' | 'exports' | 'announced' | 'audit', string>>;
   append(...events: StatusEvent[]): Promise<void>;
   /** Appends to the progress topic. */
   tell(...events: StatusEvent[]): Promise<void>;
@@ -77,6 +77,7 @@ export async function jobServers(): Promise<JobServers> {
     progress: `${prefix}.progress`,
     exports: `${prefix}.exports`,
     announced: `${prefix}.announced`,
+    audit: `${prefix}.audit`,
   };
   const admin = kafka.admin();
   await admin.connect();
@@ -84,7 +85,7 @@ export async function jobServers(): Promise<JobServers> {
     waitForLeaders: true,
     topics: Object.values(topics).map((topic) => ({
       topic,
-      numPartitions: topic === topics.announced || topic === topics.progress ? 1 : PARTITIONS,
+      numPartitions: [topics.announced, topics.progress, topics.audit].includes(topic) ? 1 : PARTITIONS,
     })),
   });
   const reader = new RangeReader({ brokers: kafkaBrokers, clientId: prefix });

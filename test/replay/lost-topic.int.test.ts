@@ -9,7 +9,14 @@ import { runTask } from '../../src/replay/run-task.ts';
 import { LogFixture } from '../log/kafka/log-fixture.ts';
 import { MemoryStore } from '../cohort/memory-store.ts';
 
-const EMPTY = { since: undefined, until: undefined, scope: undefined, typeFilters: [], elements: [] };
+const EMPTY = {
+  since: undefined,
+  until: undefined,
+  scope: undefined,
+  typeFilters: [],
+  elements: [],
+  everyPatient: false,
+};
 
 describe('a task whose topic is lost', function () {
   this.timeout(180_000);

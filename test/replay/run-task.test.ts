@@ -12,7 +12,14 @@ import { FsStore } from '../../src/storage/fs-store.ts';
 import { batchOf } from '../cohort/log-record.ts';
 
 const LARGE = 6 << 20;
-const filter = { since: undefined, until: undefined, scope: undefined, typeFilters: [], elements: [] };
+const filter = {
+  since: undefined,
+  until: undefined,
+  scope: undefined,
+  typeFilters: [],
+  elements: [],
+  everyPatient: false,
+};
 const task: Task = {
   ...{ jobId: 'job', taskId: '0001', lane: 'quick', folder: 'f', outputFormat: 'ndjson', layout: 'flat' },
   ...{ ranges: [{ type: 'Patient', partition: 0, from: offset(0), to: offset(4), gaps: [] }], filter },

@@ -6,6 +6,7 @@ import type { StatusEvent } from '../../src/events/status.ts';
 import type { Task } from '../../src/events/tasks.ts';
 import type { NewRecord, Outcome, QueuedRecord, QueueOptions, WorkQueue } from '../../src/log/log.ts';
 import { Worker } from '../../src/replay/worker.ts';
+import type { TaskResult } from '../../src/replay/run-task.ts';
 import type { TaskRunner } from '../../src/replay/task-runner.ts';
 
 const quiet = { debug() {}, info() {}, warn() {}, error() {} };
@@ -19,7 +20,14 @@ const task: Task = {
   layout: 'flat',
   ranges: [],
   plannedBytes: 0,
-  filter: { since: undefined, until: stamp(1), scope: undefined, typeFilters: [], elements: [] },
+  filter: {
+    since: undefined,
+    until: stamp(1),
+    scope: undefined,
+    typeFilters: [],
+    elements: [],
+    everyPatient: false,
+  },
   related: undefined,
   organized: undefined,
   warnings: [],
@@ -39,6 +47,8 @@ const asJson = (event: StatusEvent): NewRecord => ({
 });
 const eventsOf = (outcome: Outcome): StatusEvent[] =>
   outcome.map(({ value }) => JSON.parse(value.toString()) as StatusEvent);
+
+const NO_FILES: TaskResult = { files: [], disclosed: undefined };
 
 interface Given {
   readonly run?: TaskRunner['run'];
@@ -69,11 +79,16 @@ async function worker({ run, publish, decode = () => task }: Given) {
       },
       close: () => Promise.resolve(),
     },
-    runner: { run: run ?? (() => Promise.resolve([])), close: () => Promise.resolve() },
+    runner: { run: run ?? (() => Promise.resolve(NO_FILES)), close: () => Promise.resolve() },
     concurrency: 1,
     ended: { isEnded: () => false, isTaskDone: () => false, signalFor: () => new AbortController().signal },
     decodeTask: decode,
     statusRecord: asJson,
+    disclosedRecord: ({ jobId: key, ...value }) => ({
+      topic: 'hw.disclosures',
+      key,
+      value: Buffer.from(JSON.stringify(value)),
+    }),
     metrics: {
       taskStarted: () => counted.push('started'),
       taskEnded: (_, outcome) => counted.push(outcome),
@@ -114,7 +129,7 @@ describe('worker', () => {
       run: () =>
         ++attempts < 8
           ? Promise.reject(new HeadwaterError('unavailable', 'the store is away'))
-          : Promise.resolve([]),
+          : Promise.resolve(NO_FILES),
     });
     for (let i = 0; i < 7; i++) await assert.rejects(handle(record(`${jobId}/0001`)), /the store is away/);
     await handle(record(`${jobId}/0001`));

@@ -37,6 +37,8 @@ describe('topics/', () => {
         'headwater.progress',
         'headwater.exports',
         'headwater.announced',
+        'headwater.audit',
+        'headwater.disclosures',
       ],
     );
     assert.equal(resourceTopicName('headwater', resources, 'Patient'), 'headwater.resources.Patient');

@@ -26,17 +26,19 @@ export async function makeAccessToken(
     /** ms since 1970 */
     readonly now: number;
   },
-): Promise<string> {
+): Promise<{ readonly token: string; readonly tokenId: string }> {
+  const tokenId = randomUUID();
   const seconds = Math.floor(now / 1_000);
-  return new SignJWT({ scope, client_id: clientId })
+  const token = await new SignJWT({ scope, client_id: clientId })
     .setProtectedHeader({ alg: 'HS256', typ: 'at+jwt' })
     .setIssuer(issuer)
     .setAudience(issuer)
     .setSubject(clientId)
-    .setJti(randomUUID())
+    .setJti(tokenId)
     .setIssuedAt(seconds)
     .setExpirationTime(seconds + expiresIn)
     .sign(key);
+  return { token, tokenId };
 }
 
 /** Verifies the tokens of Headwater's own token endpoint. The roles and attributes of a client come from the present access file. */

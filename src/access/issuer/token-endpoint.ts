@@ -11,6 +11,10 @@ import type { UsedAssertions } from './used-assertions.ts';
 export interface TokenAnswer {
   readonly status: number;
   readonly body: Readonly<Record<string, string | number>>;
+  /** The client that has proved who it is. */
+  readonly clientId?: string;
+  /** The `jti` of the token. */
+  readonly tokenId?: string;
 }
 
 export interface TokenEndpoint {
@@ -60,16 +64,20 @@ export async function issueToken(
   const asked = (form.get('scope') ?? '').split(' ').filter((text) => text !== '');
   const scope = grantedScopes(asked, client.scopes).join(' ');
   if (scope === '')
-    return refusal(
-      400,
-      'invalid_scope',
-      `scope names nothing that this client may have: ${client.scopes.join(' ')}`,
-    );
+    return {
+      ...refusal(
+        400,
+        'invalid_scope',
+        `scope names nothing that this client may have: ${client.scopes.join(' ')}`,
+      ),
+      clientId,
+    };
   const { expiresIn } = settings;
-  const token = await makeAccessToken({ clientId, scope }, { ...endpoint, expiresIn, now });
+  const { token, tokenId } = await makeAccessToken({ clientId, scope }, { ...endpoint, expiresIn, now });
   return {
     status: 200,
     body: { access_token: token, token_type: 'bearer', expires_in: expiresIn, scope },
+    ...{ clientId, tokenId },
   };
 }
 
