@@ -72,6 +72,9 @@ describe('projector', () => {
     );
     assert.equal(Number(rows[0]?.n), jobs.size);
     const published = new Map<string, string[]>();
+    const count = [...announced.values()].flat().length;
+    // Kafka shows a committed transaction some milliseconds after its commit.
+    await until('the announcements', async () => (await servers.exported()).length >= count);
     for (const { jobId, kind, file } of await servers.exported()) {
       published.set(jobId, [...(published.get(jobId) ?? []), `${kind} ${file?.key ?? ''}`]);
     }
