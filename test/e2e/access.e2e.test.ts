@@ -31,6 +31,8 @@ interface Exported {
   readonly text: string;
 }
 
+const KEY = 'a key of the tests that is long enough';
+
 const ROLES = {
   service: {
     export: { levels: ['system', 'patient', 'group'], groups: '*' },
@@ -61,6 +63,24 @@ const ROLES = {
       },
     ],
   },
+  nursing: {
+    export: { levels: ['patient'] },
+    rules: [
+      {
+        ...{ id: 'patients', types: ['Patient'], where: { compartment: 'any' } },
+        redact: [
+          { path: 'name', do: 'random', key: 'trial' },
+          { path: 'birthDate', do: 'mask' },
+          { path: 'identifier', do: 'hash', key: 'trial' },
+          { path: 'address', do: 'remove', keep: ['country'] },
+        ],
+      },
+      {
+        ...{ id: 'measured', types: ['Observation'] },
+        where: { compartment: 'any', criteria: ['Observation?status=final'] },
+      },
+    ],
+  },
   patient: {
     export: { levels: ['patient'], maxUnfinished: 1 },
     rules: [
@@ -88,7 +108,7 @@ for (const fileTokens of [false, true])
 
     before(async () => {
       folder = await mkdtemp(join(tmpdir(), 'headwater-access-'));
-      for (const id of ['warehouse', 'lab', 'acme']) clients.set(id, await TestClient.make(id));
+      for (const id of ['warehouse', 'lab', 'acme', 'ward']) clients.set(id, await TestClient.make(id));
       const port = await freePort();
       const base = `http://127.0.0.1:${String(port)}/fhir`;
       portal = await OidcIssuer.start({
@@ -112,22 +132,28 @@ for (const fileTokens of [false, true])
         clients: {
           warehouse: await entry('warehouse', 'service'),
           lab: await entry('lab', 'research'),
+          ward: await entry('ward', 'nursing'),
           acme: await entry('acme', 'sponsor', { attributes: { groups: ['arm-a'] } }),
         },
         roles: ROLES,
       };
       await writeFile(join(folder, 'access.json'), JSON.stringify(file));
+      await writeFile(join(folder, 'trial'), KEY);
       headwater = await Headwater.make(false, undefined, {
         HEADWATER_HTTP_PORT: String(port),
         HEADWATER_ACCESS_FILE: join(folder, 'access.json'),
         HEADWATER_FILE_TOKENS: String(fileTokens),
+        HEADWATER_KEYS_FOLDER: folder,
       });
       database = await headwater.connect();
       const patient = (id: string): object => ({ subject: { reference: `Patient/${id}` } });
       for (const id of ['p1', 'p2', 'p3']) {
-        await put('Patient', id, { name: [{ family: `Planted-${id}` }], birthDate: '1970-01-02' });
+        await put('Patient', id, {
+          ...{ name: [{ family: `Planted-${id}` }], birthDate: '1970-01-02' },
+          ...{ identifier: [{ value: `SSN-${id}` }], address: [{ line: ['Elm'], country: 'NL' }] },
+        });
         await put('Observation', `o-${id}`, {
-          ...patient(id),
+          ...{ ...patient(id), status: id === 'p1' ? 'final' : 'registered' },
           performer: [{ reference: 'Practitioner/d1' }],
         });
         await put('Condition', `c-${id}`, patient(id));
@@ -263,6 +289,15 @@ for (const fileTokens of [false, true])
       assert.equal((await ask('lab', `${headwater.base}/Patient/$export?_type=Condition`)).status, 403);
     });
 
+    it('lets nursing have what its criteria let through, with masked, hashed and invented elements', async () => {
+      const { output, text } = await exported('ward', 'Patient/$export');
+      assert.deepEqual(output, ['Observation/o-p1', 'Patient/p1', 'Patient/p2', 'Patient/p3']);
+      assert.doesNotMatch(text, /Planted|1970|SSN|Elm/);
+      assert.equal(text.match(/"valueCode":"masked"/g)?.length, 3);
+      assert.equal(text.match(/"country":"NL"/g)?.length, 3);
+      assert.match(text, /"value":"[\da-f]{32,}"/);
+    });
+
     it('lets a sponsor have its arm, without what names others, and tells it who left, once', async () => {
       const first = await exported('acme', 'Group/arm-a/$export');
       assert.deepEqual(first.output, ['Observation/o-p1', 'Patient/p1']);
@@ -321,7 +356,7 @@ for (const fileTokens of [false, true])
       const log = await headwater.log.resources();
       const of = (as: string, level: 'patient' | 'group', resource: string, groupId?: string) =>
         explain(
-          { file, keysFolder: undefined },
+          { file, keysFolder: folder },
           { as, level, group: groupId, resource },
           log,
           AbortSignal.timeout(20_000),
@@ -478,7 +513,7 @@ for (const fileTokens of [false, true])
         for (const table of [request, audit, announcement])
           texts.push(JSON.stringify((await database.query(`SELECT t::text FROM ${table} t`)).rows));
         assert.ok(secrets.length > 40);
-        for (const secret of [...secrets, headwater.settings.urlSecret])
+        for (const secret of [...secrets, headwater.settings.urlSecret, KEY])
           for (const [i, text] of texts.entries())
             assert.ok(!text.includes(secret), `a secret is in text ${String(i)}`);
       });
