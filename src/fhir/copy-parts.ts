@@ -1,27 +1,28 @@
 import type { Member, Span } from './json-scan.ts';
 import type { Splice } from './splice.ts';
 
+/** A member that stays. */
+export interface Kept {
+  readonly member: Member;
+  /** Writes its new value; undefined = its value stays as it is. */
+  readonly write: (() => void) | undefined;
+}
+
 /** Copies a member of an object, with the white space around it and, unless it is the first one, the comma before it. */
-export function copyMember(
-  splice: Splice,
-  { start, end, value }: Member,
-  { first, copyValue }: { readonly first: boolean; readonly copyValue: () => void },
-): void {
+export function copyMember(splice: Splice, { member, write }: Kept, first: boolean): void {
+  const { start, end, value } = member;
   // With the comma before it, neighbours are copied in one piece.
-  splice.copy({ start: first ? start : start - 1, end: value.start });
-  copyValue();
-  splice.copy({ start: value.end, end });
+  const from = first ? start : start - 1;
+  if (!write) return splice.copyRange(from, end);
+  splice.copyRange(from, value.start);
+  write();
+  splice.copyRange(value.end, end);
 }
 
 /** Copies an object with these of its members only. */
-export function copyObject(
-  splice: Splice,
-  members: readonly Member[],
-  copyValue: (member: Member) => void,
-): void {
+export function copyObject(splice: Splice, kept: readonly Kept[]): void {
   splice.insert('{');
-  for (const member of members)
-    copyMember(splice, member, { first: member === members[0], copyValue: () => copyValue(member) });
+  for (let i = 0; i < kept.length; i++) copyMember(splice, kept[i] as Kept, i === 0);
   splice.insert('}');
 }
 

@@ -13,14 +13,14 @@ export interface Member extends Span {
   readonly value: Span;
 }
 
-const QUOTE = 0x22;
+export const QUOTE = 0x22;
 const BACKSLASH = 0x5c;
-const COMMA = 0x2c;
-const COLON = 0x3a;
-const OPEN_BRACE = 0x7b;
-const CLOSE_BRACE = 0x7d;
-const OPEN_BRACKET = 0x5b;
-const CLOSE_BRACKET = 0x5d;
+export const COMMA = 0x2c;
+export const COLON = 0x3a;
+export const OPEN_BRACE = 0x7b;
+export const CLOSE_BRACE = 0x7d;
+export const OPEN_BRACKET = 0x5b;
+export const CLOSE_BRACKET = 0x5d;
 
 /*
  * Finds where the parts of JSON text begin and end, so that they can be copied as they are: numbers keep their digits, strings their
@@ -52,6 +52,14 @@ export function membersOf(bytes: Buffer, { start, end }: Span): Member[] {
   }
   checkEnd(bytes, at + 1, { start, end });
   return members;
+}
+
+/** Parses the members of these names of the object that is the whole text, and no others. Of several of a name it takes the last one. */
+export function parseMembers(bytes: Buffer, text: Span, names: ReadonlySet<string>): Record<string, unknown> {
+  const parsed: Record<string, unknown> = {};
+  for (const { name, value } of membersOf(bytes, text))
+    if (names.has(name)) parsed[name] = parseOf(bytes, value);
+  return parsed;
 }
 
 /** The items of the array that is the whole text, without the white space around them. */
@@ -98,7 +106,7 @@ function checkEnd(bytes: Buffer, at: number, { start, end }: Span): void {
   if (at > end || skipSpace(bytes, at, end) !== end) throw notJson(Math.min(at, end) - start);
 }
 
-function skipSpace(bytes: Buffer, at: number, end: number): number {
+export function skipSpace(bytes: Buffer, at: number, end: number): number {
   while (at < end && isSpace(bytes[at])) at++;
   return at;
 }
@@ -107,7 +115,7 @@ function isSpace(byte: number | undefined): boolean {
   return byte === 0x20 || byte === 0x0a || byte === 0x0d || byte === 0x09;
 }
 
-function skipValue(bytes: Buffer, start: number, end: number): number {
+export function skipValue(bytes: Buffer, start: number, end: number): number {
   const first = bytes[start];
   if (first === QUOTE) return skipString(bytes, start, end);
   if (first !== OPEN_BRACE && first !== OPEN_BRACKET) return skipWord(bytes, start, end);
@@ -123,7 +131,7 @@ function skipValue(bytes: Buffer, start: number, end: number): number {
   throw notJson(end - start);
 }
 
-function skipString(bytes: Buffer, start: number, end: number): number {
+export function skipString(bytes: Buffer, start: number, end: number): number {
   for (let at = start + 1; at < end; at++) {
     const byte = bytes[at];
     if (byte === QUOTE) return at + 1;
@@ -152,9 +160,30 @@ function isOfWord(byte: number | undefined): boolean {
   );
 }
 
-function nameOf(bytes: Buffer, start: number, end: number): string {
-  const text = bytes.toString('latin1', start + 1, end - 1);
-  return text.includes('\\') ? textOf(bytes, { start, end }) : text;
+/** Names met before, by a hash: FHIR has a few hundred, and a new string for each member would cost more than finding it. */
+const KNOWN_NAMES: string[] = new Array<string>(1 << 11).fill('');
+
+export function nameOf(bytes: Buffer, start: number, end: number): string {
+  const from = start + 1;
+  const length = end - 1 - from;
+  let hash = length;
+  for (let i = 0; i < length; i++) hash = (Math.imul(hash, 31) + (bytes[from + i] as number)) | 0;
+  const slot = (hash ^ (hash >>> 11)) & (KNOWN_NAMES.length - 1);
+  const known = KNOWN_NAMES[slot] as string;
+  if (isTextAt(bytes, from, length, known)) return known;
+  const text = bytes.toString('latin1', from, end - 1);
+  if (text.includes('\\')) return textOf(bytes, { start, end });
+  if (length <= MAX_KNOWN) KNOWN_NAMES[slot] = text;
+  return text;
+}
+
+/** Longer names are none of FHIR's. */
+const MAX_KNOWN = 64;
+
+function isTextAt(bytes: Buffer, from: number, length: number, text: string): boolean {
+  if (text.length !== length) return false;
+  for (let i = 0; i < length; i++) if (text.charCodeAt(i) !== bytes[from + i]) return false;
+  return true;
 }
 
 /** Returns the text of a JSON string, with its escapes resolved. */
@@ -172,6 +201,6 @@ export function parseOf(bytes: Buffer, { start, end }: Span): unknown {
   }
 }
 
-function notJson(at: number): HeadwaterError {
+export function notJson(at: number): HeadwaterError {
   return new HeadwaterError('corrupt', `it is not JSON at byte ${at}`);
 }

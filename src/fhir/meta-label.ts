@@ -1,4 +1,5 @@
 import { copyMember } from './copy-parts.ts';
+import type { Kept } from './copy-parts.ts';
 import { isArrayAt, isObjectAt, itemsOf, membersOf, parseOf } from './json-scan.ts';
 import type { Member, Span } from './json-scan.ts';
 import type { Splice } from './splice.ts';
@@ -9,6 +10,7 @@ const SYSTEM = 'http://terminology.hl7.org/CodeSystem/v3-ObservationValue';
 export class MetaLabel {
   /** A whole member `meta` with the label alone. */
   readonly #meta: string;
+  readonly #metaAfter: string;
   readonly #list: 'tag' | 'security';
   readonly #code: string;
   readonly #item: string;
@@ -20,28 +22,26 @@ export class MetaLabel {
     this.#item = JSON.stringify({ system: SYSTEM, code });
     this.#member = `"${list}":[${this.#item}]`;
     this.#meta = `"meta":{${this.#member}}`;
+    this.#metaAfter = `,${this.#meta}`;
   }
 
   /**
-   * Copies a resource with these of its members only, and with the label in its meta.
-   * @param copyValue copies the value of a member other than meta
+   * Copies a resource with these of its members only, and with the label in its meta. The last meta is copied from the source, whatever
+   * else was to be written for it.
    */
-  copyResource(
-    splice: Splice,
-    bytes: Buffer,
-    members: readonly Member[],
-    copyValue: (member: Member) => void,
-  ): void {
-    const meta = lastOf(members, 'meta');
-    const metaAfter = meta ? undefined : (lastOf(members, 'id') ?? lastOf(members, 'resourceType'));
+  copyResource(splice: Splice, bytes: Buffer, kept: readonly Kept[]): void {
+    const named = (name: string): Member | undefined =>
+      kept.findLast(({ member }) => member.name === name)?.member;
+    const meta = named('meta');
+    const metaAfter = meta ? undefined : (named('id') ?? named('resourceType'));
     splice.insert('{');
-    if (!meta && !metaAfter) splice.insert(members.length > 0 ? `${this.#meta},` : this.#meta);
-    for (const member of members) {
-      copyMember(splice, member, {
-        first: member === members[0],
-        copyValue: () => (member === meta ? this.#copyMeta(splice, bytes, member.value) : copyValue(member)),
-      });
-      if (member === metaAfter) splice.insert(`,${this.#meta}`);
+    if (!meta && !metaAfter) splice.insert(kept.length > 0 ? `${this.#meta},` : this.#meta);
+    for (let i = 0; i < kept.length; i++) {
+      const one = kept[i] as Kept;
+      const { member } = one;
+      const write = (): void => this.#copyMeta(splice, bytes, member.value);
+      copyMember(splice, member === meta ? { member, write } : one, i === 0);
+      if (member === metaAfter) splice.insert(this.#metaAfter);
     }
     splice.insert('}');
   }

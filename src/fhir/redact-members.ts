@@ -1,21 +1,11 @@
-import { HeadwaterError } from '../base/errors.ts';
-import { copyArray, copyObject, copyParts } from './copy-parts.ts';
+import { copyArray, copyObject } from './copy-parts.ts';
+import type { Kept } from './copy-parts.ts';
+import { checkDepth, copyWithoutDisplays, isDisplay, isReference } from './displays.ts';
 import { isArrayAt, isObjectAt, isStringAt, itemsOf, membersOf, parseOf, textOf } from './json-scan.ts';
 import type { Member, Span } from './json-scan.ts';
 import type { Change, Plan } from './redaction-plan.ts';
 import { invented } from './replacement.ts';
 import type { Splice } from './splice.ts';
-
-/** An object with any other member is no Reference: it may be a Coding, whose display describes no person. */
-const REFERENCE_MEMBERS: ReadonlySet<string> = new Set([
-  'id',
-  'extension',
-  'reference',
-  'type',
-  'identifier',
-  'display',
-]);
-const MAX_DEPTH = 100;
 
 /** A resource that is redacted. */
 export interface Source {
@@ -31,35 +21,33 @@ export interface Source {
 /** Writes a redacted value. */
 type Write = () => void;
 
-/** A member that stays. */
-export interface Kept {
-  readonly member: Member;
-  readonly write: Write;
-}
+/** The value stays as it is. */
+const AS_IT_IS = Symbol('as it is');
 
-/** Returns the members of an object that stay, with their redacted values. */
+/** Returns the members of an object that stay, with what writes their redacted values. */
 export function keptMembers(source: Source, members: readonly Member[], plan: Plan, depth: number): Kept[] {
   checkDepth(depth);
-  /** Mandatory elements, by their masked members: those that stay, and then those that are masked already. */
-  const present = new Set<string>();
-  const kept = members.flatMap((member): (Kept & { readonly masked?: string })[] => {
-    const { name } = member;
-    if (plan.kept && !plan.kept.has(name)) return [];
-    const change = plan.changes.get(name);
+  const kept: Kept[] = [];
+  /** Members in the place of mandatory elements, by what they are: of an element that has another member, they go again. */
+  let masks: Map<string, Kept> | undefined;
+  let present: Set<string> | undefined;
+  for (const member of members) {
+    if (plan.kept && !plan.kept.has(member.name)) continue;
+    const change = plan.changes.get(member.name);
     const write = writeOf(source, member, change, plan, depth);
     const masked = change?.masked;
     if (write) {
-      if (masked !== undefined) present.add(masked);
-      return [{ member, write }];
+      if (masked !== undefined) (present ??= new Set()).add(masked);
+      kept.push({ member, write: write === AS_IT_IS ? undefined : write });
+    } else if (masked !== undefined && !masks?.has(masked)) {
+      const mask = insertion(source, member, masked);
+      (masks ??= new Map()).set(masked, mask);
+      kept.push(mask);
     }
-    return masked === undefined ? [] : [{ ...insertion(source, member, masked), masked }];
-  });
-  return kept.filter(({ masked }) => {
-    if (masked === undefined) return true;
-    if (present.has(masked)) return false;
-    present.add(masked);
-    return true;
-  });
+  }
+  if (!masks || !present) return kept;
+  const needless = new Set([...masks].flatMap(([masked, mask]) => (present.has(masked) ? mask : [])));
+  return kept.filter((one) => !needless.has(one));
 }
 
 /** A member in the place of another one. Copies of it bring the comma before that one. */
@@ -75,13 +63,13 @@ function writeOf(
   change: Change | undefined,
   plan: Plan,
   depth: number,
-): Write | undefined {
+): Write | typeof AS_IT_IS | undefined {
   if (!change && name === 'extension' && plan.extensions.size > 0) {
     const kept = isArrayAt(source.bytes, value) ? keptExtensions(source.bytes, value, plan.extensions) : [];
     const writeItem = (item: Span): void => copyValue(source, item, plan);
     return kept.length === 0 ? undefined : () => copyArray(source.splice, kept, writeItem);
   }
-  if (!change) return () => copyValue(source, value, plan);
+  if (!change) return plan.displays ? () => copyValue(source, value, plan) : AS_IT_IS;
   switch (change.do) {
     case 'remove':
       return undefined;
@@ -132,9 +120,9 @@ function inventedValue(
 function entered(source: Source, item: Span, plan: Plan, depth: number): Write | undefined {
   if (!isObjectAt(source.bytes, item)) return undefined;
   let members = membersOf(source.bytes, item);
-  if (plan.displays && isReference(members)) members = members.filter((one) => elementOf(one) !== 'display');
+  if (plan.displays && isReference(members)) members = members.filter((one) => !isDisplay(one));
   const kept = keptMembers(source, members, plan, depth);
-  return kept.length === 0 ? undefined : () => copyKept(source, kept);
+  return kept.length === 0 ? undefined : () => copyObject(source.splice, kept);
 }
 
 /** Leaves out a resource that names no type or several types, because no redactions are known for it. */
@@ -146,12 +134,7 @@ function redactedResource(source: Source, item: Span, depth: number): Write | un
   if (!only || more.length > 0 || !isStringAt(bytes, only.value)) return undefined;
   const plan = planFor(textOf(bytes, only.value));
   const kept = plan && keptMembers(source, members, plan, depth);
-  return kept && (() => copyKept(source, kept));
-}
-
-function copyKept({ splice }: Source, kept: readonly Kept[]): void {
-  const writes = new Map(kept.map(({ member, write }) => [member, write]));
-  copyObject(splice, [...writes.keys()], (member) => writes.get(member)?.());
+  return kept && (() => copyObject(source.splice, kept));
 }
 
 /** Returns the extensions of other urls. An extension whose url is missing or is no text does not stay. */
@@ -167,29 +150,8 @@ function keptExtensions(bytes: Buffer, list: Span, urls: ReadonlySet<string>): S
 }
 
 function copyValue({ splice, bytes }: Source, value: Span, { displays }: Plan): void {
-  if (displays) copyWithoutDisplays(splice, bytes, value, 0);
+  if (displays) copyWithoutDisplays(splice, bytes, value);
   else splice.copy(value);
-}
-
-function copyWithoutDisplays(splice: Splice, bytes: Buffer, value: Span, depth: number): void {
-  checkDepth(depth);
-  const copyInner = (inner: Span): void => copyWithoutDisplays(splice, bytes, inner, depth + 1);
-  if (isArrayAt(bytes, value)) return copyParts(splice, value, itemsOf(bytes, value), copyInner);
-  if (!isObjectAt(bytes, value)) return splice.copy(value);
-  const members = membersOf(bytes, value);
-  const kept = isReference(members) ? members.filter((one) => elementOf(one) !== 'display') : members;
-  if (kept.length < members.length) return copyObject(splice, kept, (member) => copyInner(member.value));
-  const values = members.map((member) => member.value);
-  copyParts(splice, value, values, copyInner);
-}
-
-function isReference(members: readonly Member[]): boolean {
-  return members.every((member) => REFERENCE_MEMBERS.has(elementOf(member)));
-}
-
-/** Returns the name of the element; a primitive has a second member, `_name`. */
-function elementOf({ name }: Member): string {
-  return name.replace(/^_/, '');
 }
 
 /** Returns JSON without characters outside of ASCII. */
@@ -198,8 +160,4 @@ function asciiJson(text: string, isJson = false): string {
     /[^\0-\x7f]/g,
     (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
   );
-}
-
-function checkDepth(depth: number): void {
-  if (depth > MAX_DEPTH) throw new HeadwaterError('corrupt', 'it is nested too deep to be redacted');
 }

@@ -1,10 +1,11 @@
 import { copyObject } from './copy-parts.ts';
+import { displaysIn } from './displays.ts';
 import type { Reduce } from './elements.ts';
 import { isStringAt, membersOf, textOf } from './json-scan.ts';
 import type { Member } from './json-scan.ts';
 import { MetaLabel } from './meta-label.ts';
 import { keptMembers } from './redact-members.ts';
-import type { Kept, Source } from './redact-members.ts';
+import type { Source } from './redact-members.ts';
 import { planOf } from './redaction-plan.ts';
 import type { Plan } from './redaction-plan.ts';
 import type { Redaction } from './redaction.ts';
@@ -46,15 +47,14 @@ export function compileRedactions(
       place: placeOf(type, bytes, root),
       invented: { count: 0 },
     };
-    const kept = new Map<Member, Kept>(
-      keptMembers(source, root, plan, 0).map((one) => [one.member, one] as const),
-    );
-    const members = [...kept.keys()];
-    const copyValue = (member: Member): void => kept.get(member)?.write();
-    // The label copies meta as it is in the source, so without displays it needs a pass of its own.
-    const labelLater = options.marked && plan.displays && members.some(({ name }) => name === 'meta');
-    if (options.marked && !labelLater) REDACTED.copyResource(splice, bytes, members, copyValue);
-    else copyObject(splice, members, copyValue);
+    const kept = keptMembers(source, root, plan, 0);
+    // The label copies meta as it is in the source, so where displays go from meta it needs a pass of its own.
+    const labelLater =
+      options.marked &&
+      plan.displays &&
+      kept.some(({ member: { name, value } }) => name === 'meta' && displaysIn(bytes, value).length > 0);
+    if (options.marked && !labelLater) REDACTED.copyResource(splice, bytes, kept);
+    else copyObject(splice, kept);
     const redacted = splice.toBuffer();
     return labelLater ? labelled(redacted) : redacted;
   };
@@ -68,6 +68,7 @@ function placeOf(type: string, bytes: Buffer, root: readonly Member[]): string {
 function labelled(resource: Buffer): Buffer {
   const splice = new Splice(resource);
   const members = membersOf(resource, { start: 0, end: resource.length });
-  REDACTED.copyResource(splice, resource, members, ({ value }) => splice.copy(value));
+  const kept = members.map((member) => ({ member, write: undefined }));
+  REDACTED.copyResource(splice, resource, kept);
   return splice.toBuffer();
 }

@@ -25,11 +25,11 @@ export function subset(bytes: Buffer, text: Span, names: ReadonlySet<string>): B
   const contained = all ? NONE : containedBy(bytes, members, asked);
   const kept = contained.size > 0 ? members.filter((one) => isAsked(one) || contained.has(one)) : asked;
   const splice = new Splice(bytes);
-  SUBSETTED.copyResource(splice, bytes, kept, (member) => {
+  const copied = kept.map((member) => {
     const items = contained.get(member);
-    if (items) copyArray(splice, items, (item) => splice.copy(item));
-    else splice.copy(member.value);
+    return { member, write: items && (() => copyArray(splice, items, (item) => splice.copy(item))) };
   });
+  SUBSETTED.copyResource(splice, bytes, copied);
   return splice.toBuffer();
 }
 

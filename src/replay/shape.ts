@@ -3,6 +3,7 @@ import { isObject } from '../base/is-object.ts';
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
 import type { TaskFilter } from '../events/tasks.ts';
 import { compileElements } from '../fhir/elements.ts';
+import { parseMembers } from '../fhir/json-scan.ts';
 import type { References } from '../fhir/reference.ts';
 import { compileRedactions } from '../fhir/redact.ts';
 import { ALL_RIGHTS } from '../cohort/rights.ts';
@@ -59,10 +60,17 @@ function shapeOf(
   const own = elements.filter((element) => !element.includes('.') || element.startsWith(`${type}.`));
   const reduce = own.length > 0 ? compileElements(own, type) : undefined;
   if (!filter && !reduce && !redact) return asItIs;
+  const searched = filter?.elementsOf(type) ?? new Set();
+  const fits = ({ bytes, bodyStart, bodyEnd }: Body, change: ChangePeek): boolean => {
+    const resource = parseMembers(bytes, { start: bodyStart, end: bodyEnd }, searched);
+    // The time in the record stands in for one in meta.
+    const lastUpdated = searched.has('meta') ? codec.decode(change.bytes).lastUpdated : undefined;
+    return filter?.matches(type, resource, lastUpdated) ?? true;
+  };
   return (lines, change) => {
     // Filters see the redacted resource, so they cannot tell more than the export.
     const body = redact ? redact(change) : change;
-    if (filter && !filter.matches(type, parse(body), codec.decode(change.bytes).lastUpdated)) return false;
+    if (filter && !fits(body, change)) return false;
     if (!reduce) return asItIs(lines, body);
     const line = reduce(body.bytes, body.bodyStart, body.bodyEnd);
     lines.line(line, 0, line.length);

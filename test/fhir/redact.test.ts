@@ -95,6 +95,38 @@ describe('redaction', () => {
     );
   });
 
+  it('removes the display of every Reference from any tree', () => {
+    const name = fc.constantFrom('display', '_display', 'reference', 'id', 'system', 'x');
+    const { tree } = fc.letrec((tie) => ({
+      tree: fc.oneof(
+        { depthSize: 'medium', withCrossShrink: true },
+        fc.constantFrom<unknown>(1, null, 'a"\\]}{[,:'),
+        fc.array(tie('tree'), { maxLength: 3 }),
+        fc.dictionary(name, tie('tree'), { maxKeys: 4, noNullPrototype: true }),
+      ),
+    }));
+    const isReference = (keys: string[]): boolean => !keys.includes('system') && !keys.includes('x');
+    const without = (value: unknown): unknown => {
+      if (Array.isArray(value)) return value.map(without);
+      if (typeof value !== 'object' || value === null) return value;
+      const kept = Object.entries(value).filter(
+        ([key]) => !isReference(Object.keys(value)) || !/^_?display$/.test(key),
+      );
+      return Object.fromEntries(kept.map(([key, inner]) => [key, without(inner)]));
+    };
+    fc.assert(
+      fc.property(tree, (value) => {
+        const text = JSON.stringify({ a: value });
+        const options = { type: 'Observation', marked: false };
+        assert.equal(
+          redacted(text, remove('**.Reference.display'), options),
+          JSON.stringify({ a: without(value) }),
+        );
+      }),
+      { numRuns: 1000 },
+    );
+  });
+
   it('removes the display of a Reference in meta, with the label and without', () => {
     const meta = (more = ''): string =>
       `{"id":"a","meta":{"extension":[{"url":"u","valueReference":{"reference":"Patient/b"}}]${more}}}`;

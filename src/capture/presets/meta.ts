@@ -45,11 +45,8 @@ export function withMeta(
   splice.insert(front.join(','));
   for (const member of rest) {
     if (member === rest[0] && front.length > 0) splice.insert(',');
-    copyMember(splice, member, {
-      first: member === rest[0],
-      copyValue: () =>
-        member === meta ? copyMeta(splice, body, member, { set, dropped }) : splice.copy(member.value),
-    });
+    const write = member === meta ? () => copyMeta(splice, body, member, { set, dropped }) : undefined;
+    copyMember(splice, { member, write }, member === rest[0]);
     const after = [...(member === rootAfter ? newRoot : []), ...(member === metaAfter ? newMeta : [])];
     if (after.length > 0) splice.insert(`,${after.join(',')}`);
   }
@@ -68,8 +65,7 @@ function copyMeta(
   const kept = membersOf(body, value).filter(({ name }) => !gone.has(name));
   splice.insert(`{${written(set)}`);
   if (set.length > 0 && kept.length > 0) splice.insert(',');
-  for (const member of kept)
-    copyMember(splice, member, { first: member === kept[0], copyValue: () => splice.copy(member.value) });
+  for (const member of kept) copyMember(splice, { member, write: undefined }, member === kept[0]);
   splice.insert('}');
 }
 

@@ -8,6 +8,12 @@ export function parseElementPath(text: string): ElementPath {
   return text === '' ? [] : text.split('.').flatMap(parseStep);
 }
 
+/** Returns the names of the root elements that a path reads. */
+export function rootElementsOf(text: string): string[] {
+  const [root = ''] = text.split('.');
+  return root === '$deceased' ? ['deceasedBoolean', 'deceasedDateTime'] : [root];
+}
+
 /** Does `test` hold for a value at the path? Stops at the first one. */
 export function someAt(
   value: unknown,

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { type ElementPath, parseElementPath } from './element-path.ts';
+import { type ElementPath, parseElementPath, rootElementsOf } from './element-path.ts';
 
 export type ParameterType =
   'token' | 'string' | 'date' | 'number' | 'quantity' | 'reference' | 'uri' | 'composite' | 'special';
@@ -64,6 +64,11 @@ export function searchedPaths(type: string, name: string): string[] {
   const below = (root: string): string[] =>
     parts.flatMap((part) => part.paths.map((path) => plain(`${root}.${path}`)));
   return paths.flatMap((root) => below(plain(root))).map((path) => path.replace(/^\./, ''));
+}
+
+/** Returns the root elements that a search parameter looks at, with their names in JSON. */
+export function searchedElements(type: string, name: string): string[] {
+  return searchedPaths(type, name).flatMap(rootElementsOf);
 }
 
 /** Can it be evaluated on one resource? Not, for example, `_text`, `near` or `phonetic`. */

@@ -2,7 +2,7 @@ import { RELATIVE_REFERENCES } from '../reference.ts';
 import type { References } from '../reference.ts';
 import { isResourceType, RESOURCE_TYPES } from '../resource-types.ts';
 import { compileCriterion, type ResourceTest } from './criterion.ts';
-import { findSearchParameter } from './search-parameters.ts';
+import { findSearchParameter, searchedElements } from './search-parameters.ts';
 import { refuse } from './search-value.ts';
 
 /** One query of `_typeFilter`, compiled. */
@@ -12,6 +12,8 @@ export interface TypeFilter {
   readonly query: string;
   /** All criteria hold. */
   readonly matches: ResourceTest;
+  /** The root elements that it looks at, with their names in JSON. */
+  readonly elements: readonly string[];
 }
 
 /** Decides which resources `_typeFilter` lets through. Made once, asked for each resource. */
@@ -21,6 +23,8 @@ export interface ResourceFilter {
    * resource has none of its own.
    */
   matches(type: string, resource: unknown, lastUpdated?: number | null): boolean;
+  /** The root elements that the queries of a type look at, with their names in JSON: `matches` needs no others. */
+  elementsOf(type: string): ReadonlySet<string>;
 }
 
 const NEXT_QUERY = new RegExp(`(?<=[^\\\\](?:\\\\\\\\)*),\\s*(?=(?:${RESOURCE_TYPES.join('|')})\\?)`, 'g');
@@ -44,16 +48,19 @@ export function parseTypeFilter(query: string, references: References = RELATIVE
   if (!isResourceType(type)) refuse(`FHIR R4 has no resource type "${type}".`);
   const parts = parameters.split('&').filter((part) => part !== '');
   if (parts.length === 0) refuse(`${type}? has no search parameter; write ${type}?parameter=value.`);
+  const elements: string[] = [];
   const criteria = parts.map((part) => {
     const equals = part.indexOf('=');
     if (equals < 0) refuse(`${type}?${part} has no value; write ${type}?${part}=value.`);
     const name = decode(part.slice(0, equals));
     const criterion = { type, name, value: decodeValue(type, name, part.slice(equals + 1)) };
-    return compileCriterion(criterion, references);
+    const test = compileCriterion(criterion, references);
+    elements.push(...searchedElements(type, name.split(':')[0] ?? ''));
+    return test;
   });
   const matches: ResourceTest = (resource, lastUpdated) =>
     criteria.every((holds) => holds(resource, lastUpdated));
-  return { type, query, matches };
+  return { type, query, matches, elements };
 }
 
 /** Compiles queries, those of a type as alternatives. Throws what `parseTypeFilter` throws. */
@@ -68,6 +75,7 @@ export function compileTypeFilters(queries: readonly string[], references?: Refe
       const filters = byType.get(type);
       return filters === undefined || filters.some((filter) => filter.matches(resource, lastUpdated));
     },
+    elementsOf: (type) => new Set(byType.get(type)?.flatMap(({ elements }) => elements)),
   };
 }
 

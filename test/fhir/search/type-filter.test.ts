@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import { HeadwaterError } from '../../../src/base/errors.ts';
+import { parseMembers } from '../../../src/fhir/json-scan.ts';
 import { References } from '../../../src/fhir/reference.ts';
 import { RESOURCE_TYPES } from '../../../src/fhir/resource-types.ts';
 import { searchParametersOf } from '../../../src/fhir/search/search-parameters.ts';
@@ -9,6 +10,7 @@ import {
   parseTypeFilter,
   splitTypeFilters,
 } from '../../../src/fhir/search/type-filter.ts';
+import { sampleLines } from '../../support/sample.ts';
 
 describe('queries in a _typeFilter', () => {
   const SPLITS: [string, string[]][] = [
@@ -172,6 +174,21 @@ describe('a query of _typeFilter', () => {
       ),
       { numRuns: 2000 },
     );
+  });
+
+  it('finds in the elements that it names what it finds in the whole resource', () => {
+    for (const [type, lines] of sampleLines())
+      for (const { name } of searchParametersOf(type)) {
+        const filter = compileTypeFilters([`${type}?${name}:missing=false`]);
+        const elements = filter.elementsOf(type);
+        for (const line of lines.slice(0, 20)) {
+          const bytes = Buffer.from(line);
+          const some = parseMembers(bytes, { start: 0, end: bytes.length }, elements);
+          assert.equal(filter.matches(type, some), filter.matches(type, JSON.parse(line)), `${type}?${name}`);
+        }
+      }
+    const died = compileTypeFilters(['Patient?deceased=true']);
+    assert.deepEqual([...died.elementsOf('Patient')], ['deceasedBoolean', 'deceasedDateTime']);
   });
 
   it('has all its criteria hold, and is one alternative of its type', () => {
