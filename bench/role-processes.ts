@@ -42,11 +42,11 @@ export class RoleProcesses {
     return new Map([...this.#running].map(([name, { pid }]) => [name, pid]));
   }
 
-  /** @param name of the process: its roles, such as `projector,janitor` */
+  /** @param name of the process: its roles, such as `projector,janitor`, and a number if there are several of them: `worker 2` */
   start(name: string, nodeOptions: readonly string[] = []): void {
     const log = openSync(this.#log(name), 'w');
     try {
-      const parameters = [...nodeOptions, HEADWATER, 'serve', '--roles', name];
+      const parameters = [...nodeOptions, HEADWATER, 'serve', '--roles', name.replace(/ \d+$/, '')];
       // In a session of its own: a Ctrl-C is for the benchmark, which ends its processes in order.
       const stdio = ['ignore', log, log] as const;
       const child = spawn(process.execPath, parameters, {
@@ -86,7 +86,7 @@ export class RoleProcesses {
   }
 
   #log(name: string): string {
-    return join(this.#directory, `${name.replaceAll(',', '-')}.log`);
+    return join(this.#directory, `${name.replaceAll(/[, ]/g, '-')}.log`);
   }
 
   #save(): void {

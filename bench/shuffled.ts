@@ -43,7 +43,7 @@ export async function shuffledGroup(
 }
 
 /** Removes the slot and the job tables of the first log. */
-async function forgetLog(
+export async function forgetLog(
   { url, slot, prefix }: { readonly url: string; readonly slot: string; readonly prefix: string },
   signal: AbortSignal,
 ): Promise<void> {

@@ -21,6 +21,8 @@ export interface CaptureMetrics {
   readonly lag: CaptureLag;
 }
 
+const SCRATCH_BYTES = 64 << 10;
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
 /** An open log, with the tools to write changes to it. */
@@ -54,6 +56,8 @@ export class ChangeWriter {
   readonly #zones: ZoneWriter;
   readonly #topics: Map<string, Omit<ResourceTopic, 'ends'>>;
   readonly #ready = new Set<string>();
+  /** For one encoded change. New memory for each would cost more than to fill it. */
+  readonly #scratch = Buffer.allocUnsafeSlow(SCRATCH_BYTES);
 
   constructor(destination: ChangeDestination, state: WriterState) {
     this.#destination = destination;
@@ -96,9 +100,13 @@ export class ChangeWriter {
     if (problem !== undefined) this.#report(`${type}/${id}`, problem);
     const bytes = change.body?.length ?? 0;
     const key = Buffer.from(`${type}/${id}`);
-    const record = { timestamp: change.stamp, key, value: resources.changes.encode(change) };
-    log.add(resources.topics.topicOf(type), record, patientsAbout(type, change));
-    release(record.value); // the log has a copy
+    const value = resources.changes.encode(change, this.#scratch);
+    log.add(
+      resources.topics.topicOf(type),
+      { timestamp: change.stamp, key, value },
+      patientsAbout(type, change),
+    );
+    if (value.buffer !== this.#scratch.buffer) release(value); // the log has a copy
     this.#count(type, bytes);
     metrics.change(change.operation, bytes);
   }

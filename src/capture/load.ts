@@ -165,7 +165,9 @@ async function copyTables(
         for (const row of rows) {
           if (row.deleted) continue;
           if (!writer.ready(row.type)) await sender.during(writer.prepare(row.type));
-          for (const change of await sender.during(deriver.derive({ of: 'load', operation, row, point }))) {
+          const derived = deriver.derive({ of: 'load', operation, row, point });
+          // To wait for each row, also where nothing is to be waited for, would cost more than to read many.
+          for (const change of derived instanceof Promise ? await sender.during(derived) : derived) {
             writer.write(change);
             bytes += change.change.body?.length ?? 0;
           }

@@ -2,8 +2,11 @@ import { HeadwaterError } from '../base/errors.ts';
 import type { HealthReporter } from '../base/service.ts';
 import type { CaptureLog } from './resource-log.ts';
 
-/** The added records are sent when they have this many raw bytes. */
-const FLUSH_BYTES = 8 << 20;
+/**
+ * The added records are sent when they have this many raw bytes. With less, the batches of a load of twenty types in four partitions
+ * would be small, and small ones cost more to compress and to read.
+ */
+const FLUSH_BYTES = 16 << 20;
 /** After this many raw bytes, a large source transaction or a load continues in another Kafka transaction. */
 const TRANSACTION_BYTES = 96 << 20;
 /** Part of Kafka's transaction timeout after which a transaction is committed. The rest is for the commit and its retries. */
@@ -58,8 +61,7 @@ export class LogSender {
   }
 
   /** Waits for a promise, and commits if the transaction becomes old meanwhile. The caller adds nothing until it resolves. */
-  async during<T>(wait: T | Promise<T>): Promise<T> {
-    if (!(wait instanceof Promise)) return wait;
+  async during<T>(wait: Promise<T>): Promise<T> {
     const commitWhenOld = (): void => {
       if (this.#underWay === 0 && this.#isOld()) this.commit(this.#commitPart).catch(() => undefined);
     };

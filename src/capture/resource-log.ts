@@ -18,7 +18,8 @@ export interface ResourceLog {
 }
 
 export interface ChangeCodec {
-  encode(change: ResourceChange): Buffer;
+  /** @param scratch memory for the result, if it fits into it */
+  encode(change: ResourceChange, scratch?: Buffer): Buffer;
   /** Throws `corrupt` when the value is not a change. */
   decode(value: Buffer): ResourceChange;
 }

@@ -136,7 +136,7 @@ export class TransactionReceiver {
     const { deriver, writer, sender } = this.#parts;
     const { stamp, lsn } = this.#transaction;
     const changes = deriver.derive({ of: 'change', old, row, point: { stamp, lsn } });
-    for (const change of await sender.during(changes)) {
+    for (const change of changes instanceof Promise ? await sender.during(changes) : changes) {
       if (!writer.ready(change.type)) await sender.during(writer.prepare(change.type));
       writer.write(change);
     }

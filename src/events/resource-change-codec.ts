@@ -17,6 +17,8 @@ import type { Codec, SchemaIds } from './schema-ids.ts';
 const OPERATIONS: readonly Operation[] = ['snapshot', 'create', 'update', 'delete'];
 const OPERATION_INDEX: Readonly<Record<Operation, number>> = { snapshot: 0, create: 1, update: 2, delete: 3 };
 
+const NO_SCRATCH = Buffer.alloc(0);
+
 /** The metadata that replay's decisions depend on, and the place of the body. */
 export interface ChangePeek {
   readonly operation: Operation;
@@ -46,11 +48,15 @@ export class ResourceChangeCodec implements Codec<ResourceChange> {
     this.#frame = new AvroFrame(resourceChangeSchema, schemas);
   }
 
-  /** Copies the body once. The result shares no memory with the change. */
-  encode(change: ResourceChange): Buffer {
+  /**
+   * Copies the body once. The result shares no memory with the change.
+   * @param scratch memory for the result, if it fits into it
+   */
+  encode(change: ResourceChange, scratch = NO_SCRATCH): Buffer {
     const { body } = change;
     const head = this.#encodeHead(change);
-    const bytes = Buffer.allocUnsafe(HEADER_BYTES + head.length + (body === null ? 0 : body.length));
+    const length = HEADER_BYTES + head.length + (body === null ? 0 : body.length);
+    const bytes = length <= scratch.length ? scratch.subarray(0, length) : Buffer.allocUnsafe(length);
     writeHeader(bytes, this.#id);
     head.copyTo(bytes, HEADER_BYTES);
     if (body !== null) bytes.set(body, HEADER_BYTES + head.length);

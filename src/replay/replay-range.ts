@@ -96,7 +96,7 @@ class Replay implements Visitor {
     let fate = older ? selection.older(id, version) : selection.newest(id, version);
     const leftOut = (): Fate => selection.leftOut?.(id, version) ?? 'nothing';
     if (fate === 'output' || fate === 'output-and-watch') {
-      const returned = this.#output(change, batch.key(i).toString());
+      const returned = this.#output(change, batch.keyText(i));
       if (!returned && fate === 'output') fate = leftOut(); // 5, 6
     }
     if (fate === 'later') fate = this.#returns(change) ? 'nothing' : leftOut();
