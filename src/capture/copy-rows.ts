@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { HeadwaterError } from '../base/errors.ts';
-import type { LoadQuery } from './presets/preset.ts';
+import type { LoadPart } from './load-ranges.ts';
 import type { SourceRow } from './presets/source-row.ts';
 
 const SIGNATURE_BYTES = 19;
@@ -12,7 +12,7 @@ const FIELDS = 5;
  * The resources of a load query as the client's transaction sees them, by `COPY … TO STDOUT (FORMAT binary)`: rows come as bytes,
  * nothing is escaped. Yields the rows of a network chunk together; memory is bounded by a chunk and one row.
  */
-export async function* copyRows(client: pg.Client, query: LoadQuery): AsyncIterable<SourceRow[]> {
+export async function* copyRows(client: pg.Client, query: LoadPart): AsyncIterable<SourceRow[]> {
   const stream = client.query(copyTo(`COPY (${query.sql}) TO STDOUT (FORMAT binary)`));
   const fields = FIELDS + query.extra.length;
   let pieces: Buffer[] = [];
@@ -43,7 +43,7 @@ export async function* copyRows(client: pg.Client, query: LoadQuery): AsyncItera
 }
 
 /** Reads the bytes that were left when the stream ended: whole rows, then the trailer. */
-function* lastRows(data: Buffer, query: LoadQuery, fields: number): Iterable<SourceRow[]> {
+function* lastRows(data: Buffer, query: LoadPart, fields: number): Iterable<SourceRow[]> {
   const rows: SourceRow[] = [];
   let at = 0;
   for (let end = rowEnd(data, at, fields); end >= 0; end = rowEnd(data, at, fields)) {
@@ -67,7 +67,7 @@ function rowEnd(data: Buffer, from: number, fields: number): number {
   return at > data.length ? -1 : at;
 }
 
-function parseRow(data: Buffer, from: number, query: LoadQuery): SourceRow {
+function parseRow(data: Buffer, from: number, query: LoadPart): SourceRow {
   let at = from + 2;
   const next = (): Buffer | null => {
     const length = data.readInt32BE(at);

@@ -3,7 +3,7 @@ import { sleep } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { unavailable } from '../database/errors.ts';
 import type { CoverageFact, Position, TopicState } from '../events/position.ts';
-import type { Catalog } from './catalog.ts';
+import type { Catalog, CatalogPartition } from './catalog.ts';
 import { coverageGap } from './coverage.ts';
 import type { Source } from './source.ts';
 import type { FollowedTable } from './presets/preset.ts';
@@ -53,6 +53,12 @@ export class CoverageWatch {
   tableOf(oid: number): FollowedTable | undefined {
     const at = this.#catalog?.tables.findIndex((table) => table?.oid === oid) ?? -1;
     return this.#catalog?.followed[at];
+  }
+
+  /** Returns the partitions of a table by its object id, as of the last check; undefined if it is not partitioned. */
+  partitionsOf(oid: number): readonly CatalogPartition[] | undefined {
+    const table = this.#catalog?.tables.find((one) => one?.oid === oid);
+    return table?.kind === 'p' ? table.partitions : undefined;
   }
 
   /** The followed tables, as of the last check. */

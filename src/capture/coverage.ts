@@ -6,7 +6,7 @@ const SETTINGS = 'the meaning of the settings HEADWATER_SOURCE_*';
 /**
  * Returns the facts that must not change between two moments if the stream has everything in between: the objects by their ids, and the
  * catalog rows that a change which came and went would have written again. Replica identity is not among it: PostgreSQL says
- * in the stream with which identity a change was written.
+ * in the stream with which identity a change was written. A partition's file is: its TRUNCATE is not in the stream.
  * @param fingerprint the settings that shape bodies
  */
 export function coverageOf(
@@ -28,6 +28,11 @@ export function coverageOf(
       subject: `${subject} in publication ${name}`,
       value: `${membership?.kind ?? 'none'} ${membership?.identity ?? ''}${xmin}`,
     });
+    for (const part of table.partitions)
+      facts.push({
+        subject: `partition ${part.schema}.${part.table} of ${subject}`,
+        value: `${part.oid}.${part.attached} ${part.filenode}`,
+      });
     for (const { name: column } of one.columns) {
       const is = table.columns.find((other) => other.name === column);
       const value = is ? `${is.number} ${is.typeIdentity} ${is.generated} ${is.xmin}/${table.filenode}` : '';

@@ -13,7 +13,10 @@ import { ChangeWriter } from './change-writer.ts';
 import type { ChangeDestination } from './change-writer.ts';
 import { CommandWriter } from './command-writer.ts';
 import { copyRows } from './copy-rows.ts';
+import { partitionsOf } from './catalog.ts';
 import { dividedQueries, merged } from './load-ranges.ts';
+import type { LoadPart } from './load-ranges.ts';
+import type { SourceRow } from './presets/source-row.ts';
 import { deleteLive } from './live-keys.ts';
 import type { LiveKey, Writing } from './live-keys.ts';
 import { LogSender } from './log-sender.ts';
@@ -156,11 +159,12 @@ async function copyTables(
   let resources = 0;
   let bytes = 0;
   try {
-    const { followed } = await source.catalogOver(client);
-    for (const query of source.preset.loads(followed)) {
-      const queries = await dividedQueries(client, query, clients.length);
-      const parts = queries.map((part, i) => copyRows(clients[i] ?? client, part));
-      for await (const rows of sender.each(merged(parts))) {
+    const catalog = await source.catalogOver(client);
+    for (const query of source.preset.loads(catalog.followed)) {
+      const parts = await dividedQueries(client, query, clients.length, partitionsOf(catalog, query.from));
+      const waiting = parts.values();
+      const readers = clients.slice(0, parts.length).map((one) => copyAll(one, waiting));
+      for await (const rows of sender.each(merged(readers))) {
         signal.throwIfAborted();
         for (const row of rows) {
           if (row.deleted) continue;
@@ -183,6 +187,11 @@ async function copyTables(
   await sender.commit(() => destination.log.commit());
   await sender.idle();
   logger.info({ resources, bytes }, `${mode}: ${resources} resources`);
+}
+
+/** Copies parts as long as any waits. Several connections share them. */
+async function* copyAll(client: pg.Client, waiting: Iterable<LoadPart>): AsyncIterable<SourceRow[]> {
+  for (const part of waiting) yield* copyRows(client, part);
 }
 
 /** Writes a delete for every key whose newest record is older than the reload: the source did not show it. */

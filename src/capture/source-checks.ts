@@ -1,28 +1,14 @@
 import pg from 'pg';
-import type { Catalog, CatalogColumn, CatalogTable } from './catalog.ts';
-import type { FollowedColumn, FollowedTable } from './presets/preset.ts';
+import type { Catalog, CatalogColumn, CatalogPartition, CatalogTable } from './catalog.ts';
+import type { FollowedColumn, FollowedTable, TableName } from './presets/preset.ts';
+import { publicationProblems } from './publication-checks.ts';
+import { problem, qualified } from './source-problem.ts';
+import type { Problem, SourceNames } from './source-problem.ts';
 
-/** A reason why the stream or a load would miss something, and the remedy. */
-export interface Problem {
-  /** One line for the operator, which says what to run. */
-  readonly text: string;
-  /** The SQL that it names, with `<user>` for Headwater's role; absent if no SQL helps. */
-  readonly run?: readonly string[];
-  /** SQL that Headwater runs itself, on its own objects; undefined if an operator has to act. */
-  readonly mend?: readonly string[];
-}
-
-/** The names of the installation whose catalog it is. */
-export interface SourceNames {
-  readonly slot: string;
-  readonly publication: string;
-  /** The topic prefix, which is the name of the installation. */
-  readonly prefix: string;
-  /** The setting that tells where the tables are. */
-  readonly setting: string;
-  /** Standbys are to keep the slot. */
-  readonly slotFailover: boolean;
-}
+type StoredTable = Pick<
+  CatalogTable,
+  'kind' | 'persistence' | 'readable' | 'rowSecurity' | 'hindering' | 'replicaIdentity' | 'owned'
+>;
 
 /**
  * Returns everything that would keep changes or rows from the log, in the order of the checks. The faults that an operator must mend come
@@ -40,15 +26,11 @@ export function problemsOf(catalog: Catalog, names: SourceNames): readonly Probl
       ...tableProblems(one, table, names),
       ...columnProblems(one, table, catalog),
       ...identityProblems(one, table),
+      ...table.partitions.flatMap((partition) => partitionProblems(one, partition)),
     ]),
     ...publicationProblems(catalog, names),
   ];
   return [...found.filter(({ mend }) => !mend), ...found.filter(({ mend }) => mend)];
-}
-
-/** The comment by which an installation knows its publication. */
-export function publicationComment(prefix: string): string {
-  return `Made by Headwater, HEADWATER_TOPIC_PREFIX=${prefix}`;
 }
 
 function databaseProblems(
@@ -93,19 +75,26 @@ function tableProblems(mapping: FollowedTable, table: CatalogTable, { setting }:
     [
       kind !== undefined,
       {
-        text: `${name} (${setting}) is ${kind ?? ''}, which is not supported; name an ordinary table`,
+        text: `${name} (${setting}) is ${kind ?? ''}, which is not supported; name a table`,
       },
     ],
+    [table.partition, { text: `${name} (${setting}) is a part of a partitioned table; name that one` }],
     [
-      table.partition,
-      { text: `${name} (${setting}) is a part of a partitioned table, which is not supported` },
-    ],
-    [
-      table.children > 0,
+      table.kind === 'r' && table.children > 0,
       {
         text: `${name} has ${table.children} tables that inherit from it, whose changes come under their own names; run ALTER TABLE <child> NO INHERIT ${sql} for each`,
       },
     ],
+    [table.persistence === 't', { text: `${name} is a temporary table` }],
+  ];
+  return [...checks.flatMap(([holds, found]) => (holds ? [found] : [])), ...storageProblems(mapping, table)];
+}
+
+/** Checks a table and a partition alike: a load reads each partition, and the log has its changes. */
+function storageProblems(of: TableName, table: StoredTable): Problem[] {
+  const name = `${of.schema}.${of.table}`;
+  const sql = qualified(of);
+  const checks: [boolean, Problem][] = [
     [
       table.persistence === 'u',
       problem(
@@ -113,7 +102,6 @@ function tableProblems(mapping: FollowedTable, table: CatalogTable, { setting }:
         `ALTER TABLE ${sql} SET LOGGED`,
       ),
     ],
-    [table.persistence === 't', { text: `${name} is a temporary table` }],
     [
       !table.readable,
       problem(`the user of HEADWATER_SOURCE_URL may not read ${name}`, `GRANT SELECT ON ${sql} TO <user>`),
@@ -129,8 +117,18 @@ function tableProblems(mapping: FollowedTable, table: CatalogTable, { setting }:
   return checks.flatMap(([holds, found]) => (holds ? [found] : []));
 }
 
+/** A partition has a replica identity of its own, and a new one does not take that of its table. */
+function partitionProblems(of: FollowedTable, partition: CatalogPartition): Problem[] {
+  if (partition.kind === 'f')
+    return [
+      {
+        text: `partition ${partition.schema}.${partition.table} of ${of.schema}.${of.table} is a foreign table, whose changes are not in the write-ahead log; detach it`,
+      },
+    ];
+  return [...storageProblems(partition, partition), ...identityProblems(partition, partition)];
+}
+
 const KINDS: Readonly<Record<string, string>> = {
-  p: 'partitioned',
   v: 'a view',
   m: 'a materialized view',
   f: 'a foreign table',
@@ -150,7 +148,10 @@ function columnProblems(mapping: FollowedTable, table: CatalogTable, { version }
       text: `${name} has the virtual generated column ${virtual.name}; with REPLICA IDENTITY FULL, PostgreSQL would refuse every UPDATE and DELETE; make it STORED or drop it`,
     });
   const { key } = mapping;
-  if (table.kind === 'r' && !table.keys.some((columns) => columns.every((column) => key.includes(column))))
+  if (
+    /[rp]/.test(table.kind) &&
+    !table.keys.some((columns) => columns.every((column) => key.includes(column)))
+  )
     found.push(
       problem(
         `${name} has no unique key on (${key.join(', ')}), so two rows may be one resource`,
@@ -184,7 +185,7 @@ function generatedProblems(mapping: FollowedTable, column: CatalogColumn, versio
 }
 
 /** Without FULL an update that leaves a large body as it was arrives without the body, and a delete without what it deleted. */
-function identityProblems(mapping: FollowedTable, table: CatalogTable): Problem[] {
+function identityProblems(mapping: TableName, table: StoredTable): Problem[] {
   const name = `${mapping.schema}.${mapping.table}`;
   const hindering = table.hindering[0];
   if (hindering) {
@@ -195,76 +196,9 @@ function identityProblems(mapping: FollowedTable, table: CatalogTable): Problem[
       },
     ];
   }
-  if (table.replicaIdentity === 'f' || table.kind !== 'r') return [];
+  if (table.replicaIdentity === 'f' || !/[rp]/.test(table.kind)) return [];
   const sql = `ALTER TABLE ${qualified(mapping)} REPLICA IDENTITY FULL`;
   const found = problem(`${name} has no REPLICA IDENTITY FULL`, sql);
   // The lock waits for every running statement on the table, and everything after it waits for the lock.
   return [table.owned ? { ...found, mend: [`SET lock_timeout = '2s'`, sql, `RESET lock_timeout`] } : found];
-}
-
-function publicationProblems(
-  { publication, tables, followed, version }: Catalog,
-  { publication: name, prefix }: SourceNames,
-): Problem[] {
-  const quoted = pg.escapeIdentifier(name);
-  const generated =
-    version >= 180_000 && tables.some((table) => table?.columns.some((c) => c.generated === 's'));
-  if (!publication) {
-    const list = followed.map(qualified).join(', ');
-    const create = `CREATE PUBLICATION ${quoted} FOR TABLE ${list}${generated ? ' WITH (publish_generated_columns = stored)' : ''}`;
-    const comment = `COMMENT ON PUBLICATION ${quoted} IS ${pg.escapeLiteral(publicationComment(prefix))}`;
-    return [{ ...problem(`there is no publication ${name}`, create), mend: [create, comment] }];
-  }
-  const owner = /^Made by Headwater, HEADWATER_TOPIC_PREFIX=(.+)$/.exec(publication.comment ?? '')?.[1];
-  if (owner !== undefined && owner !== prefix)
-    return [
-      {
-        text: `publication ${name} belongs to the Headwater of HEADWATER_TOPIC_PREFIX=${owner}; choose another HEADWATER_PUBLICATION`,
-      },
-    ];
-  const ours = owner === prefix && publication.owned;
-  const found = (text: string, ...sql: readonly string[]): Problem => ({
-    ...problem(text, sql.join('; ')),
-    run: sql,
-    ...(ours && { mend: sql }),
-  });
-  const problems: Problem[] = [];
-  if (!publication.insert || !publication.update || !publication.delete || !publication.truncate)
-    problems.push(
-      found(
-        `publication ${name} does not publish every insert, update, delete and truncate`,
-        `ALTER PUBLICATION ${quoted} SET (publish = 'insert, update, delete, truncate')`,
-      ),
-    );
-  if (generated && publication.generated !== 's')
-    problems.push(
-      found(
-        `publication ${name} leaves out generated columns`,
-        `ALTER PUBLICATION ${quoted} SET (publish_generated_columns = stored)`,
-      ),
-    );
-  for (const [i, one] of followed.entries()) {
-    const table = tables[i];
-    if (!table) continue;
-    const add = `ALTER PUBLICATION ${quoted} ADD TABLE ${qualified(one)}`;
-    const { membership } = table;
-    if (!membership) problems.push(found(`publication ${name} lacks ${one.schema}.${one.table}`, add));
-    else if (membership.filtered || membership.columnList)
-      problems.push(
-        found(
-          `publication ${name} publishes only some ${membership.filtered ? 'rows' : 'columns'} of ${one.schema}.${one.table}`,
-          `ALTER PUBLICATION ${quoted} DROP TABLE ${qualified(one)}`,
-          add,
-        ),
-      );
-  }
-  return problems;
-}
-
-function problem(text: string, sql: string, more = ''): Problem {
-  return { text: `${text}; run ${sql}${more === '' ? '' : ` ${more}`}`, run: [sql] };
-}
-
-export function qualified({ schema, table }: Pick<FollowedTable, 'schema' | 'table'>): string {
-  return `${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}`;
 }

@@ -1,7 +1,7 @@
 import type pg from 'pg';
 import type { Catalog } from './catalog.ts';
 import type { Preset } from './presets/preset.ts';
-import type { Problem } from './source-checks.ts';
+import type { Problem } from './source-problem.ts';
 import { lookupOver } from './source-lookup.ts';
 import { preparationSql } from './source-sql.ts';
 

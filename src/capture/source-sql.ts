@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { Catalog } from './catalog.ts';
-import { qualified } from './source-checks.ts';
-import type { Problem } from './source-checks.ts';
+import { qualified } from './source-problem.ts';
+import type { Problem } from './source-problem.ts';
 
 /** The role that Headwater logs in as. */
 export interface SourceRole {
@@ -21,7 +21,8 @@ export function preparationSql(
   { role, exists, alsoReads }: SourceRole,
 ): string[] {
   const user = pg.escapeIdentifier(role);
-  const read = [...followed, ...alsoReads];
+  const partitions = tables.flatMap((table) => table?.partitions ?? []);
+  const read = [...followed, ...partitions, ...alsoReads];
   const schemas = [...new Set(read.map(({ schema }) => pg.escapeIdentifier(schema)))];
   return [
     exists
@@ -30,7 +31,9 @@ export function preparationSql(
     `GRANT CONNECT, CREATE ON DATABASE ${pg.escapeIdentifier(database)} TO ${user}`,
     `GRANT USAGE ON SCHEMA ${schemas.join(', ')} TO ${user}`,
     `GRANT SELECT ON ${read.map(qualified).join(', ')} TO ${user}`,
-    ...(tables.some((table) => table?.hasPolicies) ? [`ALTER ROLE ${user} BYPASSRLS`] : []),
+    ...([...tables, ...partitions].some((table) => table?.hasPolicies)
+      ? [`ALTER ROLE ${user} BYPASSRLS`]
+      : []),
     `SET lock_timeout = '2s'`, // everything after a lock that waits would wait for it
     ...problems.flatMap(({ run = [] }) => run).filter((sql) => !/<user>/.test(sql)),
   ];

@@ -12,7 +12,7 @@ import { findTables, readCatalog } from './catalog.ts';
 import type { Catalog } from './catalog.ts';
 import { coverageOf, lostTable } from './coverage.ts';
 import { problemsOf } from './source-checks.ts';
-import type { Problem, SourceNames } from './source-checks.ts';
+import type { Problem, SourceNames } from './source-problem.ts';
 import type { Preset } from './presets/preset.ts';
 import { wrongAnswers } from './source-report.ts';
 import { parseHistory } from './timeline.ts';

@@ -47,6 +47,8 @@ export class TransactionReceiver {
   readonly #start: Lsn;
   /** Followed tables by object id. */
   readonly #tables = new Map<number, FollowedTable>();
+  /** The partitioned table that was described last, if nothing was since. */
+  #partitioned: number | undefined;
   #requests: RequestMessage[] = [];
   /** Why messages of this transaction are no requests. */
   #refused: string[] = [];
@@ -67,8 +69,9 @@ export class TransactionReceiver {
   }
 
   async receive(message: WalMessage, signal: AbortSignal): Promise<void> {
-    if (message.kind === 'begin') return this.#begin(message, signal);
     if (message.kind === 'relation') return this.#describe(message.relation);
+    this.#partitioned = undefined;
+    if (message.kind === 'begin') return this.#begin(message, signal);
     if (message.kind === 'commit') return this.#end(message.endLsn);
     if (this.#transaction.skip) return;
     switch (message.kind) {
@@ -105,12 +108,29 @@ export class TransactionReceiver {
     const named = watch.followed.some((one) => one.schema === schema && one.table === table);
     if (!followed && named)
       await this.#giveUp(`${schema}.${table} in the stream is another table than the one followed`);
+    const above = this.#partitioned;
+    this.#partitioned = watch.partitionsOf(oid) && oid;
+    if (above !== undefined) await this.#checkPartition(relation, above);
     this.#tables.delete(oid);
     if (!followed) return;
     const gap = gapOf(relation, followed);
     if (gap !== undefined) await this.#giveUp(gap);
     fold.describe(relation, followed);
     this.#tables.set(oid, followed);
+  }
+
+  /**
+   * Before the first change of a partition, PostgreSQL describes the partitioned table and then the partition. A partition that is not
+   * known has come since the last check. It may hold rows already, and may go before the next check.
+   */
+  async #checkPartition(relation: Relation, above: number): Promise<void> {
+    const { watch } = this.#parts;
+    const of = watch.tableOf(above);
+    const name = `${relation.schema}.${relation.table}`;
+    if (!watch.partitionsOf(above)?.some(({ oid }) => oid === relation.oid))
+      await this.#giveUp(`partition ${name} of ${of?.schema ?? ''}.${of?.table ?? ''} is new`);
+    if (!relation.fullIdentity)
+      await this.#giveUp(`a change of ${name} was written without REPLICA IDENTITY FULL`);
   }
 
   /** The stream lacks changes, and no other place has them. Only a reload is exact. */

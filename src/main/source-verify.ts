@@ -79,7 +79,7 @@ async function sampleOf(source: Source, maxBytes: number, size: number): Promise
     const catalog = await source.catalogOver(client);
     source.requireTables(catalog);
     for (const query of source.preset.loads(catalog.followed)) {
-      for await (const rows of copyRows(client, query)) {
+      for await (const rows of copyRows(client, { ...query, sql: query.sql(query.from) })) {
         for (const row of rows.filter(({ deleted }) => !deleted)) {
           const of = sampled.get(row.type) ?? { count: 0, samples: [] };
           sampled.set(row.type, of);

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import pg from 'pg';
 import { copyRows } from '../../src/capture/copy-rows.ts';
 import { dividedQueries, merged } from '../../src/capture/load-ranges.ts';
+import { partitionsOf } from '../../src/capture/catalog.ts';
+import { Source } from '../../src/capture/source.ts';
 import { presetOf } from '../../src/capture/presets/presets.ts';
 import { uniqueIdentifier } from '../support/names.ts';
 import { sharedStack } from '../support/stack.ts';
@@ -47,6 +49,44 @@ describe('a load over several connections', function () {
       assert.equal(new Set(ids).size, ids.length);
     });
   }
+});
+
+describe('a load of a partitioned table', function () {
+  const schema = uniqueIdentifier('leaves');
+  const table = `${schema}.resource`;
+  const preset = presetOf({ table });
+
+  it('reads each partition by a query of its own, every row once', async () => {
+    const source = new Source({
+      url: sharedStack().postgresUrl,
+      slot: schema,
+      publication: schema,
+      prefix: 'hw',
+      preset,
+    });
+    const client = await source.readingSession();
+    try {
+      await client.query(`CREATE SCHEMA ${schema};
+        CREATE TABLE ${table} (type text, id text, version bigint, last_updated timestamptz, body text, deleted boolean) PARTITION BY HASH (id);
+        CREATE TABLE ${schema}.one PARTITION OF ${table} FOR VALUES WITH (MODULUS 2, REMAINDER 0) PARTITION BY LIST (type);
+        CREATE TABLE ${schema}.part PARTITION OF ${schema}.one DEFAULT;
+        CREATE TABLE ${schema}.two PARTITION OF ${table} FOR VALUES WITH (MODULUS 2, REMAINDER 1);
+        INSERT INTO ${table} SELECT 'Patient', 'p' || n, 1, now(), '{}', n % 10 = 0 FROM generate_series(1, 1000) n`);
+      const catalog = await source.catalogOver(client);
+      const ids: string[] = [];
+      for (const query of preset.loads(catalog.followed)) {
+        const parts = await dividedQueries(client, query, 4, partitionsOf(catalog, query.from));
+        assert.equal(parts.length, 2);
+        for (const part of parts)
+          for await (const rows of copyRows(client, part)) ids.push(...rows.map(({ id }) => id));
+      }
+      assert.equal(ids.length, 900);
+      assert.equal(new Set(ids).size, 900);
+    } finally {
+      await client.query(`DROP SCHEMA ${schema} CASCADE`);
+      await client.end();
+    }
+  });
 });
 
 describe('merged sources', () => {

@@ -53,7 +53,7 @@ describe('a source of preset medplum', function () {
       'SELECT tablename FROM pg_publication_tables WHERE pubname = $1',
       [name],
     );
-    for (const { sql } of preset.loads(followed)) await client.query(sql);
+    for (const { sql, from } of preset.loads(followed)) await client.query(sql(from));
     const took = performance.now() - started;
 
     const expected = [...RESOURCE_TYPES].sort();
@@ -84,8 +84,9 @@ describe('a source of preset medplum', function () {
     const { followed } = await source([one]).prepare();
     const patients = source([one])
       .preset.loads(followed)
-      .find(({ sql }) => sql.includes('"Patient"'));
-    const { rows } = await client.query<{ id: string }>(patients?.sql ?? '');
+      .find(({ from }) => from.table === 'Patient');
+    assert.ok(patients);
+    const { rows } = await client.query<{ id: string }>(patients.sql(patients.from));
     assert.deepEqual(
       rows.map(({ id }) => id),
       [one.replace('0-4000', '1-4000')],

@@ -32,6 +32,12 @@ describe('a source', function () {
 
   after(() => client.end());
 
+  const partitioned = `CREATE TABLE ${table} (${COLUMNS}, ${KEY}) PARTITION BY LIST (type);
+    CREATE TABLE ${child} PARTITION OF ${table} DEFAULT;
+    CREATE TABLE ${name}.patient PARTITION OF ${table} FOR VALUES IN ('Patient') PARTITION BY HASH (id);
+    CREATE TABLE ${name}.patient_1 PARTITION OF ${name}.patient FOR VALUES WITH (MODULUS 1, REMAINDER 0);
+    INSERT INTO ${table} SELECT 'Patient', n, 1, now(), '{}', false FROM generate_series(1, 10) n`;
+
   const source = (prefix = 'hw', of = table): Source =>
     new Source({
       url: sharedStack().postgresUrl,
@@ -53,12 +59,45 @@ describe('a source', function () {
     assert.deepEqual(rows, [{ relreplident: 'f', pubname: name }]);
   });
 
+  it('that is partitioned is published under its own name, with whole old rows of every partition', async () => {
+    await client.query(partitioned);
+    await prepare();
+    await client.query(`CREATE TABLE ${name}.later PARTITION OF ${table} FOR VALUES IN ('Condition')`);
+    await prepare();
+    const { rows } = await client.query<{ relname: string }>(
+      `SELECT relname FROM pg_class WHERE relnamespace = $1::regnamespace AND relkind IN ('r', 'p') AND relreplident = 'f' ORDER BY 1`,
+      [name],
+    );
+    assert.deepEqual(
+      rows.map(({ relname }) => relname),
+      ['child', 'later', 'patient_1', 'resource'],
+    );
+    const published = await client.query('SELECT tablename FROM pg_publication_tables WHERE pubname = $1', [
+      name,
+    ]);
+    assert.deepEqual(published.rows, [{ tablename: 'resource' }]);
+  });
+
   it('that is not there is waited for', async () => {
     await assert.rejects(prepare(), { code: 'unavailable', message: new RegExp(`no table ${table}`) });
   });
 
   const refused: readonly [title: string, sql: string, line: RegExp][] = [
-    ['partitioned', `CREATE TABLE ${table} (${COLUMNS}) PARTITION BY LIST (type)`, /is partitioned/],
+    [
+      'partitioned, and unique within each partition only',
+      `CREATE TABLE ${table} (${COLUMNS}) PARTITION BY LIST (type); CREATE TABLE ${child} PARTITION OF ${table} (${KEY}) DEFAULT`,
+      /no unique key on \(type, id\)/,
+    ],
+    [
+      'partitioned, with a partition that is UNLOGGED',
+      `CREATE TABLE ${table} (${COLUMNS}, ${KEY}) PARTITION BY LIST (type); CREATE UNLOGGED TABLE ${child} PARTITION OF ${table} DEFAULT`,
+      /child is UNLOGGED.*SET LOGGED/,
+    ],
+    [
+      'partitioned, in a publication that others made which names the partitions',
+      `CREATE TABLE ${table} (${COLUMNS}, ${KEY}) PARTITION BY LIST (type); ALTER TABLE ${table} REPLICA IDENTITY FULL; CREATE PUBLICATION ${name} FOR TABLE ${table}`,
+      /own names; run ALTER PUBLICATION .* SET \(publish_via_partition_root = true\)/,
+    ],
     [
       'a partition',
       `CREATE TABLE ${child} (${COLUMNS}) PARTITION BY LIST (type); CREATE TABLE ${table} PARTITION OF ${child} (${KEY}) DEFAULT`,
@@ -292,8 +331,34 @@ describe('a source', function () {
       });
     }
 
-    async function gapAfter(sql: string): Promise<string | undefined> {
-      await client.query(`CREATE TABLE ${table} (${COLUMNS}, ${KEY})`);
+    const partitions: readonly [title: string, sql: string, subject: RegExp | undefined][] = [
+      [
+        'a partition that is made',
+        `CREATE TABLE ${name}.b PARTITION OF ${table} FOR VALUES IN ('B')`,
+        /\.b of/,
+      ],
+      ['a partition that is emptied', `TRUNCATE ${name}.patient_1`, /patient_1 of/],
+      ['a partition that goes', `DROP TABLE ${name}.patient_1`, /patient_1 of/],
+      [
+        'partitions that are away for a while',
+        `ALTER TABLE ${table} DETACH PARTITION ${name}.patient; ALTER TABLE ${table} ATTACH PARTITION ${name}.patient FOR VALUES IN ('Patient')`,
+        /patient_1 of/,
+      ],
+      ['an index on a partition', `CREATE INDEX ON ${name}.patient_1 (version); ANALYZE ${table}`, undefined],
+    ];
+    for (const [title, sql, subject] of partitions) {
+      it(`${subject ? 'shows' : 'is not shaken by'} ${title}`, async () => {
+        const gap = await gapAfter(sql, partitioned);
+        if (subject) assert.match(gap ?? '', subject);
+        else assert.equal(gap, undefined);
+      });
+    }
+
+    async function gapAfter(
+      sql: string,
+      setUp = `CREATE TABLE ${table} (${COLUMNS}, ${KEY})`,
+    ): Promise<string | undefined> {
+      await client.query(setUp);
       const proved = source().coverageOf(await prepare());
       for (const statement of sql.split(';')) await client.query(statement);
       return coverageGap(proved, source().coverageOf(await source().catalog()));

@@ -60,12 +60,17 @@ export interface FoundTable {
   readonly columns: readonly { readonly name: string; readonly type: string }[];
 }
 
+export interface TableName {
+  readonly schema: string;
+  readonly table: string;
+}
+
 /** A query of the first load. It returns type, id, version, lastUpdated, body, then the extra columns, all as text. */
 export interface LoadQuery {
   /** The table whose rows it returns; others are joined to it. */
-  readonly from: { readonly schema: string; readonly table: string };
-  /** Ends with the conditions of a WHERE clause. */
-  readonly sql: string;
+  readonly from: TableName;
+  /** Returns the query over the table, or over a partition of it. It ends with the conditions of a WHERE clause. */
+  readonly sql: (from: TableName) => string;
   /** In `sql`, the place of a row of `from`: its ctid. */
   readonly place: string;
   readonly extra: readonly string[];

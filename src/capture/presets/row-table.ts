@@ -68,12 +68,12 @@ export function loadQuery(mapping: TableMapping, follows: TypeChoice): LoadQuery
     ...(deleted === null ? [] : [`${pg.escapeIdentifier(deleted)} IS NOT TRUE`]),
     ...where.map(({ column: name, value }) => `${column(name)} = ${pg.escapeLiteral(value)}`),
   ];
-  const from = `${pg.escapeIdentifier(mapping.schema)}.${pg.escapeIdentifier(mapping.table)}`;
   const live = ` WHERE ${conditions.length > 0 ? conditions.join(' AND ') : 'true'}`;
   return {
     from: { schema: mapping.schema, table: mapping.table },
     place: 'ctid',
-    sql: `SELECT ${columns.join(', ')} FROM ${from}${live}`,
+    sql: ({ schema, table }) =>
+      `SELECT ${columns.join(', ')} FROM ${pg.escapeIdentifier(schema)}.${pg.escapeIdentifier(table)}${live}`,
     extra: extra.map(({ name }) => name),
     read: (loaded: LoadedColumns): SourceRow => ({
       ...loaded,

@@ -54,7 +54,7 @@ describe('preset columns', () => {
     const preset = presetOf(settings({ tenants: ["o'ne"] }));
     const [query] = preset.loads(preset.tables([]));
     assert.equal(
-      query?.sql,
+      query?.sql(query.from),
       `SELECT "kind"::text, "fhir_id"::text, "v"::text, "at"::text, "doc"::text FROM "s"."r" WHERE "gone" IS NOT TRUE AND "t"::text = 'o''ne'`,
     );
   });

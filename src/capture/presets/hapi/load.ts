@@ -29,11 +29,13 @@ export function hapiLoad(
   return {
     from: { schema, table: 'hfj_resource' },
     place: 'r.ctid',
-    sql: `SELECT r.res_type::text, rtrim(r.fhir_id)::text, r.res_ver::text, r.res_updated::text, v.res_text_vc::text,
+    sql: (
+      from,
+    ) => `SELECT r.res_type::text, rtrim(r.fhir_id)::text, r.res_ver::text, r.res_updated::text, v.res_text_vc::text,
       r.partition_id::text, v.res_encoding::text,
       CASE WHEN v.res_text IS NOT NULL THEN encode(lo_get(v.res_text), 'base64') END,
       v.source_uri::text, v.request_id::text, ${tags}
-      FROM ${of}.hfj_resource r LEFT JOIN ${of}.hfj_res_ver v ON v.res_id = r.res_id AND v.res_ver = r.res_ver
+      FROM ${pg.escapeIdentifier(from.schema)}.${pg.escapeIdentifier(from.table)} r LEFT JOIN ${of}.hfj_res_ver v ON v.res_id = r.res_id AND v.res_ver = r.res_ver
       WHERE r.res_deleted_at IS NULL${where}`,
     extra: EXTRA,
     read: (loaded) => loadedRow(loaded, reading, hasTags),

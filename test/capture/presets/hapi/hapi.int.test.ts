@@ -59,7 +59,7 @@ describe('preset hapi on the tables of a HAPI server', function () {
   async function loaded(of = preset): Promise<Map<string, unknown>> {
     const [load] = of.loads(of.tables([]));
     assert.ok(load);
-    const rows = await lookupOver(database.client)(load.sql, []);
+    const rows = await lookupOver(database.client)(load.sql(load.from), []);
     return new Map(
       rows.map(([type, id, version, updated, body, ...extra]) => {
         const row = load.read({
