@@ -6,8 +6,8 @@ export interface TopicSettings {
   readonly resourcePartitions: number;
   /** Copies of every partition when a topic is created; of an existing one those it has. */
   readonly replicationFactor: number;
-  /** Hours an export may take at most. A version that a cut points at must not be compacted away earlier. */
-  readonly maxExportHours: number;
+  /** ms that a replaced version stays at least. While an older export runs, the janitor makes it longer. */
+  readonly compactionLagMs: number;
   /** Bytes of the largest resource that is captured. */
   readonly maxResourceBytes?: number;
   /** Hours that the events of a job are needed, from its first event on; without it they stay. */

@@ -1,7 +1,7 @@
 import type { AvroSchema } from './avro-schema.ts';
 import type { TopicDeclaration } from './declaration.ts';
 import { durable } from './durability.ts';
-import { days, hours, MEBIBYTE } from './durations.ts';
+import { MEBIBYTE } from './durations.ts';
 import { lsnSchema, NAMESPACE } from './records.ts';
 
 /** The order of the fields is relied on: metadata first, the body last, so that a reader need not go through it. */
@@ -59,15 +59,18 @@ export const resources: TopicDeclaration = {
   config: (settings, type) => ({
     ...durable(settings, 'of the source'),
     'cleanup.policy': 'compact',
-    'min.compaction.lag.ms': type === 'Group' ? FOR_EVER : hours(settings.maxExportHours),
+    'min.compaction.lag.ms': type === 'Group' ? FOR_EVER : String(settings.compactionLagMs),
     'max.message.bytes': String(Math.max(LEAST_BODY, settings.maxResourceBytes ?? 0) + BESIDE_BODY),
-    'segment.bytes': String(256 * MEBIBYTE),
-    'segment.ms': days(1),
+    // A segment is cleaned when it is full or old, and when a tenth of what is cleaned would go.
+    'segment.bytes': String(64 * MEBIBYTE),
+    'segment.ms': String(Math.max(1_000, Math.round(settings.compactionLagMs / 2))),
+    'min.cleanable.dirty.ratio': '0.1',
   }),
   writers: ['capture'],
   readers: ['worker', 'capture'],
   why: `Every committed version of every resource, one topic a type so that _type reads only what it returns. Compacted to the
-newest version, but not before the longest export is over: the version a cut points at must outlive every export of that cut.
+newest version, but not while an export may need an older one: the version a cut points at must outlive every export of that cut. So a
+replaced version stays for min.compaction.lag.ms, which janitors make longer while an older export is unfinished.
 Of a Group every version is kept: who was a member at an earlier export decides what a later one owes its client.
 A delete is a value and stays; there are no tombstones. Record timestamps are stamps of the source's commits, by which an
 instant is found, so the broker must take them whatever its own clock says. segment.ms bounds how long the active segment,

@@ -110,7 +110,10 @@ export class Capture implements Service {
     const at = { mode, lsn: stored && formatLsn(stored.lsn) };
     logger.info(at, `capture starts: ${mode}${mode === 'stream' ? '' : `, since ${reason}`}`);
     const origin = { systemId: catalog.systemId, timeline: timelines.current, coverage };
-    if (mode === 'stream' && stored) return { ...stored, ...origin };
+    if (mode === 'stream' && stored) {
+      await requests.reloads.none();
+      return { ...stored, ...origin };
+    }
     const how = { mode: mode === 'stream' ? 'reload' : mode, stored, origin } as const;
     return load({ source, destination, requests, rows, connections, newId, logger, onLoad }, how, signal);
   }

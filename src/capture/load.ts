@@ -72,6 +72,8 @@ export async function load(options: LoadOptions, start: LoadStart, signal: Abort
   const { mode, stored, origin } = start;
   const slotName = source.slot;
   const pending = { ...EMPTY_POSITION, ...stored, ...origin, slot: slotName, lsn: lsn(0n), pending: mode };
+  const { reloads } = options.requests;
+  if (mode === 'reload') await reloads.began();
   await storePosition(destination, pending);
   await source.dropSlot();
   if (mode === 'first-load') await destination.resources.topics.deleteAll();
@@ -84,7 +86,9 @@ export async function load(options: LoadOptions, start: LoadStart, signal: Abort
       const snapshot = { client, clients, lsn: slot.consistentPoint };
       const loaded = await loadAt(snapshot, options, start, signal);
       const position = { ...EMPTY_POSITION, ...origin, ...loaded, slot: slotName };
+      if (mode === 'reload') await reloads.ends();
       await storePosition(destination, position);
+      await reloads.none();
       return position;
     } finally {
       await Promise.all(clients.map((one) => one.end()));

@@ -14,6 +14,8 @@ export interface Requests {
   readonly seal: RequestSeal;
   /** Gets the messages that are refused. */
   readonly audit: { record(entry: AuditEntry): Promise<void> };
+  /** The reload under way, during which the log must keep the versions from before it. */
+  readonly reloads: { began(): Promise<void>; ends(): Promise<void>; none(): Promise<void> };
   readonly topic: string;
   readonly encode: (command: Command) => Buffer;
   /** The longest that an export may take. An older request has ended. */

@@ -294,6 +294,12 @@ export const TABLE = {
     'Folders (on a disk), buckets or containers that a client may choose from by _container.',
     { default: '' },
   ),
+  compactionLagMs: setting(
+    'COMPACTION_LAG',
+    duration('minutes'),
+    'How long the log keeps replaced versions; longer while an older export is unfinished.',
+    { default: '1440' },
+  ),
   retentionMs: setting(
     'RETENTION',
     duration('hours'),
@@ -399,7 +405,7 @@ export const TABLE = {
   maxExportMs: setting(
     'MAX_EXPORT',
     atMost(duration('hours'), 96 * 3_600_000, 'at most 96: the log forgets commands and tasks after 120'),
-    'Longest an export may take; the log keeps old versions as long.',
+    'Longest an export may take.',
     {
       default: '24',
     },

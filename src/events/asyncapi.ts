@@ -104,7 +104,7 @@ function headersOf(kind: string): object {
 /** Returns the part of the configuration of the topic that subscribers need. */
 function topicConfiguration(): object {
   // The configuration of this topic depends on none of the settings.
-  const config = exportEvents.config({ resourcePartitions: 1, replicationFactor: 1, maxExportHours: 1 });
+  const config = exportEvents.config({ resourcePartitions: 1, replicationFactor: 1, compactionLagMs: 0 });
   return {
     'cleanup.policy': [config['cleanup.policy']],
     'retention.ms': Number(config['retention.ms']),

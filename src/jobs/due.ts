@@ -56,6 +56,16 @@ export async function overdueRequests(pool: Pool, t: JobTables, acceptedBefore: 
   return rows;
 }
 
+/** Ids of all unfinished jobs that were accepted before the time. */
+export async function unfinishedBefore(pool: Pool, t: JobTables, acceptedBefore: number): Promise<string[]> {
+  const { rows } = await asking(() =>
+    pool.query<{ id: string }>(`SELECT job_id AS id FROM ${t.unfinished} WHERE accepted_at < $1`, [
+      acceptedBefore,
+    ]),
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** Ids of jobs that ended before the time and still have files. */
 export async function expiredJobs(pool: Pool, t: JobTables, endedBefore: number): Promise<string[]> {
   const { rows } = await asking(() =>

@@ -13,9 +13,12 @@ import {
   overdueJobs,
   overdueRequests,
   parseFolder,
+  unfinishedBefore,
 } from './due.ts';
 import type { Overdue } from './due.ts';
 import type { Audit } from './audit-trail.ts';
+import { CompactionLag } from './compaction-lag.ts';
+import type { CompactionLags } from './compaction-lag.ts';
 import { CompletedFolders } from './completed-folders.ts';
 import type { CompletedFoldersOptions } from './completed-folders.ts';
 import { FolderSweep } from './folder-sweep.ts';
@@ -29,6 +32,8 @@ import { unseenJobs } from './unseen-jobs.ts';
 export interface JobTimes {
   /** Longest time that a planned job may be without progress. */
   readonly deadlineMs: number;
+  /** The setting HEADWATER_COMPACTION_LAG. */
+  readonly compactionLagMs: number;
   /** Longest time from the request to the end, including the wait for a plan. */
   readonly maxExportMs: number;
   /** Time between the end of a job and the removal of its files. */
@@ -41,6 +46,8 @@ export interface JanitorPace {
   readonly roundMs: number;
   /** Between two sweeps of one folder. */
   readonly sweepMs: number;
+  /** Between two looks at the compaction lag of the log while an old export is unfinished; 30 times as much otherwise. */
+  readonly lagMs: number;
   /** Between two looks at every folder of the store. */
   readonly inventoryMs: number;
 }
@@ -59,6 +66,7 @@ export interface JanitorOptions {
   readonly times: JobTimes;
   readonly outage: Outage;
   readonly audit: Audit;
+  readonly lags: CompactionLags;
   readonly logger: Logger;
   readonly health: HealthReporter;
   readonly pace?: JanitorPace;
@@ -68,10 +76,10 @@ export interface JanitorOptions {
 
 const HOUR = 3_600_000;
 const PAGE = 500;
-const PACE: JanitorPace = { roundMs: 2_000, sweepMs: 30_000, inventoryMs: 600_000 };
+const PACE: JanitorPace = { roundMs: 2_000, sweepMs: 30_000, lagMs: 10_000, inventoryMs: 600_000 };
 
 /**
- * Fails overdue jobs, expires old jobs, marks the folders of completed jobs and removes files that no job needs. All of it may be repeated, so several janitors may run, and a crash costs one round. The store (or its prefix) must belong to
+ * Fails overdue jobs, expires old jobs, keeps the versions that unfinished ones need, marks the folders of completed jobs and removes files that no job needs. All of it may be repeated, so several janitors may run, and a crash costs one round. The store (or its prefix) must belong to
  * this Headwater alone: folders without a job are removed after a day.
  */
 export class Janitor implements Service {
@@ -81,6 +89,7 @@ export class Janitor implements Service {
   readonly #sweep: FolderSweep;
   readonly #ends: JobEnds;
   readonly #completed: CompletedFolders;
+  readonly #lag: CompactionLag;
   #lastInventory = -Infinity;
 
   constructor(options: JanitorOptions) {
@@ -93,6 +102,7 @@ export class Janitor implements Service {
     };
     this.#sweep = new FolderSweep({ store, logger, delayMs: pace.sweepMs, onRemoval });
     this.#completed = new CompletedFolders(options);
+    this.#lag = new CompactionLag({ ...options, lagMs: options.times.compactionLagMs, lookMs: pace.lagMs });
     this.#ends = new JobEnds({ publisher, statusTopic: topics.status, codec, logger });
   }
 
@@ -114,6 +124,7 @@ export class Janitor implements Service {
     const { pool, tables, reader, topics, outage } = this.#options;
     await reader.ends(topics.status); // notices an outage of Kafka even if no job is overdue
     outage.answered(now);
+    await this.#lag.keep(now, (acceptedBefore) => this.#failCompacted(now, acceptedBefore));
     await this.#failOverdue(now, signal);
     await this.#expire(now);
     await this.#completed.run(signal);
@@ -147,6 +158,15 @@ export class Janitor implements Service {
           return { kind: 'ExportFailed', jobId, at: now, code: reason, message };
         }),
     );
+  }
+
+  /** Fails the exports that were accepted before the time. Unlike an overdue export, none of them may go on. */
+  async #failCompacted(now: number, acceptedBefore: number): Promise<void> {
+    const { pool, tables } = this.#options;
+    const message =
+      'The log may no longer hold versions that this export needs, because no janitor ran for a while; ask for it again.';
+    for (const jobId of await unfinishedBefore(pool, tables, acceptedBefore))
+      await this.#ends.append([{ kind: 'ExportFailed', jobId, at: now, code: 'gone', message }]);
   }
 
   async #expire(now: number): Promise<void> {

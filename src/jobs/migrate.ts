@@ -160,6 +160,11 @@ CREATE TABLE IF NOT EXISTS ${t.usedAssertion} (
 );
 CREATE INDEX IF NOT EXISTS used_assertion_by_time ON ${t.usedAssertion} (dead_at);
 
+CREATE TABLE IF NOT EXISTS ${t.reload} (
+  one           boolean PRIMARY KEY DEFAULT true CHECK (one),
+  since         bigint NOT NULL
+);
+
 ALTER TABLE ${t.request} ADD COLUMN IF NOT EXISTS asked_by jsonb;
 CREATE TABLE IF NOT EXISTS ${t.audit} (
   id            text PRIMARY KEY,

@@ -19,6 +19,7 @@ export interface JobTables {
   readonly unmarked: string;
   readonly usedAssertion: string;
   readonly audit: string;
+  readonly reload: string;
 }
 
 const DEFAULT_PREFIX = 'headwater';
@@ -62,5 +63,6 @@ export function jobTables(schema: string): JobTables {
     unmarked: table('unmarked_folder'),
     usedAssertion: table('used_assertion'),
     audit: table('audit_row'),
+    reload: table('running_reload'),
   };
 }

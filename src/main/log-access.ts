@@ -97,7 +97,7 @@ export class LogAccess {
       settings: {
         resourcePartitions: settings.resourcePartitions,
         replicationFactor: settings.replicationFactor,
-        maxExportHours: settings.maxExportMs / HOUR,
+        compactionLagMs: settings.compactionLagMs,
         maxResourceBytes: settings.maxResourceBytes,
         jobHistoryHours: (settings.maxExportMs + settings.retentionMs + settings.jobHistoryMs) / HOUR,
         auditHours: settings.auditRetentionMs / HOUR,

@@ -10,6 +10,7 @@ import type { Settings } from '../config/settings.ts';
 import { RequestSeal } from '../events/request-seal.ts';
 import { References } from '../fhir/reference.ts';
 import { Announcer } from '../jobs/announcer.ts';
+import { requireVersions, RunningReload } from '../jobs/compaction-lag.ts';
 import { Janitor } from '../jobs/janitor.ts';
 import { Outage } from '../jobs/outage.ts';
 import { Projector } from '../jobs/projector.ts';
@@ -121,7 +122,7 @@ function probes(shared: Shared): [string, Start][] {
 }
 
 async function capture(
-  { settings, log, metrics, logger, audit }: Shared,
+  { settings, log, metrics, logger, audit, pool, tables }: Shared,
   { source, problems }: { readonly source: Source; readonly problems: ProblemLog },
   health: HealthReporter,
 ): Promise<Service> {
@@ -135,6 +136,7 @@ async function capture(
       messagePrefix: settings.topicPrefix,
       seal: new RequestSeal(settings.urlSecret),
       audit,
+      reloads: new RunningReload({ pool, tables, lags: log.admin, lagMs: settings.compactionLagMs }),
       topic: log.names.commands,
       encode: (command) => codecs.control.command.encode(command),
       maxExportMs: settings.maxExportMs,
@@ -173,6 +175,8 @@ async function planner({ settings, log, logger }: Shared, health: HealthReporter
       parallelism: 2 * settings.replayThreads,
       layout: settings.fileLayout,
     },
+    requireVersions: (since) =>
+      requireVersions(log.admin, settings.compactionLagMs, { since, now: systemClock() }),
     references: new References(settings.sourceBaseUrls),
     clock: systemClock,
     logger,
@@ -218,6 +222,7 @@ async function janitor(shared: Shared, health: HealthReporter, outage: Outage): 
   return new Janitor({
     outage,
     audit,
+    lags: log.admin,
     pool,
     tables,
     store: await shared.store(),
@@ -229,6 +234,7 @@ async function janitor(shared: Shared, health: HealthReporter, outage: Outage): 
     codec: control.status,
     times: {
       deadlineMs: settings.jobDeadlineMs,
+      compactionLagMs: settings.compactionLagMs,
       maxExportMs: settings.maxExportMs,
       retentionMs: settings.retentionMs,
     },

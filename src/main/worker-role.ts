@@ -1,3 +1,5 @@
+import { requireVersions } from '../jobs/compaction-lag.ts';
+import { parseFolder } from '../jobs/due.ts';
 import { hostname } from 'node:os';
 import { systemClock } from '../base/clock.ts';
 import type { HealthReporter, Service } from '../base/service.ts';
@@ -60,6 +62,11 @@ export function worker(shared: Shared): [string, Start][] {
             key: event.jobId,
             value: control.status.encode(event),
           }),
+          requireVersions: (task) =>
+            requireVersions(log.admin, settings.compactionLagMs, {
+              since: parseFolder(task.folder)?.time ?? 0,
+              now: systemClock(),
+            }),
           disclosedRecord: (disclosed) => ({
             topic: log.names.disclosures,
             key: disclosed.jobId,

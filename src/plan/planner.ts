@@ -46,6 +46,8 @@ export interface PlannerOptions {
   readonly topics: PlannerTopics;
   readonly group: string;
   readonly settings: PlanSettings;
+  /** Throws `unavailable` unless the log has kept every version since a time (ms since 1970). */
+  readonly requireVersions: (since: number) => Promise<void>;
   readonly references: References;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -91,7 +93,9 @@ export class Planner implements Service {
     }
     let found: Findings;
     try {
+      await this.#options.requireVersions(command.cut.time);
       found = await this.#find(command, signal);
+      await this.#options.requireVersions(command.cut.time);
     } catch (error) {
       if (!(error instanceof HeadwaterError) || !THE_CLIENTS.has(error.code)) throw error;
       logger.info({ ...at, code: error.code }, 'export refused');

@@ -38,6 +38,8 @@ export interface WorkerOptions {
   readonly decodeTask: (value: Buffer) => Promise<Task> | Task;
   /** Progress has a topic of its own. */
   readonly statusRecord: (event: StatusEvent) => NewRecord;
+  /** Throws `unavailable` unless the log has kept every version since the cut of the task. */
+  readonly requireVersions: (task: Task) => Promise<void>;
   readonly disclosedRecord: (disclosed: Disclosed) => NewRecord;
   readonly metrics: WorkerMetrics;
   readonly clock: Clock;
@@ -84,13 +86,16 @@ export class Worker implements Service {
   }
 
   async #handle(record: QueuedRecord, signal: AbortSignal): Promise<Outcome> {
-    const { decodeTask, ended, metrics, lane, statusRecord, disclosedRecord, clock } = this.#options;
+    const { decodeTask, ended, metrics, lane, statusRecord, disclosedRecord, requireVersions, clock } =
+      this.#options;
     const task = await decodeTask(record.value);
     const { jobId, taskId } = task;
     if (ended.isEnded(jobId) || ended.isTaskDone(jobId, taskId)) return [];
     metrics.taskStarted(lane);
     try {
+      await requireVersions(task);
       const { files, disclosed } = await this.#run(task, AbortSignal.any([signal, ended.signalFor(jobId)]));
+      await requireVersions(task);
       metrics.taskEnded(lane, 'completed', files);
       return [
         statusRecord({ kind: 'TaskCompleted', jobId, taskId, files, at: clock() }),

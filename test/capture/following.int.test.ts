@@ -56,6 +56,9 @@ class MemoryLog implements CaptureLog {
   async close(): Promise<void> {}
 }
 
+const resolved = (): Promise<void> => Promise.resolve();
+const NO_RELOADS = { began: resolved, ends: resolved, none: resolved };
+
 describe('following the write-ahead log', () => {
   const name = uniqueIdentifier('following');
   let client: pg.Client;
@@ -204,6 +207,7 @@ describe('following the write-ahead log', () => {
         messagePrefix: PREFIX,
         seal: SEAL,
         audit: { record: () => Promise.resolve() },
+        reloads: NO_RELOADS,
         topic: 'commands',
         encode: () => Buffer.alloc(0),
         maxExportMs: 3_600_000,

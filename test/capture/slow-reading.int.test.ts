@@ -77,6 +77,9 @@ class Detour {
   }
 }
 
+const resolved = (): Promise<void> => Promise.resolve();
+const NO_RELOADS = { began: resolved, ends: resolved, none: resolved };
+
 describe('capture, with a Kafka transaction timeout of 2 s', function () {
   this.timeout(240_000);
   const name = uniqueIdentifier('slow');
@@ -195,6 +198,7 @@ describe('capture, with a Kafka transaction timeout of 2 s', function () {
       resources: { ...resources, reader: pauseMs === 0 ? log.reader : slow(log.reader, pauseMs) },
       requests: {
         audit: { record: () => Promise.resolve() },
+        reloads: NO_RELOADS,
         schema: schemaOf(prefix),
         messagePrefix: prefix,
         seal: new RequestSeal('a secret of the tests'),

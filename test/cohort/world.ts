@@ -250,6 +250,7 @@ export class World {
     };
     const record = { topic: 'commands', partition: 0, offset: offset(0), key: 'job', value: Buffer.alloc(0) };
     const planner = new Planner({
+      requireVersions: () => Promise.resolve(),
       queue: {
         run: async (_, handle, signal) => {
           await handle(record, signal);

@@ -162,7 +162,7 @@ async function linesOf(file: ManifestFile, organized: boolean): Promise<string[]
 /** Lets the broker take old versions away at once, of all types but those that it is declared to keep. */
 export async function compactAtOnce({ log }: Headwater): Promise<void> {
   const entriesOf = (type: string): { name: string; value: string }[] => {
-    const own = resources.config({ resourcePartitions: 1, replicationFactor: 1, maxExportHours: 0 }, type);
+    const own = resources.config({ resourcePartitions: 1, replicationFactor: 1, compactionLagMs: 0 }, type);
     const eager = { ...own, 'segment.ms': '500', 'min.cleanable.dirty.ratio': '0' };
     return Object.entries(eager).map(([name, value]) => ({ name, value }));
   };

@@ -152,7 +152,7 @@ export class Headwater {
     const own = resources.config({
       resourcePartitions: 1,
       replicationFactor: this.settings.replicationFactor ?? 1,
-      maxExportHours: lagMs / 3_600_000,
+      compactionLagMs: lagMs,
     });
     const eager = {
       ...own,

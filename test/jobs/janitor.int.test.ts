@@ -5,6 +5,8 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import type { StatusEvent } from '../../src/events/status.ts';
 import { AuditTrail } from '../../src/jobs/audit-trail.ts';
+import { RunningReload } from '../../src/jobs/compaction-lag.ts';
+import type { CompactionLags } from '../../src/jobs/compaction-lag.ts';
 import { Janitor } from '../../src/jobs/janitor.ts';
 import { databaseTime } from '../../src/jobs/movement.ts';
 import { Outage } from '../../src/jobs/outage.ts';
@@ -23,6 +25,7 @@ describe('janitor', () => {
   let running: Running;
   let root: string;
   let store: FsStore;
+  let lags: MemoryLags;
   /** By the clock of the database, when a test began. */
   let NOW: number;
   let now: number;
@@ -37,6 +40,7 @@ describe('janitor', () => {
     now = NOW = await databaseTime(servers.pool);
     rounds = 0;
     outage = new Outage();
+    lags = new MemoryLags();
   });
   afterEach(async () => {
     await running.stop();
@@ -44,20 +48,26 @@ describe('janitor', () => {
     await rm(root, { recursive: true });
   });
 
-  function startJanitor(): void {
+  function startJanitor(compactionLagMs = 1_000 * HOUR): void {
     const janitor = new Janitor({
       ...servers,
       store,
       manifest: (job, folder) => JSON.stringify(wholeManifestOf(job, (key) => key.slice(folder.length + 1))),
       containers: [],
       codec: servers.codecs.status,
-      times: { deadlineMs: 10 * MINUTE, maxExportMs: 24 * HOUR, retentionMs: 48 * HOUR },
+      lags,
+      times: {
+        compactionLagMs,
+        deadlineMs: 10 * MINUTE,
+        maxExportMs: 24 * HOUR,
+        retentionMs: 48 * HOUR,
+      },
       now: () => Promise.resolve(now),
       outage,
       audit: new AuditTrail(servers.pool, servers.tables),
       logger: quiet,
       health: { ready: () => rounds++ },
-      pace: { roundMs: 10, sweepMs: 1_000, inventoryMs: 5_000 },
+      pace: { roundMs: 10, sweepMs: 1_000, lagMs: 10, inventoryMs: 5_000 },
     });
     running.start((signal) => janitor.run(signal));
   }
@@ -386,4 +396,84 @@ describe('janitor', () => {
     await twoRounds();
     assert.deepEqual((await keys('')).sort(), kept.map((folder) => `${folder}/x.ndjson`).sort());
   });
+
+  describe('the versions that unfinished exports need', () => {
+    const accept = (jobId: string, at: number): Promise<unknown> =>
+      servers.pool.query(`INSERT INTO ${servers.tables.unfinished} VALUES ($1, 'c', $2)`, [jobId, at]);
+    const failed = async (): Promise<string[]> =>
+      (await servers.records(servers.topics.status)).map(({ value }) => {
+        const event = servers.codecs.status.decode(value);
+        return `${event.kind} ${event.jobId}`;
+      });
+    const someRounds = async (): Promise<void> => {
+      const before = rounds;
+      await until('some rounds', () => rounds > before + 3);
+    };
+
+    it('are kept for longer in time, and for the setting again when these have ended', async () => {
+      await accept('old', NOW);
+      startJanitor(15 * MINUTE);
+      for (const minutes of [1, 4, 9]) {
+        now = NOW + minutes * MINUTE;
+        await someRounds();
+        assert.deepEqual(lags.set, [], `after ${String(minutes)} minutes`);
+      }
+      while (now < NOW + 20 * HOUR) {
+        const before = lags.lag;
+        now = NOW + before - 4 * MINUTE; // some of the reserve is left
+        await until('a longer lag', () => lags.lag > before);
+        assert.ok(lags.lag > 2 * before - 10 * MINUTE, String(lags.lag / MINUTE));
+      }
+      assert.ok(lags.set.length < 12, String(lags.set));
+      assert.deepEqual(await failed(), []);
+      await servers.pool.query(`DELETE FROM ${servers.tables.unfinished}`);
+      await until('the setting', () => lags.lag === 15 * MINUTE);
+    });
+
+    it('may be gone when no janitor ran: exports of that age fail first, and younger ones go on', async () => {
+      await accept('lost', NOW);
+      await accept('young', NOW + 10 * MINUTE);
+      now = NOW + 16 * MINUTE;
+      let told: Promise<string[]> | undefined;
+      lags.onSet = () => void (told ??= failed());
+      startJanitor(15 * MINUTE);
+      await until('a longer lag', () => lags.lag > 16 * MINUTE);
+      assert.deepEqual(await told, ['ExportFailed lost']);
+      assert.deepEqual(new Set(await failed()), new Set(['ExportFailed lost']));
+    });
+
+    it('are kept for a reload, from its first attempt to its end', async () => {
+      const reload = new RunningReload({ ...servers, lags, lagMs: 15 * MINUTE });
+      await reload.began();
+      await servers.pool.query(`UPDATE ${servers.tables.reload} SET since = since - $1`, [11 * MINUTE]);
+      await reload.began();
+      await reload.ends();
+      await servers.pool.query(`UPDATE ${servers.tables.reload} SET since = since - $1`, [2 * MINUTE]);
+      await assert.rejects(reload.ends(), /start a janitor/);
+      startJanitor(15 * MINUTE);
+      await until('a longer lag', () => lags.lag > 25 * MINUTE);
+      await reload.ends();
+      await reload.none();
+      await until('the setting', () => lags.lag === 15 * MINUTE);
+    });
+  });
 });
+
+/** Topics that keep replaced versions for a time. */
+class MemoryLags implements CompactionLags {
+  lag = 15 * MINUTE;
+  readonly set: number[] = [];
+  /** Runs before the lag is set. */
+  onSet: () => void = () => undefined;
+
+  compactionLag(): Promise<{ least: number; most: number }> {
+    return Promise.resolve({ least: this.lag, most: this.lag });
+  }
+
+  setCompactionLag(ms: number): Promise<void> {
+    this.onSet();
+    this.set.push(ms);
+    this.lag = ms;
+    return Promise.resolve();
+  }
+}

@@ -39,6 +39,7 @@ async function held(command: Command, stamps: readonly (readonly number[])[] = [
     },
   };
   const planner = new Planner({
+    requireVersions: () => Promise.resolve(),
     queue,
     reader: {
       topics: () => Promise.resolve(new Map([['hw.resources.Patient', { id: 'second', partitions: 1 }]])),

@@ -53,11 +53,12 @@ const NO_FILES: TaskResult = { files: [], disclosed: undefined };
 interface Given {
   readonly run?: TaskRunner['run'];
   readonly publish?: () => Promise<void>;
+  readonly requireVersions?: () => Promise<void>;
   readonly decode?: () => Task;
 }
 
 /** A worker that holds its lane, and what the queue may ask of it. */
-async function worker({ run, publish, decode = () => task }: Given) {
+async function worker({ run, publish, requireVersions, decode = () => task }: Given) {
   const published: StatusEvent[] = [];
   const counted: string[] = [];
   let held: { options: QueueOptions; handle: (record: QueuedRecord) => Promise<Outcome> } | undefined;
@@ -84,6 +85,7 @@ async function worker({ run, publish, decode = () => task }: Given) {
     ended: { isEnded: () => false, isTaskDone: () => false, signalFor: () => new AbortController().signal },
     decodeTask: decode,
     statusRecord: asJson,
+    requireVersions: requireVersions ?? (() => Promise.resolve()),
     disclosedRecord: ({ jobId: key, ...value }) => ({
       topic: 'hw.disclosures',
       key,
@@ -120,6 +122,17 @@ describe('worker', () => {
     const { handle } = await worker({ publish: () => (away ? Promise.reject(gone) : Promise.resolve()) });
     await assert.rejects(handle(record(`${jobId}/0001`)), gone);
     away = false;
+    assert.equal(eventsOf(await handle(record(`${jobId}/0001`)))[0]?.kind, 'TaskCompleted');
+  });
+
+  it('completes no task for which the log may have lost versions', async () => {
+    const lost = new HeadwaterError('unavailable', 'start a janitor');
+    let looks = 0;
+    const { handle } = await worker({
+      requireVersions: () => (++looks === 2 ? Promise.reject(lost) : Promise.resolve()),
+    });
+    await assert.rejects(handle(record(`${jobId}/0001`)), lost);
+    assert.equal(looks, 2, 'before and after the replay');
     assert.equal(eventsOf(await handle(record(`${jobId}/0001`)))[0]?.kind, 'TaskCompleted');
   });
 

@@ -7,7 +7,7 @@ import { status } from '../../topics/status.ts';
 import { resourceTopicName, topicName } from '../../topics/declaration.ts';
 import type { TopicDeclaration } from '../../topics/declaration.ts';
 
-const settings = { resourcePartitions: 8, replicationFactor: 1, maxExportHours: 24 };
+const settings = { resourcePartitions: 8, replicationFactor: 1, compactionLagMs: 900_000 };
 const WEEK = 7 * 24 * 3_600_000;
 
 describe('topics/', () => {
@@ -68,7 +68,10 @@ describe('topics/', () => {
   });
 
   it('keeps every version of a resource as long as the longest export takes', () => {
-    assert.equal(resources.config({ ...settings, maxExportHours: 36 })['min.compaction.lag.ms'], '129600000');
+    assert.equal(
+      resources.config({ ...settings, compactionLagMs: 129_600_000 })['min.compaction.lag.ms'],
+      '129600000',
+    );
     assert.ok(
       Number(resources.config(settings, 'Group')['min.compaction.lag.ms']) > 1e18,
       'every version of a Group',

@@ -35,7 +35,7 @@ describe('the schemas in topics/', () => {
   }
 
   it('belong to topics that take any timestamp, where capture writes: a clock that is ahead stops nothing', () => {
-    const settings = { resourcePartitions: 1, replicationFactor: 1, maxExportHours: 1 };
+    const settings = { resourcePartitions: 1, replicationFactor: 1, compactionLagMs: 900_000 };
     for (const topic of allTopics.filter(({ writers }) => writers.includes('capture')))
       assert.equal(
         topic.config(settings)['message.timestamp.after.max.ms'],

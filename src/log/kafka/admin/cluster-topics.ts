@@ -7,6 +7,8 @@ import type { ActualTopic, WantedTopic } from './topic-difference.ts';
 
 const NOT_YET: ReadonlySet<string> = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
 
+type Config = Readonly<Record<string, string>>;
+
 /** The topics of a cluster. Each method resolves when the brokers show its effect, and can be repeated. */
 export class ClusterTopics {
   readonly #admin: AdminConnection;
@@ -74,37 +76,53 @@ export class ClusterTopics {
     });
   }
 
+  /** Sets one entry of the configuration of topics, also to a value that is not the declared one. */
+  async set(names: readonly string[], key: string, value: string): Promise<void> {
+    await this.#merge(names, (own) => ({ ...own, [key]: value }));
+    await this.#admin.until('settings to hold', async () =>
+      (await this.describe(names)).every(({ config }) => config[key] === value),
+    );
+  }
+
   /** Sets the declared configuration. Kafka replaces a topic's whole configuration, so the operator's other entries are sent too. */
   async alter(wanted: readonly WantedTopic[]): Promise<void> {
     if (wanted.length === 0) return;
-    await this.#admin.call('configuring topics', async (admin) => {
-      const { resources } = await admin.describeConfigs({
-        includeSynonyms: false,
-        resources: wanted.map(({ name }) => resource(name)),
-      });
-      const found = new Map(
-        resources.map(({ resourceName, configEntries }) => [resourceName, configEntries]),
-      );
-      await admin.alterConfigs({
-        validateOnly: false,
-        resources: wanted.map(({ name, config }) => {
-          const own = (found.get(name) ?? []).filter(
-            ({ configSource }) => configSource === kafkajs.ConfigSource.TOPIC_CONFIG,
-          );
-          const set = Object.fromEntries(own.map((e) => [e.configName, e.configValue]));
-          const declared = Object.entries(config).filter(([key, value]) => !isAsGood(key, set[key], value));
-          const merged = { ...set, ...Object.fromEntries(declared) };
-          return {
-            ...resource(name),
-            configEntries: Object.entries(merged).map(([key, value]) => ({ name: key, value })),
-          };
-        }),
-      });
+    const byName = new Map(wanted.map(({ name, config }) => [name, config]));
+    await this.#merge([...byName.keys()], (own, name) => {
+      const declared = Object.entries(byName.get(name) ?? {});
+      return {
+        ...own,
+        ...Object.fromEntries(declared.filter(([key, value]) => !isAsGood(key, own[key], value))),
+      };
     });
     const names = wanted.map(({ name }) => name);
     await this.#admin.until('settings to hold', async () => {
       const left = differences(wanted, await this.describe(names));
       return !left.some(({ kind }) => kind === 'config'); // Headwater cannot add a missing copy
+    });
+  }
+
+  /** Replaces the configuration of each topic by what is made of its own entries. */
+  async #merge(names: readonly string[], merged: (own: Config, name: string) => Config): Promise<void> {
+    await this.#admin.call('configuring topics', async (admin) => {
+      const { resources } = await admin.describeConfigs({
+        includeSynonyms: false,
+        resources: names.map(resource),
+      });
+      await admin.alterConfigs({
+        validateOnly: false,
+        resources: resources.map(({ resourceName, configEntries }) => {
+          const own = configEntries.filter(
+            ({ configSource }) => configSource === kafkajs.ConfigSource.TOPIC_CONFIG,
+          );
+          const set = Object.fromEntries(own.map((e) => [e.configName, e.configValue]));
+          const entries = Object.entries(merged(set, resourceName));
+          return {
+            ...resource(resourceName),
+            configEntries: entries.map(([name, value]) => ({ name, value })),
+          };
+        }),
+      });
     });
   }
 

@@ -7,6 +7,7 @@ import type { SchemaRegistry } from './schema-registry.ts';
 import { differences } from './topic-difference.ts';
 import type { ActualTopic, Difference, WantedTopic } from './topic-difference.ts';
 
+const LAG = 'min.compaction.lag.ms';
 /** The replication factor by default, if there are as many brokers. */
 const MAX_COPIES = 3;
 
@@ -91,6 +92,26 @@ export class TopicAdmin {
       .filter((name) => name.startsWith(start) && !name.slice(start.length).includes('.'))
       .map((name) => name.slice(start.length))
       .sort();
+  }
+
+  /** Returns for how many ms the topics of resources keep replaced versions: the least of them, and the most. undefined if there are none. */
+  async compactionLag(): Promise<{ readonly least: number; readonly most: number } | undefined> {
+    const found = await this.#topics.describe(await this.#compacted());
+    const lags = found.map(({ config }) => Number(config[LAG] ?? 0));
+    return lags.length === 0 ? undefined : { least: Math.min(...lags), most: Math.max(...lags) };
+  }
+
+  async setCompactionLag(ms: number): Promise<void> {
+    const names = await this.#compacted();
+    if (names.length > 0) await this.#topics.set(names, LAG, String(ms));
+  }
+
+  /** The topics of resources that do not keep every version. */
+  async #compacted(): Promise<readonly string[]> {
+    const types = await this.listResourceTypes();
+    return types
+      .filter((type) => type !== 'Group')
+      .map((type) => resourceTopicName(this.#options.prefix, this.#template, type));
   }
 
   /** Deletes every resource topic with its records, and resolves when they are gone. */

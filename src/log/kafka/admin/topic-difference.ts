@@ -41,10 +41,13 @@ export function differences(wanted: readonly WantedTopic[], actual: readonly Act
 /** Codecs that no reader of ours knows. */
 const UNREADABLE: ReadonlySet<string> = new Set(['lz4', 'snappy']);
 
+/** Settings that may be greater than declared: more copies, and versions that the janitor keeps for longer. */
+const AT_LEAST: ReadonlySet<string> = new Set(['min.insync.replicas', 'min.compaction.lag.ms']);
+
 /** Values that an operator may set in place of the declared ones. */
 export function isAsGood(name: string, current: string | undefined, declared: string): boolean {
   if (name === 'compression.type') return current !== undefined; // a compression that no reader knows has its own kind of difference
-  return current === declared || (name === 'min.insync.replicas' && Number(current) > Number(declared));
+  return current === declared || (AT_LEAST.has(name) && Number(current) > Number(declared));
 }
 
 function missing(name: string): Difference {

@@ -21,7 +21,7 @@ const silent = {
   warn: () => undefined,
   error: () => undefined,
 };
-const settings = { resourcePartitions: 3, replicationFactor: 1, maxExportHours: 24 };
+const settings = { resourcePartitions: 3, replicationFactor: 1, compactionLagMs: 900_000 };
 
 describe('TopicAdmin', () => {
   let kafka: Kafka;
@@ -158,7 +158,7 @@ describe('TopicAdmin', () => {
     await admin.apply();
     const config = await configOf(`${prefix}.resources.Patient`);
     assert.equal(config['cleanup.policy'], 'compact');
-    assert.equal(config['min.compaction.lag.ms'], '86400000');
+    assert.equal(config['min.compaction.lag.ms'], '900000');
     assert.equal(config['max.message.bytes'], '20971520');
   });
 

@@ -33,7 +33,7 @@ const registry = { missing: async () => [], register: async () => undefined } as
 describe('topics of an earlier release', () => {
   it('get their settings although they have too few copies, and the copies are reported', async () => {
     const { kafka, config } = cluster();
-    const settings = { resourcePartitions: 3, replicationFactor: undefined, maxExportHours: 24 };
+    const settings = { resourcePartitions: 3, replicationFactor: undefined, compactionLagMs: 900_000 };
     const admin = new TopicAdmin({ kafka, registry, declarations: [resources], settings, prefix: 'hw' });
     const found = await admin.apply();
     assert.ok(found.some(({ kind }) => kind === 'replicas'));
