@@ -129,7 +129,7 @@ export const TABLE = {
   ),
   sourceHapiTags: setting(
     'SOURCE_HAPI_TAGS',
-    oneOf('versioned', 'inline'),
+    oneOf('versioned', 'non-versioned', 'inline'),
     "Preset hapi: the server's tag_storage_mode.",
     { default: 'versioned' },
   ),

@@ -28,6 +28,11 @@ const KINDS: readonly Kind[] = [
     hapi: { tags: 'INLINE' },
     settings: { HEADWATER_SOURCE_HAPI_TAGS: 'inline' },
   },
+  {
+    name: 'whose versions have no tags',
+    hapi: { tags: 'NON_VERSIONED' },
+    settings: { HEADWATER_SOURCE_HAPI_TAGS: 'non-versioned' },
+  },
   { name: 'without history', hapi: { history: false }, settings: {} },
   {
     name: 'whose clock is in Berlin',

@@ -15,8 +15,8 @@ export interface PresetSettings extends PickedTypes {
   readonly tenants: readonly string[];
   /** IANA name of the zone in whose wall clock the server writes times without a zone. */
   readonly timeZone: string;
-  /** Where HAPI keeps tags: in tables for each version, or in the body. */
-  readonly hapiTags: 'versioned' | 'inline';
+  /** Where HAPI keeps tags: in tables for each version, in one for the resource as it is now, or in the body. */
+  readonly hapiTags: 'versioned' | 'non-versioned' | 'inline';
   /** Whether Medplum's own members of meta are exported. */
   readonly medplumMeta: 'plain' | 'extended';
   /** The extension of meta with the time at which Aidbox made a resource. */

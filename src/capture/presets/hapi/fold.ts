@@ -33,6 +33,8 @@ interface FoldParts {
   readonly reading: HapiReading;
   /** Tags are in tables; otherwise the body holds them. */
   readonly hasTags: boolean;
+  /** All tags of a version are in the transaction that inserts it; otherwise only those that the resource gains or loses. */
+  readonly versionsHaveTags?: boolean;
 }
 
 /**
@@ -266,9 +268,11 @@ export class HapiFold implements TransactionFold {
     versions: readonly WrittenVersion[],
     isEnd: boolean,
   ): Promise<Map<string, Labels>> {
-    if (!this.#parts.hasTags) return new Map();
-    const inserted = versions.filter(({ old }) => !old).map(({ row }) => row.pid);
-    const updated = versions.filter(({ old }) => old).map(({ row }) => row);
+    const { hasTags, versionsHaveTags = true } = this.#parts;
+    if (!hasTags) return new Map();
+    const isWhole = ({ old }: WrittenVersion): boolean => versionsHaveTags && !old;
+    const inserted = versions.filter(isWhole).map(({ row }) => row.pid);
+    const updated = versions.filter((version) => !isWhole(version)).map(({ row }) => row);
     const ofInserted = await this.#tags.ofInserted(lookup, inserted, isEnd);
     const resIds = [...new Set(updated.map(({ resId }) => resId))];
     const ofResources = await this.#tags.ofResources(lookup, resIds);

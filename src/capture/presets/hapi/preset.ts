@@ -26,7 +26,8 @@ export function hapiPreset(settings: PresetSettings): Preset {
       'bad-config',
       'HEADWATER_SOURCE_TENANT: name one partition; another one needs an installation of its own',
     );
-  const hasTags = hapiTags === 'versioned';
+  const hasTags = hapiTags !== 'inline';
+  const versionsHaveTags = hapiTags === 'versioned';
   const followsType = typeChoice(settings);
   const reading: HapiReading = {
     clock: new ZoneClock(settings.timeZone),
@@ -43,15 +44,19 @@ export function hapiPreset(settings: PresetSettings): Preset {
     rendering: { kind: 'hapi' },
     tables: () => followedTables(schema, hasTags),
     loads: () => [hapiLoad(schema, { reading, hasTags, partition })],
-    preflights: () => preflights(schema, { hasTags, partition }),
+    preflights: () => preflights(schema, { versionsHaveTags, partition }),
     alsoReads: () => [],
-    fold: () => new HapiFold({ lookups, definitions: new TagDefinitions(lookups), reading, hasTags }),
+    fold: () =>
+      new HapiFold({ lookups, definitions: new TagDefinitions(lookups), reading, hasTags, versionsHaveTags }),
   };
 }
 
 function preflights(
   schema: string,
-  { hasTags, partition }: { readonly hasTags: boolean; readonly partition: string | undefined },
+  {
+    versionsHaveTags,
+    partition,
+  }: { readonly versionsHaveTags: boolean; readonly partition: string | undefined },
 ): Preflight[] {
   const of = pg.escapeIdentifier(schema);
   const found: Preflight[] = [
@@ -68,12 +73,12 @@ function preflights(
         `${schema}.hfj_resource has rows without fhir_id; preset hapi needs HAPI 7.0 or newer, whose migration fills it`,
     },
   ];
-  if (hasTags)
+  if (versionsHaveTags)
     found.push({
       sql: `SELECT EXISTS (SELECT FROM ${of}.hfj_res_tag) AND NOT EXISTS (SELECT FROM ${of}.hfj_history_tag)`,
       problem: ([answer]) =>
         answer?.[0] === 't'
-          ? `${schema}.hfj_res_tag has tags and hfj_history_tag has none, so the server keeps tags without versions; set its tag_storage_mode to VERSIONED or INLINE and HEADWATER_SOURCE_HAPI_TAGS to the same`
+          ? `${schema}.hfj_res_tag has tags and hfj_history_tag has none, so the server keeps tags without versions; set HEADWATER_SOURCE_HAPI_TAGS=non-versioned`
           : undefined,
     });
   const held = "coalesce(partition_id::text, 'DEFAULT')";

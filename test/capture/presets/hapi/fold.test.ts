@@ -9,8 +9,15 @@ import type { Replayed } from './replay.ts';
 
 type Setting = Parameters<typeof recordingsOf>[0];
 
-const SETTINGS: readonly { readonly setting: Setting; readonly hasTags: boolean }[] = [
+interface Kept {
+  readonly setting: Setting;
+  readonly hasTags: boolean;
+  readonly versionsHaveTags?: boolean;
+}
+
+const SETTINGS: readonly Kept[] = [
   { setting: 'versioned', hasTags: true },
+  { setting: 'non-versioned', hasTags: true, versionsHaveTags: false },
   { setting: 'history-off', hasTags: true },
   { setting: 'inline', hasTags: false },
 ];
@@ -64,11 +71,11 @@ const CHANGES: Readonly<Record<string, readonly string[]>> = {
 };
 
 describe('a fold of the rows of HAPI', () => {
-  for (const { setting, hasTags } of SETTINGS)
+  for (const { setting, ...tags } of SETTINGS)
     for (const [how, options] of WAYS)
       it(`gives what HAPI answers after each operation, ${setting}${how}`, async () => {
         const live = new Map<string, Buffer>();
-        for (const { recording, changes } of await replay(recordingsOf(setting), { hasTags, ...options })) {
+        for (const { recording, changes } of await replay(recordingsOf(setting), { ...tags, ...options })) {
           for (const { old, row } of changes) {
             if (old) live.delete(keyOf(old));
             if (row && !row.deleted && row.body)

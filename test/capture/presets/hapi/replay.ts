@@ -18,6 +18,7 @@ export interface Replayed {
 
 export interface ReplayOptions {
   readonly hasTags: boolean;
+  readonly versionsHaveTags?: boolean;
   /** Whether transactions are completed in parts. */
   readonly parts?: boolean;
   /** Whether queries see a transaction only after it was folded. */
@@ -27,12 +28,12 @@ export interface ReplayOptions {
 /** Gives the transactions of recordings to a fold, one after the other. */
 export async function replay(
   recordings: readonly Recording[],
-  { hasTags, parts = false, late = false }: ReplayOptions,
+  { hasTags, versionsHaveTags = true, parts = false, late = false }: ReplayOptions,
 ): Promise<Replayed[]> {
   const rows = new RecordedRows();
   const reading = { clock: new ZoneClock('UTC'), follows: () => true };
   const definitions = new TagDefinitions(rows);
-  const fold = new HapiFold({ lookups: rows, definitions, reading, hasTags });
+  const fold = new HapiFold({ lookups: rows, definitions, reading, hasTags, versionsHaveTags });
   const tables = followedTables('public', hasTags);
   const columns = describeAll(fold, recordings, tables);
   const lookup = (): Promise<never> => Promise.reject(new Error('a recording has no database'));
