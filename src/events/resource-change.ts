@@ -29,3 +29,12 @@ export interface ResourceChange {
   /** The resource's JSON as the source holds it; null for a delete or an oversize body. */
   readonly body: Uint8Array | null;
 }
+
+/** Whether a version lives and nothing can be told from it, so that its patients are unknown. */
+export function isUnread({
+  operation,
+  body,
+  patients,
+}: Pick<ResourceChange, 'operation' | 'body' | 'patients'>): boolean {
+  return operation !== 'delete' && body === null && patients.length === 0;
+}

@@ -1,4 +1,5 @@
 import { isCompartmentType } from '../fhir/patient-compartment.ts';
+import { isUnread } from './resource-change.ts';
 import type { ResourceChange } from './resource-change.ts';
 import type { OffsetRange } from './tasks.ts';
 
@@ -14,16 +15,19 @@ export interface Zone extends OffsetRange {
 }
 
 /**
- * Stands for the patients of a Provenance that names none. Its targets decide whose it is, so the export of any patient has to read it.
+ * Stands for patients who are unknown, so that the export of any patient has to read the record: of a Provenance that names none, since its
+ * targets decide whose it is, and of a resource that cannot be read.
  */
 export const UNKNOWN_PATIENT = '';
 
 /** Returns the patients that a zone must name for a record; undefined for a type that belongs to no patient. */
 export function patientsAbout(
   type: string,
-  { patients, leftPatients }: Pick<ResourceChange, 'patients' | 'leftPatients'>,
+  change: Pick<ResourceChange, 'operation' | 'body' | 'patients' | 'leftPatients'>,
 ): readonly string[] | undefined {
   if (!isCompartmentType(type)) return undefined;
+  const { patients, leftPatients } = change;
   const about = leftPatients.length > 0 ? [...patients, ...leftPatients] : patients;
-  return type === 'Provenance' && patients.length === 0 ? [...about, UNKNOWN_PATIENT] : about;
+  const isUnknown = isUnread(change) || (type === 'Provenance' && patients.length === 0);
+  return isUnknown ? [...about, UNKNOWN_PATIENT] : about;
 }

@@ -1,4 +1,5 @@
 import type { ChangePeek, ResourceChangeCodec } from '../events/resource-change-codec.ts';
+import { isUnread } from '../events/resource-change.ts';
 import { operationOutcome } from '../fhir/operation-outcome.ts';
 import type { RecordBatch } from '../log/log.ts';
 import { newestFirst } from '../log/newest-first.ts';
@@ -146,11 +147,11 @@ class Replay implements Visitor {
     const { operation, stamp } = change;
     if (!byPatients && (operation !== 'snapshot' || !selection.timed))
       return { operation, changedAt: stamp, patients: NO_PATIENTS, leftPatients: NO_PATIENTS };
-    const { lastUpdated, patients, leftPatients, body } = codec.decode(change.bytes);
+    const decoded = codec.decode(change.bytes);
+    const { lastUpdated, patients, leftPatients } = decoded;
     // The commit time of a resource that the first load found is unknown: by its own lastUpdated, but not after the load.
     const changedAt = operation === 'snapshot' ? Math.min(lastUpdated ?? stamp, stamp) : stamp;
-    const unread = operation !== 'delete' && body === null && patients.length === 0;
-    return { operation, changedAt, patients, leftPatients, unread };
+    return { operation, changedAt, patients, leftPatients, unread: isUnread(decoded) };
   }
 }
 

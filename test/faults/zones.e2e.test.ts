@@ -4,7 +4,7 @@ import { kickOff } from '../../src/client/export-client.ts';
 import type { ExportRequest } from '../../src/client/export-request.ts';
 import { sharedStack } from '../support/stack.ts';
 import { Deployment, dropSlot, OTHERS } from './deployment.ts';
-import { applied, download } from './exported.ts';
+import { applied, download, manifestOf } from './exported.ts';
 import type { Exported } from './exported.ts';
 import { jobOf } from './job-log.ts';
 import type { RoleProcess } from './role-process.ts';
@@ -78,6 +78,22 @@ describe('zones, on a log that is followed', function () {
     await capture.logged(/reload: \d+ resources/);
     await assertIs((await exportOf({ patients: ['p8'] })).exported, 'p8');
     await assertIs((await exportOf({ patients: ['p31'] })).exported, 'p31');
+  });
+
+  it('hide no resource that cannot be read from any patient it may belong to', async () => {
+    const [row] = await headwater.query<{ now: string }>('SELECT now()::text AS now');
+    await headwater.query(
+      `INSERT INTO resource (type, id, body) VALUES ('Observation', 'broken', 'no JSON')`,
+    );
+    await touch(10, 29);
+    await touch(10, 29);
+    for (const since of [undefined, new Date(row?.now ?? '').toISOString()]) {
+      const request = { server: headwater.server, patients: ['p7'], ...(since !== undefined && { since }) };
+      const url = await kickOff(request, AbortSignal.timeout(30_000));
+      const { error } = await manifestOf(url);
+      const lines = await Promise.all(error.map(async (file) => (await fetch(file.url)).text()));
+      assert.match(lines.join(''), /Observation\/broken/, `since ${since ?? 'ever'}`);
+    }
   });
 
   /** Half of a patient's observations get another subject. */
