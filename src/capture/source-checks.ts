@@ -199,6 +199,5 @@ function identityProblems(mapping: TableName, table: StoredTable): Problem[] {
   if (table.replicaIdentity === 'f' || !/[rp]/.test(table.kind)) return [];
   const sql = `ALTER TABLE ${qualified(mapping)} REPLICA IDENTITY FULL`;
   const found = problem(`${name} has no REPLICA IDENTITY FULL`, sql);
-  // The lock waits for every running statement on the table, and everything after it waits for the lock.
-  return [table.owned ? { ...found, mend: [`SET lock_timeout = '2s'`, sql, `RESET lock_timeout`] } : found];
+  return [table.owned ? { ...found, mend: [sql] } : found];
 }

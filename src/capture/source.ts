@@ -11,6 +11,7 @@ import type { CoverageFact } from '../events/position.ts';
 import { findTables, readCatalog } from './catalog.ts';
 import type { Catalog } from './catalog.ts';
 import { coverageOf, lostTable } from './coverage.ts';
+import { mend } from './mend.ts';
 import { problemsOf } from './source-checks.ts';
 import type { Problem, SourceNames } from './source-problem.ts';
 import type { Preset } from './presets/preset.ts';
@@ -124,7 +125,7 @@ export class Source {
           return catalog;
         }
         if (!first.mend || round > 0) throw new HeadwaterError('blocked', first.text);
-        for (const { mend = [] } of [first, ...more]) for (const sql of mend) await client.query(sql);
+        await mend(client, [first, ...more], catalog);
       }
     });
   }

@@ -78,6 +78,29 @@ describe('a source', function () {
     assert.deepEqual(published.rows, [{ tablename: 'resource' }]);
   });
 
+  it('that another session has locked is given up after two seconds, by name, and its writers go on', async () => {
+    await client.query(`CREATE TABLE ${table} (${COLUMNS}, ${KEY})`);
+    const holder = new pg.Client({
+      connectionString: sharedStack().postgresUrl,
+      application_name: 'a long report',
+    });
+    await holder.connect();
+    try {
+      await holder.query(`BEGIN; SELECT FROM ${table}`);
+      const begun = Date.now();
+      const refused = assert.rejects(prepare(), {
+        code: 'unavailable',
+        message: /REPLICA IDENTITY FULL waits for a lock that is held by process \d+ of .*a long report/,
+      });
+      await client.query(`INSERT INTO ${table} VALUES ('Patient', 'a', 1, now(), '{}', false)`);
+      await refused;
+      assert.ok(Date.now() - begun < 8_000);
+    } finally {
+      await holder.end();
+    }
+    await prepare();
+  });
+
   it('that is not there is waited for', async () => {
     await assert.rejects(prepare(), { code: 'unavailable', message: new RegExp(`no table ${table}`) });
   });
