@@ -328,9 +328,9 @@ export const TABLE = {
   urlSecret: setting(
     'URL_SECRET',
     pattern(/^.{32,}$/s, 'at least 32 characters long'),
-    'Key that signs file URLs and access tokens, and seals requests; the same for all gateways and capture.',
+    'Key that signs file URLs and access tokens, and seals requests, commands and tasks; the same everywhere.',
     {
-      neededBy: ['gateway', 'capture'],
+      neededBy: ['gateway', 'capture', 'planner', 'worker'],
       secret: true,
     },
   ),

@@ -22,6 +22,7 @@ import type { Position } from './position.ts';
 import type { ExportParameters } from './request.ts';
 import { schemasOf } from './schema-ids.ts';
 import type { Codec, SchemaIds } from './schema-ids.ts';
+import { sealed } from './sealed-codec.ts';
 import type { ExportFile, StatusEvent } from './status.ts';
 import type { Scope, Task, TaskFilter, TaskRange, TaskRights } from './tasks.ts';
 import type { Zone } from './zone.ts';
@@ -39,7 +40,8 @@ export interface ControlCodecs {
   readonly disclosed: Codec<Disclosed>;
 }
 
-export function controlCodecs(ids: SchemaIds): ControlCodecs {
+/** @param secret the setting HEADWATER_URL_SECRET, with which commands and tasks are sealed */
+export function controlCodecs(ids: SchemaIds, secret: string | undefined): ControlCodecs {
   const make = <T, W>(subject: string, schema: AvroSchema, mapping: Mapping<T, W>): Codec<T> => {
     const frame = new AvroFrame(schema, schemasOf(ids, subject));
     return {
@@ -48,8 +50,8 @@ export function controlCodecs(ids: SchemaIds): ControlCodecs {
     };
   };
   return {
-    command: make('commands', commandSchema, commandMapping),
-    task: make('tasks', taskSchema, taskMapping),
+    command: sealed(make('commands', commandSchema, commandMapping), secret, 'command'),
+    task: sealed(make('tasks', taskSchema, taskMapping), secret, 'task'),
     status: make('status', statusEventSchema, statusMapping),
     position: make('position', positionSchema, positionMapping),
     exportEvent: make('exports', exportEventSchema, exportEventMapping),

@@ -63,6 +63,7 @@ export class LogAccess {
   readonly admin: TopicAdmin;
   readonly #registry: SchemaRegistry;
   readonly #references: References;
+  readonly #secret: string | undefined;
   readonly #logger: Logger;
   readonly #onGaveUp: ((topic: string) => void) | undefined;
   /** Places of records that could not be read, so that each is reported once. */
@@ -80,6 +81,7 @@ export class LogAccess {
       logger,
     );
     this.#references = new References(settings.sourceBaseUrls);
+    this.#secret = settings.urlSecret;
     this.reader = new RangeReader(this.cluster);
     this.publisher = new KafkaPublisher(this.cluster);
     this.queue = new KafkaWorkQueue({
@@ -139,7 +141,7 @@ export class LogAccess {
     } catch (error) {
       if (!(error instanceof HeadwaterError) || error.code !== 'unavailable') throw error;
     }
-    const fresh = codecsOf(await this.#registry.resolve(allTopics), this.#references);
+    const fresh = codecsOf(await this.#registry.resolve(allTopics), this.#references, this.#secret);
     try {
       return codecOf(fresh).decode(bytes);
     } catch (error) {
@@ -169,12 +171,12 @@ export class LogAccess {
   async #prepare(): Promise<Codecs> {
     const found = await this.admin.apply();
     for (const { kind, text } of found) if (kind === 'replicas') this.#logger.warn({}, text);
-    return codecsOf(await this.#registry.resolve(allTopics), this.#references);
+    return codecsOf(await this.#registry.resolve(allTopics), this.#references, this.#secret);
   }
 }
 
-function codecsOf(ids: SchemaIds, references: References): Codecs {
-  return { ids, control: controlCodecs(ids), change: new ResourceChangeCodec(ids, references) };
+function codecsOf(ids: SchemaIds, references: References, secret: string | undefined): Codecs {
+  return { ids, control: controlCodecs(ids, secret), change: new ResourceChangeCodec(ids, references) };
 }
 
 function topicNames(prefix: string): TopicNames {

@@ -39,11 +39,11 @@ export function worker(shared: Shared): [string, Start][] {
       name: `worker-${name}`,
       run: async (signal) => {
         const { ids, control } = await orAborted(log.codecs(), signal);
-        const { fileBytes, keysFolder, topicPrefix, sourceBaseUrls: baseUrls } = settings;
+        const { fileBytes, keysFolder, topicPrefix, sourceBaseUrls: baseUrls, urlSecret: secret } = settings;
         const storage = storageSettings(settings);
         await checkStorage(await orAborted(shared.store(), signal), topicPrefix);
         const deidentification = await orAborted(deidentifications(settings), signal);
-        const cluster = { kafka: log.cluster, schemaIds: ids, topicPrefix, baseUrls };
+        const cluster = { kafka: log.cluster, schemaIds: ids, topicPrefix, secret, baseUrls };
         const options = { ...cluster, storage, fileBytes, keysFolder, deidentification };
         const runner = name === 'bulk' ? new ReplayPool(options, threads) : new LocalRunner(options);
         const jobs = await orAborted(ended(), signal);

@@ -84,8 +84,9 @@ export class Planner implements Service {
   }
 
   async #handle(record: QueuedRecord, signal: AbortSignal): Promise<Outcome> {
-    const { codecs, logger, clock } = this.#options;
-    const command = await codecs.command.decode(record.value);
+    const { logger, clock } = this.#options;
+    const command = await this.#genuine(record);
+    if (!command) return [];
     const at = { jobId: command.jobId, partition: record.partition, offset: record.offset };
     if (command.kind === 'ExportCancelRequested') {
       logger.info(at, 'export cancelled');
@@ -105,6 +106,18 @@ export class Planner implements Service {
     const { planned, tasks } = plan(command, this.#options.settings, clock(), { ...found, command: place });
     logger.info({ ...at, tasks: tasks.length, lane: tasks[0]?.lane }, 'export planned');
     return [this.#status(planned), ...tasks.map((task) => this.#task(task))];
+  }
+
+  /** Returns undefined for a command that no capture of this installation has sealed. */
+  async #genuine({ key, value }: QueuedRecord): Promise<Command | undefined> {
+    const { codecs, logger } = this.#options;
+    try {
+      return await codecs.command.decode(value);
+    } catch (error) {
+      if (!(error instanceof HeadwaterError) || error.code !== 'forbidden') throw error;
+      logger.error({ key, err: error }, `a command is left out: ${error.message}`);
+      return undefined;
+    }
   }
 
   #failure(jobId: string, error: unknown): Outcome {

@@ -19,6 +19,8 @@ export interface TaskRunnerOptions {
   readonly kafka: ClusterOptions;
   readonly schemaIds: SchemaIds;
   readonly topicPrefix: string;
+  /** The setting HEADWATER_URL_SECRET. */
+  readonly secret: string;
   /** Base URLs of the source's resources. */
   readonly baseUrls: readonly string[];
   readonly storage: StorageSettings;
@@ -41,13 +43,13 @@ export class LocalRunner implements TaskRunner {
   readonly #storage: StorageSettings;
   #store: Promise<ObjectStore> | undefined;
 
-  constructor({ kafka, schemaIds, topicPrefix, baseUrls, storage, ...options }: TaskRunnerOptions) {
+  constructor({ kafka, schemaIds, topicPrefix, secret, baseUrls, storage, ...options }: TaskRunnerOptions) {
     this.#storage = storage;
     const reader = (this.#reader = new RangeReader(kafka));
     const references = new References(baseUrls);
     const codec = new ResourceChangeCodec(schemaIds, references);
     const topicOf = (type: string): string => `${topicPrefix}.resources.${type}`;
-    const commands = { topic: `${topicPrefix}.commands`, codec: controlCodecs(schemaIds).command };
+    const commands = { topic: `${topicPrefix}.commands`, codec: controlCodecs(schemaIds, secret).command };
     const named = new NamedPatients({ reader, ...commands });
     this.#tools = {
       log: { reader, topicOf, codec },

@@ -1,5 +1,5 @@
 import type { Clock } from '../base/clock.ts';
-import { remedyFor } from '../base/errors.ts';
+import { HeadwaterError, remedyFor } from '../base/errors.ts';
 import type { HealthReporter, Logger, Service } from '../base/service.ts';
 import { isJobId } from '../events/job-id.ts';
 import type { Disclosed } from '../events/audit.ts';
@@ -86,9 +86,9 @@ export class Worker implements Service {
   }
 
   async #handle(record: QueuedRecord, signal: AbortSignal): Promise<Outcome> {
-    const { decodeTask, ended, metrics, lane, statusRecord, disclosedRecord, requireVersions, clock } =
-      this.#options;
-    const task = await decodeTask(record.value);
+    const { ended, metrics, lane, statusRecord, disclosedRecord, requireVersions, clock } = this.#options;
+    const task = await this.#genuine(record);
+    if (!task) return [];
     const { jobId, taskId } = task;
     if (ended.isEnded(jobId) || ended.isTaskDone(jobId, taskId)) return [];
     metrics.taskStarted(lane);
@@ -108,6 +108,18 @@ export class Worker implements Service {
       if (dropped) return [];
       if (remedyFor(error) === 'retry') this.#tellWaiting(task);
       throw error;
+    }
+  }
+
+  /** Returns undefined for a task that no planner of this installation has sealed. */
+  async #genuine(record: QueuedRecord): Promise<Task | undefined> {
+    const { decodeTask, logger } = this.#options;
+    try {
+      return await decodeTask(record.value);
+    } catch (error) {
+      if (!(error instanceof HeadwaterError) || error.code !== 'forbidden') throw error;
+      logger.error({ key: record.key, err: error }, `a task is left out: ${error.message}`);
+      return undefined;
     }
   }
 

@@ -12,6 +12,7 @@ const { audit: codec } = controlCodecs(
   new Map(
     allTopics.map(({ subject, schema }, i) => [subject, { id: i + 1, writers: new Map([[i + 1, schema]]) }]),
   ),
+  'a secret of the tests that seals records',
 );
 const AT = 1_700_000_000_000;
 const entries = Array.from({ length: 9 }, (_, i) => ({

@@ -69,7 +69,7 @@ describe('settings', () => {
       problems({}, ['gateway']).map((line) => line.split(' ')[0]),
       ['HEADWATER_SOURCE_URL', 'HEADWATER_STORAGE_URL', 'HEADWATER_URL_SECRET'],
     );
-    assert.equal(problems({ HEADWATER_ROLES: 'planner' }).length, 2);
+    assert.equal(problems({ HEADWATER_ROLES: 'planner' }).length, 3);
   });
 
   it('throw when one that was not demanded is read all the same', () => {

@@ -11,6 +11,7 @@ import { verifyChain } from '../../src/audit/verify.ts';
 import { offset } from '../../src/base/positions.ts';
 import type { AuditRecord } from '../../src/events/audit.ts';
 import type { Announced } from '../../src/events/announced.ts';
+import { controlCodecs } from '../../src/events/control-codec.ts';
 import { readAnnounced } from '../../src/jobs/announced.ts';
 import type { Manifest } from '../../src/manifest/manifest.ts';
 import { TestClient, tokenForm } from '../access/clients.ts';
@@ -397,18 +398,42 @@ for (const fileTokens of [false, true])
       assert.equal(rows.length, 0);
     });
 
-    describe('its audit log', () => {
-      async function recordsOf(topic: string): Promise<{ key: string; value: Buffer }[]> {
-        const { reader } = headwater.log;
-        const found: { key: string; value: Buffer }[] = [];
-        for (const [partition, to] of (await reader.ends(topic)).entries()) {
-          const range = { topic, partition, from: offset(0), to };
-          for await (const records of reader.read(range, AbortSignal.timeout(20_000)))
-            found.push(...records.map(({ key, value }) => ({ key: key.toString(), value })));
-        }
-        return found;
+    async function recordsOf(topic: string): Promise<{ key: string; value: Buffer }[]> {
+      const { reader } = headwater.log;
+      const found: { key: string; value: Buffer }[] = [];
+      for (const [partition, to] of (await reader.ends(topic)).entries()) {
+        const range = { topic, partition, from: offset(0), to };
+        for await (const records of reader.read(range, AbortSignal.timeout(20_000)))
+          found.push(...records.map(({ key, value }) => ({ key: key.toString(), value })));
       }
+      return found;
+    }
 
+    it('lets no writer of Kafka ask for an export, by a command or by a task', async () => {
+      const { names, publisher } = headwater.log;
+      const { ids } = await headwater.log.codecs();
+      const forger = controlCodecs(ids, 'a secret that is not the one of this installation');
+      const { control } = await headwater.log.codecs();
+      const [genuine] = await recordsOf(names.tasks.quick);
+      const task = { ...control.task.decode(genuine?.value ?? assert.fail()), taskId: '9999' };
+      const cancel = { kind: 'ExportCancelRequested', jobId: task.jobId, cancelledAt: 1 } as const;
+      await publisher.append([
+        { topic: names.tasks.quick, key: `${task.jobId}/9999`, value: forger.task.encode(task) },
+        { topic: names.commands, key: task.jobId, value: forger.command.encode(cancel) },
+      ]);
+      await until('both to be left out', () =>
+        ['a task is left out', 'a command is left out'].every((line) =>
+          headwater.trouble.some((one) => one.includes(line)),
+        ),
+      );
+      const { rows } = await database.query<{ state: string }>(
+        `SELECT state FROM ${headwater.tables.job} WHERE job_id = $1`,
+        [task.jobId],
+      );
+      assert.deepEqual(rows, [{ state: 'completed' }]);
+    });
+
+    describe('its audit log', () => {
       async function audited(): Promise<(AuditRecord & { readonly key: string })[]> {
         const { control } = await headwater.log.codecs();
         const found = await recordsOf(headwater.log.names.audit);

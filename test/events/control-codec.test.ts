@@ -19,7 +19,7 @@ import type { Task } from '../../src/events/tasks.ts';
 const ids: SchemaIds = new Map(
   allTopics.map(({ subject, schema }, i) => [subject, { id: i + 1, writers: new Map([[i + 1, schema]]) }]),
 );
-const codecs = controlCodecs(ids);
+const codecs = controlCodecs(ids, 'a secret of the tests that seals records');
 
 const record = <T>(model: { [K in keyof T]: fc.Arbitrary<T[K]> }): fc.Arbitrary<T> =>
   fc.record<T>(model, { noNullPrototype: true });
@@ -250,13 +250,34 @@ describe('the codecs of control records', () => {
   });
 
   it('call a truncated record corrupt', () => {
-    const bytes = codecs.command.encode({ kind: 'ExportCancelRequested', jobId: 'job', cancelledAt: 1 });
+    const bytes = codecs.status.encode({ kind: 'ExportCancelled', jobId: 'job', at: 1 });
     for (let length = 0; length < bytes.length; length++) {
       assert.throws(
-        () => codecs.command.decode(bytes.subarray(0, length)),
+        () => codecs.status.decode(bytes.subarray(0, length)),
         (error) => error instanceof HeadwaterError && error.code === 'corrupt',
       );
     }
+  });
+
+  it('refuse a command or a task that this installation has not sealed as it is', () => {
+    const bytes = codecs.command.encode({ kind: 'ExportCancelRequested', jobId: 'job', cancelledAt: 1 });
+    const refused = (codec: Pick<Codec<unknown>, 'decode'>, record: Buffer): void =>
+      assert.throws(
+        () => codec.decode(record),
+        (error) => error instanceof HeadwaterError && error.code === 'forbidden',
+      );
+    for (let i = 0; i < bytes.length; i++) {
+      refused(codecs.command, bytes.subarray(0, i));
+      const changed = Buffer.from(bytes);
+      changed.writeUInt8(changed.readUInt8(i) ^ 1, i);
+      refused(codecs.command, changed);
+    }
+    refused(codecs.task, bytes);
+    refused(controlCodecs(ids, 'another secret of the tests that seals records').command, bytes);
+    assert.throws(
+      () => controlCodecs(ids, undefined).command.decode(bytes),
+      /HEADWATER_URL_SECRET is missing/,
+    );
   });
 });
 

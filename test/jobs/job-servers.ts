@@ -61,6 +61,7 @@ const codecs: ControlCodecs = controlCodecs(
   new Map(
     allTopics.map(({ subject, schema }, i) => [subject, { id: i + 1, writers: new Map([[i + 1, schema]]) }]),
   ),
+  'a secret of the tests that seals records',
 );
 
 export const manifest = (job: JobView): string => JSON.stringify({ output: job.files.map(({ key }) => key) });

@@ -47,6 +47,7 @@ describe('a process of one role', () => {
       HEADWATER_KAFKA_BROKERS: '127.0.0.1:1',
       HEADWATER_REGISTRY_URL: nowhere,
       HEADWATER_STORAGE_URL: files,
+      HEADWATER_URL_SECRET: 'x'.repeat(32),
     };
     await untilLogged(/schema registry .* does not answer/, 'worker', env);
   });

@@ -125,6 +125,15 @@ describe('worker', () => {
     assert.equal(eventsOf(await handle(record(`${jobId}/0001`)))[0]?.kind, 'TaskCompleted');
   });
 
+  it('leaves out a task with a wrong seal, and fails no job for it', async () => {
+    const decode = (): Task => {
+      throw new HeadwaterError('forbidden', 'a task has a wrong seal');
+    };
+    const { handle, published, counted } = await worker({ decode });
+    assert.deepEqual(await handle(record(`${jobId}/0001`)), []);
+    assert.deepEqual([published, counted], [[], []]);
+  });
+
   it('completes no task for which the log may have lost versions', async () => {
     const lost = new HeadwaterError('unavailable', 'start a janitor');
     let looks = 0;
