@@ -50,6 +50,8 @@ const role = z.strictObject({
     levels: z.array(z.enum(['system', 'patient', 'group'])).min(1),
     groups: z.union([z.literal('*'), z.array(groupId), claim]).default([]),
     maxUnfinished: z.int().min(1).optional(),
+    perDay: z.int().min(1).optional(),
+    retentionHours: z.number().positive().max(720).optional(),
     withheld: z.enum(['told', 'silent']).default('told'),
     deidentify: z.array(name).default([]),
     requireDeidentify: z.boolean().default(false),

@@ -2,7 +2,7 @@ import { quoted } from '../base/bad-request.ts';
 import type { HeadwaterError } from '../base/errors.ts';
 import { groupsOf, isAbout } from '../events/grant.ts';
 import type { Grant, GrantRule } from '../events/grant.ts';
-import type { ExportLevel, ExportParameters } from '../events/request.ts';
+import type { ExportLevel, ExportParameters, JobLimitsOfRole } from '../events/request.ts';
 import { canonicalJson } from '../events/request-seal.ts';
 import { RESOURCE_TYPES } from '../fhir/resource-types.ts';
 import { deidentificationFor } from './deidentification.ts';
@@ -21,10 +21,10 @@ export interface Granted {
   readonly grant: Grant;
   /** The request, narrowed to what is permitted. */
   readonly parameters: ExportParameters;
-  /** Unfinished exports that the client may have; undefined = as the settings say. */
-  readonly maxUnfinished: number | undefined;
+  readonly limits: JobLimitsOfRole;
 }
 
+const HOUR = 3_600_000;
 /** In bytes. A grant is part of each task, so its size has a limit. */
 const MAX_GRANT = 64 << 10;
 
@@ -92,7 +92,10 @@ export function resolveGrant(
       'rules',
       `your rights are larger than an export can carry: they name ${groupsOf(grant).length} groups`,
     );
-  const limits = roles.flatMap(({ role }) => role.export.maxUnfinished ?? []);
+  const greatest = (values: readonly (number | undefined)[]): number | undefined =>
+    values.some((value) => value !== undefined) ? Math.max(...values.map((value) => value ?? 0)) : undefined;
+  const exports = roles.map(({ role }) => role.export);
+  const retentionHours = greatest(exports.map((one) => one.retentionHours));
   return {
     grant,
     parameters: {
@@ -104,7 +107,11 @@ export function resolveGrant(
       types: asked.types.filter((type) => types.has(type)),
       warnings: [...asked.warnings, ...warnings],
     },
-    maxUnfinished: limits.length > 0 ? Math.max(...limits) : undefined,
+    limits: {
+      maxUnfinished: greatest(exports.map((one) => one.maxUnfinished)),
+      perDay: greatest(exports.map((one) => one.perDay)),
+      retentionMs: retentionHours === undefined ? undefined : retentionHours * HOUR,
+    },
   };
 }
 

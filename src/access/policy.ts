@@ -80,6 +80,10 @@ export interface Role {
     readonly groups: '*' | readonly string[] | { readonly claim: string };
     /** The most unfinished exports at a time; undefined = the value of the settings. */
     readonly maxUnfinished?: number | undefined;
+    /** The most exports of a client in 24 hours; undefined = no limit. */
+    readonly perDay?: number | undefined;
+    /** Hours that files are kept after the end of an export; undefined = the value of the settings. */
+    readonly retentionHours?: number | undefined;
     /** Whether a lenient export reports to the client the types that its role withholds. */
     readonly withheld: 'told' | 'silent';
     /** Names of the configurations that de-identify an export on request. */

@@ -69,6 +69,8 @@ export interface HeadwaterErrorOptions {
   /** The subject of the error, for logs and OperationOutcome: a parameter, a setting, a resource key. Never a secret. */
   readonly subject?: string;
   readonly retryable?: boolean;
+  /** s, after which trying again can help, if that is known. */
+  readonly retryAfter?: number | undefined;
 }
 
 /** The one error of this project: a documented code, whether trying again can help, and a message that names what to change. */
@@ -76,6 +78,7 @@ export class HeadwaterError extends Error {
   readonly code: ErrorCode;
   readonly retryable: boolean;
   readonly subject: string | undefined;
+  readonly retryAfter: number | undefined;
 
   constructor(code: ErrorCode, message: string, options: HeadwaterErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -83,6 +86,7 @@ export class HeadwaterError extends Error {
     this.code = code;
     this.retryable = options.retryable ?? RETRYABLE.has(code);
     this.subject = options.subject;
+    this.retryAfter = options.retryAfter;
   }
 }
 

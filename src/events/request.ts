@@ -66,3 +66,13 @@ export const EVERYTHING: ExportParameters = {
   deidentify: undefined,
   warnings: [],
 };
+
+/** The limits that the roles of a client set to its exports, the greatest of its roles; undefined = as the settings say. */
+export interface JobLimitsOfRole {
+  /** Unfinished exports at a time. */
+  readonly maxUnfinished?: number | undefined;
+  /** Exports in 24 hours. */
+  readonly perDay?: number | undefined;
+  /** ms that files are kept after the end of an export. */
+  readonly retentionMs?: number | undefined;
+}

@@ -54,7 +54,7 @@ export function answerTo(error: unknown): ErrorAnswer {
     if (!kind) return OURS;
     return {
       status: kind.status,
-      retryAfter: kind.retryAfter,
+      retryAfter: error.retryAfter ?? kind.retryAfter,
       authenticate: kind.authenticate?.(error),
       outcome: operationOutcome('error', kind.issue, clientMessage(error.code, error.message)),
     };

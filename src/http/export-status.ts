@@ -93,7 +93,10 @@ async function writeManifest(
     throw bad('page', `page: ${quoted(String(page))} is not a number from 1`);
   const number = page === undefined ? undefined : Number(page);
   // A URL must not outlive the files.
-  const wanted = Math.min(now + settings.urlTtlMs, (job.endedAt ?? now) + settings.retentionMs);
+  const wanted = Math.min(
+    now + settings.urlTtlMs,
+    (job.endedAt ?? now) + (job.retentionMs ?? settings.retentionMs),
+  );
   const keys = listedFiles(job, number)?.map(({ key }) => key);
   const signed = await signFileUrls(keys ?? [], { store, settings, expiresAt: wanted });
   const urls = {

@@ -57,7 +57,7 @@ export async function kickOff(
   const requestUrl = `${settings.publicUrl}${ctx.path}${ctx.search}`;
   const jobId = await jobs.submit({
     ...{ clientId: client.id, requestUrl, parameters, agent: client.agent },
-    ...{ grant: granted?.grant, maxUnfinished: granted?.maxUnfinished },
+    ...{ grant: granted?.grant, limits: granted?.limits },
   });
   const refusal = canBeRefused(parameters) ? await jobs.refusal(jobId, settings.planWaitMs) : undefined;
   if (refusal?.code === 'not-found' || refusal?.code === 'bad-request' || refusal?.code === 'forbidden')

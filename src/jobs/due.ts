@@ -66,12 +66,20 @@ export async function unfinishedBefore(pool: Pool, t: JobTables, acceptedBefore:
   return rows.map(({ id }) => id);
 }
 
-/** Ids of jobs that ended before the time and still have files. */
-export async function expiredJobs(pool: Pool, t: JobTables, endedBefore: number): Promise<string[]> {
+/**
+ * Ids of jobs whose files have been kept for as long as the roles of their clients say, or else for `retentionMs`, and that still have them.
+ * @param now ms since 1970, by the clock of the database
+ */
+export async function expiredJobs(
+  pool: Pool,
+  t: JobTables,
+  { now, retentionMs }: { readonly now: number; readonly retentionMs: number },
+): Promise<string[]> {
   const { rows } = await asking(() =>
     pool.query<{ id: string }>(
-      `SELECT job_id AS id FROM ${t.job} WHERE state IN ('completed', 'failed') AND active_at < $1 LIMIT ${String(MAX_ROWS)}`,
-      [endedBefore],
+      `SELECT job_id AS id FROM ${t.job} j LEFT JOIN ${t.request} r USING (job_id)
+       WHERE state IN ('completed', 'failed') AND active_at < $1::bigint - coalesce(retention_ms, $2::bigint) LIMIT ${String(MAX_ROWS)}`,
+      [now, retentionMs],
     ),
   );
   return rows.map(({ id }) => id);

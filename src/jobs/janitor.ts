@@ -171,7 +171,7 @@ export class Janitor implements Service {
 
   async #expire(now: number): Promise<void> {
     const { pool, tables, times } = this.#options;
-    const ids = await expiredJobs(pool, tables, now - times.retentionMs);
+    const ids = await expiredJobs(pool, tables, { now, retentionMs: times.retentionMs });
     await this.#ends.append(
       ids
         .filter((id) => !this.#ends.endedLately(id, now))

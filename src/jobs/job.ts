@@ -1,7 +1,7 @@
 import type { AuditAgent } from '../events/audit.ts';
 import type { Stamp } from '../base/positions.ts';
 import type { Grant } from '../events/grant.ts';
-import type { ExportParameters } from '../events/request.ts';
+import type { ExportParameters, JobLimitsOfRole } from '../events/request.ts';
 import type { ExportFile } from '../events/status.ts';
 
 /** `accepted`: requested, not yet planned. The last four are ends; only completed -> cancelled, completed -> expired and failed -> expired follow. */
@@ -25,6 +25,8 @@ export interface JobView {
   /** ms since 1970. */
   readonly acceptedAt: number;
   readonly endedAt: number | undefined;
+  /** ms that its files are kept, if the roles of its client say so. */
+  readonly retentionMs?: number | undefined;
   /** The cut's time; undefined while accepted. */
   readonly transactionTime: Stamp | undefined;
   /** Id of the log's epoch; absent or '' if unknown. */
@@ -46,15 +48,14 @@ export interface SubmitRequest {
   readonly grant?: Grant | undefined;
   /** For the audit log; the client's id if absent. */
   readonly agent?: AuditAgent | undefined;
-  /** Unfinished jobs that this client may have, if its role says so. */
-  readonly maxUnfinished?: number | undefined;
+  readonly limits?: JobLimitsOfRole | undefined;
 }
 
 /** Port of the gateway to jobs. Every method is one database transaction and throws `unavailable` if the database is away. */
 export interface Jobs {
   /**
    * Inserts the request, with its entry for the audit log, and emits it into the write-ahead log. Returns the new job's id.
-   * Throws `too-many` if the client, or all clients together, have reached their limit of unfinished jobs.
+   * Throws `too-many` if the client, or all clients together, have reached their limit of unfinished jobs, or the client its limit of a day.
    */
   submit(request: SubmitRequest): Promise<string>;
   /**

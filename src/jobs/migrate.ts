@@ -166,6 +166,7 @@ CREATE TABLE IF NOT EXISTS ${t.reload} (
 );
 
 ALTER TABLE ${t.request} ADD COLUMN IF NOT EXISTS asked_by jsonb;
+ALTER TABLE ${t.request} ADD COLUMN IF NOT EXISTS retention_ms bigint;
 CREATE TABLE IF NOT EXISTS ${t.audit} (
   id            text PRIMARY KEY,
   at            bigint NOT NULL,

@@ -24,6 +24,8 @@ export interface JobLimits {
   readonly inAll: number;
 }
 
+const DAY = 86_400_000;
+
 /** If fewer jobs than this are left until `inAll`, kick-offs count one after the other. Farther from the limit, they cannot exceed it together. */
 const NEAR_THE_LIMIT = 64;
 
@@ -44,6 +46,7 @@ interface FoundRow {
   readonly parameters: ExportParameters;
   readonly accepted_at: string;
   readonly cancelled: boolean;
+  readonly retention: string | null;
   readonly job: JobRow | null;
 }
 
@@ -72,7 +75,9 @@ export class JobRequests implements Jobs {
       grant,
     } as const);
     const { inAll } = limits;
-    const perClient = Math.min(limits.perClient, request.maxUnfinished ?? Infinity);
+    const { maxUnfinished = Infinity, perDay, retentionMs } = request.limits ?? {};
+    const perClient = Math.min(limits.perClient, maxUnfinished);
+    const lastDay = `FROM ${t.request} WHERE client_id = ${literal(clientId)} AND accepted_at > ${DATABASE_CLOCK} - ${String(DAY)}`;
     const rights = grant === undefined ? 'NULL' : `${literal(JSON.stringify(grant))}::jsonb`;
     const entry = exportRequested({ jobId: message.jobId, agent, grant, parameters }, seal);
     const room = await commitAtOnce<Room>(
@@ -84,19 +89,22 @@ export class JobRequests implements Jobs {
          WHERE n >= ${String(inAll - NEAR_THE_LIMIT)};
        WITH counted AS (
          SELECT (SELECT count(*) FROM ${t.unfinished} WHERE client_id = ${literal(clientId)}) AS mine,
-           (SELECT count(*) FROM (SELECT FROM ${t.unfinished} LIMIT ${String(inAll)}) open) AS all
+           (SELECT count(*) FROM (SELECT FROM ${t.unfinished} LIMIT ${String(inAll)}) open) AS all,
+           ${perDay === undefined ? '0' : `(SELECT count(*) ${lastDay})`} AS today,
+           ${perDay === undefined ? '0' : `(SELECT min(accepted_at) + ${String(DAY)} - ${DATABASE_CLOCK} ${lastDay})`} AS wait
        ), request AS (
-         INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, "grant", seal, asked_by, accepted_at)
+         INSERT INTO ${t.request} (job_id, client_id, request_url, parameters, "grant", seal, asked_by, retention_ms, accepted_at)
          SELECT ${literal(message.jobId)}, ${literal(clientId)}, ${literal(requestUrl)}, ${literal(JSON.stringify(parameters))}::jsonb,
-           ${rights}, ${literal(message.seal)}, ${jsonLiteral(agent)}, ${DATABASE_CLOCK} FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)}
+           ${rights}, ${literal(message.seal)}, ${jsonLiteral(agent)}, ${retentionMs === undefined ? 'NULL' : String(Math.round(retentionMs))}, ${DATABASE_CLOCK}
+         FROM counted WHERE mine < ${String(perClient)} AND counted.all < ${String(inAll)} AND ${perDay === undefined ? 'true' : `today < ${String(perDay)}`}
          RETURNING job_id, client_id, accepted_at AS at
        ), unfinished AS (
          INSERT INTO ${t.unfinished} SELECT job_id, client_id, at FROM request
        ), audited AS (${this.#audited(entry, 'request')}
        ), emitted AS (${this.#emit(message, 'request', 'acceptedAt')})
-       SELECT mine::int, counted.all::int AS all, (SELECT count(*)::int FROM emitted) AS emitted FROM counted`,
+       SELECT mine::int, counted.all::int AS all, today::int, coalesce(wait, 0)::int AS wait, (SELECT count(*)::int FROM emitted) AS emitted FROM counted`,
     );
-    refuseTooMany(room, perClient);
+    refuseTooMany(room, { perClient, perDay });
     return message.jobId;
   }
 
@@ -122,7 +130,7 @@ export class JobRequests implements Jobs {
     const { pool, tables: t } = this.#options;
     const { rows } = await asking(() =>
       pool.query<FoundRow>(
-        `SELECT r.client_id, r.request_url, r.parameters - 'patients' AS parameters, r.accepted_at, r.cancelled_at IS NOT NULL AS cancelled,
+        `SELECT r.client_id, r.request_url, r.parameters - 'patients' AS parameters, r.accepted_at, r.cancelled_at IS NOT NULL AS cancelled, r.retention_ms AS retention,
            CASE WHEN j.job_id IS NOT NULL THEN ${jobWithProgressAsJson(t)} END AS job
          FROM ${t.request} r LEFT JOIN ${t.job} j USING (job_id) WHERE r.job_id = $1 AND r.client_id = $2`,
         [jobId, clientId],
@@ -138,7 +146,8 @@ export class JobRequests implements Jobs {
       acceptedAt: Number(row.accepted_at),
       cancelRequested: row.cancelled,
     };
-    return viewOf(request, row.job === null ? undefined : jobOf(row.job));
+    const view = viewOf(request, row.job === null ? undefined : jobOf(row.job));
+    return row.retention === null ? view : { ...view, retentionMs: Number(row.retention) };
   }
 
   async grantAsOf(clientId: string, transactionTime: number): Promise<Grant | undefined> {
@@ -198,11 +207,26 @@ type Untimed =
 interface Room {
   readonly mine: number;
   readonly all: number;
+  /** Exports of the client in the last 24 hours, if they are limited. */
+  readonly today: number;
+  /** ms until the first of these is 24 hours old. */
+  readonly wait: number;
   readonly emitted: number;
 }
 
-function refuseTooMany({ mine, all, emitted }: Room, perClient: number): void {
+function refuseTooMany(
+  { mine, all, today, wait, emitted }: Room,
+  { perClient, perDay = Infinity }: { readonly perClient: number; readonly perDay: number | undefined },
+): void {
   if (emitted > 0) return;
+  if (today >= perDay) {
+    const retryAfter = Math.max(1, Math.ceil(wait / 1_000));
+    throw new HeadwaterError(
+      'too-many',
+      `You have asked for ${String(today)} exports in the last 24 hours, as many as your role allows; ask again in ${String(Math.ceil(retryAfter / 60))} minutes.`,
+      { retryAfter },
+    );
+  }
   if (mine >= perClient) {
     throw new HeadwaterError(
       'too-many',

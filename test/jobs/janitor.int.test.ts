@@ -277,6 +277,22 @@ describe('janitor', () => {
     assert.deepEqual([(await statusOf('begun')).length, (await statusOf('slow')).length], [3, 2]);
   });
 
+  it('expires the jobs of a role with a retention of its own after that', async () => {
+    startProjector();
+    const [own, other] = [jobEvents('own', NOW - 3 * HOUR), jobEvents('other', NOW - 3 * HOUR)];
+    await servers.pool.query(
+      `INSERT INTO ${servers.tables.request} (job_id, client_id, request_url, parameters, accepted_at, retention_ms)
+       VALUES ('own', 'c', 'u', '{}', $1, $2), ('other', 'c', 'u', '{}', $1, NULL)`,
+      [NOW - 3 * HOUR, 2 * HOUR],
+    );
+    for (const one of [own, other]) await servers.append(one.planned(1), one.completed('0001', 'Patient'));
+    await Promise.all([reaches('own', 'completed'), reaches('other', 'completed')]);
+    startJanitor();
+    await reaches('own', 'expired');
+    await twoRounds();
+    assert.equal(await state('other'), 'completed');
+  });
+
   it('expires completed jobs after the retention and removes their files', async () => {
     startProjector();
     const [old, young] = [jobEvents('old', NOW - 49 * HOUR), jobEvents('young', NOW - 47 * HOUR)];

@@ -252,6 +252,27 @@ describe('requests', () => {
     assert.equal((await messages()).length, 5);
   });
 
+  it('lets a client ask as often in 24 hours as its role allows, exactly, and says when it may ask again', async () => {
+    const jobs = requests();
+    const ask = (clientId: string): Promise<string> =>
+      jobs.submit({ ...REQUEST, clientId, limits: { perDay: 3, retentionMs: 7_000 } });
+    const asked = await Promise.allSettled(Array.from({ length: 10 }, () => ask('p1')));
+    assert.equal(asked.filter(({ status }) => status === 'fulfilled').length, 3);
+    const refused = asked.find((one) => one.status === 'rejected')?.reason as HeadwaterError;
+    assert.equal(refused.code, 'too-many');
+    assert.match(refused.message, /3 exports in the last 24 hours/);
+    assert.ok(
+      (refused.retryAfter ?? 0) > 86_000 && (refused.retryAfter ?? 0) <= 86_400,
+      String(refused.retryAfter),
+    );
+    const other = await ask('p2');
+    assert.equal((await jobs.find(other, 'p2'))?.retentionMs, 7_000);
+    await pool.query(
+      `UPDATE ${tables.request} SET accepted_at = accepted_at - 86400000 WHERE client_id = 'p1'`,
+    );
+    await ask('p1');
+  });
+
   it('counts a job as unfinished until it ends or is cancelled', async () => {
     const jobs = requests({ limits: { perClient: 1, inAll: 5 } });
     const tooMany = (error: unknown): boolean => error instanceof HeadwaterError && error.code === 'too-many';
