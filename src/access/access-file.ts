@@ -1,7 +1,5 @@
 import { createHash } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { parseDocument } from 'yaml';
 import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { checkPolicy } from './access-check.ts';
 import { fileSchema } from './access-schema.ts';
@@ -11,6 +9,7 @@ import { compileSource } from '../deidentify/source.ts';
 import type { DeidentifierSource } from '../deidentify/source.ts';
 import { readRedactionKey } from '../config/redaction-keys.ts';
 import type { RedactionKey } from '../fhir/redaction.ts';
+import { parseYaml, readOr, wrong } from './yaml-file.ts';
 import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from './policy.ts';
 
 /**
@@ -21,7 +20,7 @@ import type { AccessPolicy, Client, Condition, ExternalIssuer, Role, Rule } from
  */
 export async function readAccessFile(path: string, keysFolder?: string): Promise<AccessPolicy> {
   const bytes = await readOr(path, 'HEADWATER_ACCESS_FILE');
-  const file = parse(bytes.toString('utf8'), path);
+  const file = parseYaml(bytes.toString('utf8'), path, fileSchema);
   const hash = createHash('sha256').update(bytes);
   // Files are read in the order of the access file, so that the same files have the same hash.
   const named = async (name: string, place: string): Promise<string> => {
@@ -41,26 +40,6 @@ export async function readAccessFile(path: string, keysFolder?: string): Promise
   const problems = checkPolicy(policy);
   if (problems.length > 0) throw wrong(path, problems);
   return policy;
-}
-
-function parse(text: string, path: string): AccessFile {
-  const document = parseDocument(text, { uniqueKeys: true });
-  const [mistake] = document.errors;
-  if (mistake) throw wrong(path, [mistake.message.split('\n')[0] ?? '']);
-  let content: unknown;
-  try {
-    content = document.toJS({ maxAliasCount: 0 });
-  } catch {
-    throw wrong(path, ['it has an alias (*name); write the value instead']);
-  }
-  const parsed = fileSchema.safeParse(content);
-  if (parsed.success) return parsed.data;
-  throw wrong(
-    path,
-    parsed.error.issues.map(
-      (issue) => `${issue.path.join('.').replaceAll(/\p{Cc}/gu, '?') || 'the file'}: ${issue.message}`,
-    ),
-  );
 }
 
 /** Reads a file that the access file names. */
@@ -157,16 +136,4 @@ function conditionOf(where: FileRule['where']): Condition {
   if ('patient' in where) return { kind: 'own' };
   if ('compartment' in where) return { kind: 'any' };
   return 'group' in where ? { kind: 'groups', groups: where.group } : { kind: 'everything' };
-}
-
-async function readOr(file: string, place: string): Promise<Buffer> {
-  try {
-    return await readFile(file);
-  } catch (error) {
-    throw new HeadwaterError('bad-config', `${place}: cannot read ${file}: ${messageOf(error)}`);
-  }
-}
-
-function wrong(path: string, problems: readonly string[]): HeadwaterError {
-  return new HeadwaterError('bad-config', problems.map((problem) => `${path}: ${problem}`).join('\n'));
 }

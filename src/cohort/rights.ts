@@ -2,7 +2,7 @@ import { groupMembers } from './cohort.ts';
 import type { Members } from './cohort.ts';
 import type { ResourceLog } from './versions.ts';
 import { groupsOf, isAbout, redactionsOf } from '../events/grant.ts';
-import type { GrantRule } from '../events/grant.ts';
+import type { Grant, GrantRule } from '../events/grant.ts';
 import { MANY_PATIENTS } from '../events/resource-change.ts';
 import type { Redaction } from '../fhir/redaction.ts';
 import type { TaskRights } from '../events/tasks.ts';
@@ -74,12 +74,34 @@ export interface Judged {
 
 /** Returns the verdict of each rule of a grant on a resource, in the order of evaluation. */
 export async function judge(
-  { type, patients }: { readonly type: string; readonly patients: readonly string[] },
+  resource: { readonly type: string; readonly patients: readonly string[] },
   rights: TaskRights,
   log: ResourceLog,
   signal: AbortSignal,
 ): Promise<Judged[]> {
-  return (await resolve(rights, undefined, log, signal)).map((one) => ({
+  return judgeBy(await resolve(rights, undefined, log, signal), resource);
+}
+
+/** As `judge`, with the members of groups as they are given. */
+export function judgeGiven(
+  resource: { readonly type: string; readonly patients: readonly string[] },
+  { rules }: Pick<Grant, 'rules'>,
+  groups: ReadonlyMap<string, readonly string[]>,
+): Judged[] {
+  const members = new Map(
+    [...groups].map(([id, ids]) => [id, { now: new Set(ids), before: new Set(ids) }] as const),
+  );
+  return judgeBy(
+    rules.map((rule) => ({ rule, sets: setsOf(rule, members) })),
+    resource,
+  );
+}
+
+function judgeBy(
+  rules: readonly ResolvedRule[],
+  { type, patients }: { readonly type: string; readonly patients: readonly string[] },
+): Judged[] {
+  return rules.map((one) => ({
     rule: one.rule,
     holds: isAbout(one.rule, type) ? holds(one, 'now')('', patients) : undefined,
   }));

@@ -213,6 +213,10 @@ export const EXPORT_PARAMETERS = [
     levels: EVERY,
     documentation:
       'Name of a configuration under `deidentification` of the access file, by which resources are de-identified. The role of the client has to permit it.',
+    option: {
+      flags: '--anonymization-config <name>',
+      help: 'a configuration of the server that de-identifies',
+    },
     field: 'deidentify',
     read: (given) => given.once(),
   },

@@ -9,7 +9,9 @@ import { systemClock } from '../base/clock.ts';
 import { HeadwaterError } from '../base/errors.ts';
 import { readSettings } from '../config/settings.ts';
 import { explain } from './access-explain.ts';
-import type { Explained, ExplainOptions } from './access-explain.ts';
+import type { ExplainOptions } from './access-explain.ts';
+import type { Explained } from './access-judgement.ts';
+import { testAccess } from './access-test.ts';
 import { localServer, localSettings } from './local.ts';
 import { LogAccess } from './log-access.ts';
 import { stopSignal } from './stop-signal.ts';
@@ -96,6 +98,20 @@ export async function accessExplain(file: string, options: Json & ExplainOptions
   } finally {
     await log.close();
   }
+}
+
+/** `headwater access test FILE CASES`: 0 if every case holds. */
+export async function accessTest(file: string, cases: string, options: Json): Promise<number> {
+  const { keysFolder } = readSettings([], await localSettings());
+  const results = await testAccess({ file, keysFolder }, cases);
+  const failed = results.filter(({ problems }) => problems.length > 0);
+  if (options.json) print(JSON.stringify(results));
+  else {
+    for (const { name, problems } of results)
+      print(problems.length === 0 ? `holds  ${name}` : `FAILS  ${name}: ${problems.join('; ')}`);
+    print(`${String(results.length - failed.length)} cases hold, ${String(failed.length)} fail.`);
+  }
+  return failed.length === 0 ? 0 : 1;
 }
 
 function printExplained(resource: string, { patients, rules, by, line }: Explained): void {

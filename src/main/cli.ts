@@ -138,8 +138,16 @@ access
     new Option('--level <level>', 'of the export').choices(['system', 'patient', 'group']).default('patient'),
   )
   .option('--group <id>', 'the Group of a group export')
+  .option('--anonymization-config <name>', 'a configuration that de-identifies, if the role demands none')
   .option('--json', 'print the findings as JSON')
   .action(run(commands.accessExplain));
+access
+  .command('test')
+  .argument('<file>', 'the access file')
+  .argument('<cases>', 'YAML or JSON: resources, and what the rules shall make of them')
+  .description('judge resources by the file without any server; exit with 1 when a case fails')
+  .option('--json', 'print the results as JSON')
+  .action(run(commands.accessTest));
 access
   .command('key')
   .description(

@@ -192,6 +192,8 @@ type AccessCommands = Awaited<ReturnType<typeof accessCommands>>;
 
 export const accessCheck: AccessCommands['accessCheck'] = async (...given) =>
   (await accessCommands()).accessCheck(...given);
+export const accessTest: AccessCommands['accessTest'] = async (...given) =>
+  (await accessCommands()).accessTest(...given);
 export const accessExplain: AccessCommands['accessExplain'] = async (...given) =>
   (await accessCommands()).accessExplain(...given);
 export const accessKey: AccessCommands['accessKey'] = async (...given) =>
