@@ -6,7 +6,10 @@ import { makeKeyPair, tokenSource } from '../access/issuer/backend-client.ts';
 import type { PrivateKey } from '../access/issuer/backend-client.ts';
 import type { AssertionAlgorithm } from '../access/policy.ts';
 import { systemClock } from '../base/clock.ts';
-import { HeadwaterError } from '../base/errors.ts';
+import { importFireArrow } from '../access/import/fire-arrow.ts';
+import { accessFileOf } from '../access/import/imported.ts';
+import { importMedplum } from '../access/import/medplum.ts';
+import { HeadwaterError, messageOf } from '../base/errors.ts';
 import { readSettings } from '../config/settings.ts';
 import { explain } from './access-explain.ts';
 import type { ExplainOptions } from './access-explain.ts';
@@ -98,6 +101,22 @@ export async function accessExplain(file: string, options: Json & ExplainOptions
   } finally {
     await log.close();
   }
+}
+
+const IMPORTERS = { 'fire-arrow': importFireArrow, medplum: importMedplum } as const;
+
+/** `headwater access import FILE`: prints an access file with the rules of another server; 2 if some cannot be carried over. */
+export async function accessImport(
+  file: string,
+  { from }: { readonly from: keyof typeof IMPORTERS },
+): Promise<number> {
+  const text = await readFile(file, 'utf8').catch((error: unknown) => {
+    throw new HeadwaterError('bad-request', `cannot read ${file}: ${messageOf(error)}`);
+  });
+  const imported = IMPORTERS[from](text, file);
+  process.stdout.write(accessFileOf(imported));
+  for (const note of imported.notes) process.stderr.write(`${note}\n`);
+  return 0;
 }
 
 /** `headwater access test FILE CASES`: 0 if every case holds. */

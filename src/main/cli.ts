@@ -149,6 +149,18 @@ access
   .option('--json', 'print the results as JSON')
   .action(run(commands.accessTest));
 access
+  .command('import')
+  .argument('<file>', 'application.yaml of Fire Arrow, or an AccessPolicy of Medplum as JSON')
+  .description(
+    'print an access file with its rules; exit with 2 and a line for each part that cannot be carried over',
+  )
+  .addOption(
+    new Option('--from <server>', 'whose rules they are')
+      .choices(['fire-arrow', 'medplum'])
+      .makeOptionMandatory(),
+  )
+  .action(run(commands.accessImport));
+access
   .command('key')
   .description(
     'make a key pair for a client: <name>.key.json for itself, <name>.jwks.json for the access file',

@@ -192,6 +192,8 @@ type AccessCommands = Awaited<ReturnType<typeof accessCommands>>;
 
 export const accessCheck: AccessCommands['accessCheck'] = async (...given) =>
   (await accessCommands()).accessCheck(...given);
+export const accessImport: AccessCommands['accessImport'] = async (...given) =>
+  (await accessCommands()).accessImport(...given);
 export const accessTest: AccessCommands['accessTest'] = async (...given) =>
   (await accessCommands()).accessTest(...given);
 export const accessExplain: AccessCommands['accessExplain'] = async (...given) =>
