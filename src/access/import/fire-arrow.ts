@@ -68,6 +68,7 @@ export function importFireArrow(text: string, path: string): Imported {
         continue;
       }
       if (meaning(reads) !== meaning(searches)) {
+        for (const { one, i } of [...reads, ...searches]) ruleOf(one, i, refusals);
         refusals.add(`${role}, ${resource}`, 'read and search have different rules');
         continue;
       }
