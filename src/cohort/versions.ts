@@ -5,6 +5,7 @@ import type { References } from '../fhir/reference.ts';
 import { partsOf } from '../events/task-range.ts';
 import type { GapsOf, OffsetRange } from '../events/tasks.ts';
 import type { LogReader, RecordBatch } from '../log/log.ts';
+import { partitionOf } from '../log/partition-of.ts';
 
 /** The tools to read resources from the log. */
 export interface ResourceLog {
@@ -20,7 +21,10 @@ export interface Versions {
   readonly before: ResourceChange | undefined;
 }
 
-/** Reads one partition after the other, backward, and stops when everything is found. */
+/**
+ * Reads one partition after the other, backward, and stops when everything is found. It begins with the partitions to which the keys belong, so
+ * it reads the others only for resources that are not there.
+ */
 export async function versionsOf(
   log: ResourceLog,
   wanted: {
@@ -37,8 +41,10 @@ export async function versionsOf(
   const { type, ends, before } = wanted;
   const found = new Map<string, Versions>();
   const missing = new Set([...wanted.ids].map((id) => `${type}/${id}`));
-  for (const [partition, to] of ends.entries()) {
-    if (missing.size === 0) break;
+  const own = new Set([...missing].map((key) => partitionOf(Buffer.from(key), ends.length)));
+  for (const partition of new Set([...own, ...ends.keys()])) {
+    const to = ends[partition];
+    if (missing.size === 0 || to === undefined) break;
     const range = { type, partition, from: offset(0), to };
     const parts = partsOf({ ...range, gaps: wanted.gaps?.(range) ?? [] });
     for await (const batch of newestFirst(log, { type, partition, parts }, signal)) {
@@ -58,6 +64,8 @@ export async function versionsOf(
       }
       if (missing.size === 0) break;
     }
+    // All versions of a resource are in one partition.
+    for (const id of found.keys()) missing.delete(`${type}/${id}`);
   }
   return found;
 }

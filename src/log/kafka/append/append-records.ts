@@ -1,7 +1,7 @@
 import { HeadwaterError } from '../../../base/errors.ts';
 import type { NewRecord } from '../../log.ts';
 import type { Cluster } from '../wire/cluster.ts';
-import { murmur2 } from '../wire/murmur2.ts';
+import { partitionOf } from '../../partition-of.ts';
 import type { Batch, Producer } from './producer.ts';
 import { BatchBuilder } from './record-batch-writer.ts';
 
@@ -62,7 +62,7 @@ async function byPartition(cluster: Cluster, records: readonly NewRecord[]): Pro
 async function chosen(cluster: Cluster, { topic, key }: NewRecord): Promise<number> {
   const partitions = await cluster.partitions(topic);
   if (!partitions) throw new HeadwaterError('unavailable', `Kafka has no topic ${topic}`, { subject: topic });
-  return (murmur2(Buffer.from(key)) & 0x7fffffff) % partitions.length;
+  return partitionOf(Buffer.from(key), partitions.length);
 }
 
 function batched(records: readonly NewRecord[]): NewRecord[][] {

@@ -1,6 +1,6 @@
 import { HeadwaterError } from '../../../base/errors.ts';
 import type { TopicListener } from '../../log.ts';
-import { murmur2 } from '../wire/murmur2.ts';
+import { partitionOf } from '../../partition-of.ts';
 import type { Batch } from './producer.ts';
 import { BatchBuilder } from './record-batch-writer.ts';
 
@@ -79,7 +79,7 @@ export class PartitionBuffer {
 
   add(topic: string, record: AppendedRecord, patients?: readonly string[]): void {
     const partitions = this.#topics.get(topic);
-    const state = partitions?.[(murmur2(record.key) & 0x7fffffff) % partitions.length];
+    const state = partitions?.[partitionOf(record.key, partitions.length)];
     if (!state) throw new HeadwaterError('internal', `${topic} was not declared`);
     const bytes = record.key.length + record.value.length;
     if (state.open.builder.count > 0 && state.open.builder.bytes + bytes > BATCH_BYTES) {
