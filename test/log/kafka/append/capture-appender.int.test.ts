@@ -13,6 +13,7 @@ import {
 import { BatchBuilder, claim, sequenceAfter } from '../../../../src/log/kafka/append/record-batch-writer.ts';
 import { uniqueName } from '../../../support/names.ts';
 import { LogFixture } from '../log-fixture.ts';
+import { until } from '../../../support/until.ts';
 
 const FAR_AHEAD = Date.UTC(2100, 0);
 
@@ -169,7 +170,8 @@ describe('CaptureAppender', () => {
 
   it('is right that sequence numbers begin again after 2^31 - 1', async () => {
     const topic = await log.newTopic(1);
-    const identity = await cluster.callAny(initProducerId(undefined, 0));
+    // A broker that has just started may still load its coordinators.
+    const identity = await until('an identity', () => cluster.callAny(initProducerId(undefined, 0)));
     let sequence = 2 ** 31 - 5;
     for (let round = 0; round < 4; round++) {
       const builder = new BatchBuilder();
