@@ -13,7 +13,7 @@ import type { JobTables } from './schema.ts';
 
 /** Rows that are in the log stay for so long (ms), so that a repetition of what happened is known by its id. */
 const KEPT = 86_400_000;
-/** Rows that one Kafka transaction takes. */
+/** Rows that one transaction takes, of the database and of Kafka: after an outage there may be very many. */
 const BATCH = 500;
 
 /** SQL that inserts entries once. Their time is that of the database, whose clock all processes share. */
@@ -42,7 +42,7 @@ export async function nextEntries(
   await client.query(
     `UPDATE ${t.audit} a SET n = given.n FROM (
        SELECT id, greatest($1::bigint, (SELECT coalesce(max(n), 0) FROM ${t.audit})) + row_number() OVER (ORDER BY at, id) AS n
-       FROM ${t.audit} WHERE n IS NULL
+       FROM (SELECT id, at FROM ${t.audit} WHERE n IS NULL ORDER BY at, id LIMIT ${String(BATCH)}) oldest
      ) given WHERE a.id = given.id`,
     [row],
   );

@@ -143,6 +143,25 @@ describe('the audit log', () => {
     assert.deepEqual(await kinds(), ['manifest.read', 'file.downloaded']);
   });
 
+  it('has everything in order that waited while no projector ran', async () => {
+    const ids: string[] = [];
+    for (let round = 0; round < 3; round++) {
+      const entries = Array.from({ length: 450 }, () => done('manifest.read', { agent }));
+      await Promise.all(entries.map((entry) => trail.record(entry)));
+      ids.push(...entries.map(({ id }) => id));
+    }
+    running.start((signal) => makeProjector(servers).run(signal));
+    await until('all records', async () => (await kinds()).length >= ids.length);
+    const found: AuditRecord[] = [];
+    for await (const { record } of stored()) found.push(record);
+    assert.deepEqual(new Set(found.map(({ id }) => id)), new Set(ids));
+    assert.deepEqual(
+      found.map(({ at }) => at),
+      found.map(({ at }) => at).sort((a, b) => a - b),
+    );
+    await assertWhole();
+  });
+
   it('stores an entry of one id once, however often it comes', async () => {
     const entry = done('manifest.read', { agent });
     await Promise.all([trail.record(entry), trail.record(entry)]);
