@@ -42,6 +42,14 @@ export async function readAccessFile(path: string, keysFolder?: string): Promise
   return policy;
 }
 
+/** Returns what a check says of a file whose clients and keys are yet to come. */
+export function problemsOfRoles(file: AccessFile): string[] {
+  const keys = new Map(keyNamesOf(file).map((name) => [name, { name, fingerprint: '' }]));
+  const roles = new Map(Object.entries(file.roles).map(([name, role]) => [name, roleOf(role, keys)]));
+  const { embedded } = file.issuers;
+  return checkPolicy({ hash: '', embedded, external: [], clients: new Map(), roles });
+}
+
 /** Reads a file that the access file names. */
 type Named = (name: string, place: string) => Promise<string>;
 
@@ -107,9 +115,8 @@ async function deidentificationOf(
 
 /** Returns the keys that rules name. The secrets stay in their files: a grant has fingerprints only. */
 async function keysOf(file: AccessFile, folder: string | undefined): Promise<Keys> {
-  const redactions = Object.values(file.roles).flatMap(({ rules }) => rules.flatMap(({ redact }) => redact));
   const keys = new Map<string, RedactionKey>();
-  for (const name of new Set(redactions.flatMap(({ key }) => key ?? []))) {
+  for (const name of keyNamesOf(file)) {
     const { fingerprint } = await readRedactionKey(folder, name);
     keys.set(name, { name, fingerprint });
   }
@@ -117,6 +124,11 @@ async function keysOf(file: AccessFile, folder: string | undefined): Promise<Key
 }
 
 type Keys = ReadonlyMap<string, RedactionKey>;
+
+function keyNamesOf({ roles }: AccessFile): string[] {
+  const redactions = Object.values(roles).flatMap(({ rules }) => rules.flatMap(({ redact }) => redact));
+  return [...new Set(redactions.flatMap(({ key }) => key ?? []))];
+}
 
 function roleOf(role: AccessFile['roles'][string], keys: Keys): Role {
   return { export: role.export, rules: role.rules.map((rule) => ruleOf(rule, keys)) };

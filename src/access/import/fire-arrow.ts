@@ -40,7 +40,7 @@ const KEY = 'fire-arrow';
  * | validator                                  | becomes                                   |
  * |--------------------------------------------|-------------------------------------------|
  * | Allowed                                    | everything                                |
- * | Forbidden                                  | a deny rule                               |
+ * | Forbidden                                  | no rule: what none permits is forbidden   |
  * | PatientCompartment of client role Patient  | the own patient                           |
  * | any other, and every identity filter       | refused: it depends on more than the record and its patients |
  *
@@ -60,30 +60,44 @@ export function importFireArrow(text: string, path: string): Imported {
       refusals.add(placeOf(one, i), `an export has no operation "${one.operation}"`);
   const reading = rules.map((one, i) => ({ one, i })).filter(({ one }) => READS.has(one.operation));
   for (const [role, ofRole] of Map.groupBy(reading, ({ one }) => one['client-role'])) {
-    for (const [resource, ofType] of Map.groupBy(ofRole, ({ one }) => one.resource)) {
-      const by = (operation: string) => ofType.filter(({ one }) => one.operation === operation);
-      const [reads, searches] = [by('read'), by('search')];
-      if (reads.length === 0 || searches.length === 0) {
-        notes.push(`${role}, ${resource}: it is not both read and searched, so it is not exported`);
-        continue;
-      }
-      if (meaning(reads) !== meaning(searches)) {
-        for (const { one, i } of [...reads, ...searches]) ruleOf(one, i, refusals);
-        refusals.add(`${role}, ${resource}`, 'read and search have different rules');
-        continue;
-      }
-      const written = reads.flatMap(({ one, i }) => ruleOf(one, i, refusals) ?? []);
-      const deny = written.findIndex(({ effect }) => effect === 'deny');
-      if (deny > 0)
-        refusals.add(
-          `${role}, ${resource}`,
-          'a Forbidden comes after another rule; here, it would come first',
-        );
-      roles.set(nameOf(role), [...(roles.get(nameOf(role)) ?? []), ...written]);
+    const byType = Map.groupBy(ofRole, ({ one }) => one.resource);
+    if (byType.has('*') && byType.size > 1) {
+      const others = [...byType.keys()].filter((type) => type !== '*').join(', ');
+      refusals.add(role, `it has rules of every type and of ${others}; which decides is not documented`);
     }
+    const name = nameOf(role);
+    if (roles.has(name)) refusals.add(role, 'another role has this name here');
+    roles.set(
+      name,
+      [...byType].flatMap(([type, ofType]) => rulesOf(ofType, `${role}, ${type}`, { refusals, notes })),
+    );
   }
   refusals.throwIfAny();
   return { roles: new Map([...roles].filter(([, written]) => written.length > 0)), notes };
+}
+
+interface Placed {
+  readonly one: Rule;
+  readonly i: number;
+}
+
+/** Returns the rules of a role for a type, which are at most one: several are said to add up, but not how their filters do. */
+function rulesOf(
+  ofType: readonly Placed[],
+  place: string,
+  { refusals, notes }: { readonly refusals: Refusals; readonly notes: string[] },
+): WrittenRule[] {
+  const by = (operation: string) => ofType.filter(({ one }) => one.operation === operation);
+  const [reads, searches] = [by('read'), by('search')];
+  if (reads.length === 0 || searches.length === 0) {
+    notes.push(`${place}: it is not both read and searched, so it is not exported`);
+    return [];
+  }
+  if (reads.length > 1) refusals.add(place, 'it has several rules for read');
+  if (searches.length > 1) refusals.add(place, 'it has several rules for search');
+  const same = meaning(reads) === meaning(searches);
+  if (!same) refusals.add(place, 'read and search have different rules');
+  return (same ? reads : [...reads, ...searches]).flatMap(({ one, i }) => ruleOf(one, i, refusals) ?? []);
 }
 
 function ruleOf(one: Rule, i: number, refusals: Refusals): WrittenRule | undefined {
@@ -106,9 +120,8 @@ function ruleOf(one: Rule, i: number, refusals: Refusals): WrittenRule | undefin
       filter === 'RandomFilter' ? { path: element, do: 'random', key: KEY } : { path: element, do: 'remove' },
     ];
   });
-  if (types === undefined || where === undefined) return undefined;
+  if (types === undefined || where === undefined || where === 'forbidden') return undefined;
   const id = nameOf(`${one.resource === '*' ? 'all' : one.resource}-${String(i)}`);
-  if (where === 'forbidden') return { id, effect: 'deny', types, where: 'everything' };
   return { id, types, where, ...(redact.length > 0 && { redact }) };
 }
 

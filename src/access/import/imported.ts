@@ -2,13 +2,13 @@ import { stringify } from 'yaml';
 import type { ExportLevel } from '../../events/request.ts';
 import { isResourceType } from '../../fhir/resource-types.ts';
 import { HeadwaterError } from '../../base/errors.ts';
+import { problemsOfRoles } from '../access-file.ts';
 import { fileSchema } from '../access-schema.ts';
 import { parseYaml } from '../yaml-file.ts';
 
 /** A rule of the access file, as it is written there. */
 export interface WrittenRule {
   readonly id: string;
-  readonly effect?: 'deny';
   readonly types: '*' | readonly string[];
   readonly where: 'everything' | { readonly patient: 'self' } | { readonly criteria: readonly string[] };
   readonly shared?: 'exclude';
@@ -42,7 +42,10 @@ export class Refusals {
   }
 }
 
-/** Returns roles as the text of an access file without clients. */
+/**
+ * Returns roles as the text of an access file without clients.
+ * @throws bad-request with one line for each thing that `access check` would find
+ */
 export function accessFileOf({ roles }: Imported): string {
   const written = [...roles].map(([name, rules]) => [name, { export: exportOf(rules), rules }] as const);
   const text = stringify({
@@ -51,7 +54,8 @@ export function accessFileOf({ roles }: Imported): string {
     clients: {},
     roles: Object.fromEntries(written),
   });
-  parseYaml(text, 'the imported file', fileSchema);
+  const problems = problemsOfRoles(parseYaml(text, 'the imported file', fileSchema));
+  if (problems.length > 0) throw new HeadwaterError('bad-request', problems.join('\n'));
   return text;
 }
 
